@@ -1,4 +1,251 @@
 //! The Bitcask without its index: one totally ordered log in segments, its recovery, and the disk below it.
+//!
+//! The store knows records, keys and keyspaces, and nothing of what they mean. Whoever uses it keeps the index: where
+//! the newest record of a key is. `docs/storage-format.md` specifies every byte; [`record`] and [`segment`] know
+//! them, [`log`] appends, [`commit`] writes and syncs, [`repair`] moves on when the disk fails, [`recovery`] reads
+//! back.
 
 pub mod clock;
 pub mod disk;
+pub mod manifest;
+
+mod batch;
+mod commit;
+mod error;
+mod log;
+mod open;
+mod options;
+mod read;
+mod record;
+mod recovery;
+mod repair;
+mod segment;
+mod status;
+mod threads;
+mod waiters;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{JoinHandle, Thread};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use self::clock::Clock;
+use self::disk::Disk;
+use self::log::Log;
+
+pub use self::batch::Batch;
+pub use self::error::{LogFailed, OpenError, ReadError, Refused};
+pub use self::log::Appended;
+pub use self::options::{BATCH_BYTES_MAX, Fsync, Options, SegmentSize};
+pub use self::record::{Draft, Op, RECORD_BYTES_MAX, Record};
+pub use self::recovery::{Recovered, Replay};
+pub use self::segment::{Location, Position};
+pub use self::status::Status;
+
+/// A log of records on a disk. See the [module](self).
+pub struct Store {
+    log: Arc<Log>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens the store on `disk`, creating it where there is none, and tells `replay` every record of the log.
+    ///
+    /// # Errors
+    /// When the disk fails, or something that was durable is damaged so that not even its key can be told.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        options: Options,
+        replay: &mut dyn Replay,
+    ) -> Result<(Self, Recovered), OpenError> {
+        let (log, recovered) = Log::open(disk, clock, options, replay)?;
+        Ok((Self { log: Arc::new(log), threads: Mutex::default() }, recovered))
+    }
+
+    /// The secret with which this dataset's keys are hashed.
+    pub fn hash_seed(&self) -> [u8; 16] {
+        self.log.manifest.hash_seed()
+    }
+
+    /// The random number that is this dataset's name.
+    pub fn dataset_id(&self) -> [u8; 16] {
+        self.log.dataset
+    }
+
+    /// Milliseconds since the Unix epoch; never goes back, nor behind what the log has recorded.
+    pub fn now(&self) -> u64 {
+        self.log.now()
+    }
+
+    /// Appends one record. Called with the key's latch held: there is no I/O on the usual path.
+    ///
+    /// # Errors
+    /// When the record is too large, the disk full, or the log read-only. The record is not in the log then.
+    pub fn append(&self, draft: &Draft<'_>) -> Result<Appended, Refused> {
+        self.log.append(draft)
+    }
+
+    /// Appends the records of a batch, all or none of which are there after a crash. Afterwards
+    /// [`Batch::location`] says where each is. An empty batch appends nothing.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; a batch is limited to [`BATCH_BYTES_MAX`].
+    pub fn append_batch(&self, batch: &mut Batch) -> Result<Appended, Refused> {
+        self.log.append_batch(batch)
+    }
+
+    /// Makes sure that the log says it was `now` (milliseconds since the Unix epoch) or later, so that what expired
+    /// by then stays expired after a restart with a clock that went back. Wait for the position it returns.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn mark_time(&self, now: u64) -> Result<Position, Refused> {
+        self.log.mark_time(now)
+    }
+
+    /// Counts a record as dead: nothing refers to it any more.
+    pub fn retire(&self, location: Location) {
+        self.log.retire(location);
+    }
+
+    /// Counts bytes of a segment as dead; for whoever sums them up during replay.
+    pub fn retire_bytes(&self, segment: u32, bytes: u64) {
+        self.log.retire_bytes(segment, bytes);
+    }
+
+    /// Whether the kernel has the record.
+    pub fn is_written(&self, location: Location) -> bool {
+        self.log.is_written(location)
+    }
+
+    /// The value of the record there, verified: header, checksum and key. Waits for the disk.
+    ///
+    /// # Errors
+    /// When the record is damaged or not there, or the disk fails; never another value.
+    pub fn read(&self, location: Location, key: &[u8]) -> Result<Bytes, ReadError> {
+        self.log.read(location, key)
+    }
+
+    /// As [`Store::read`], but `None` where the disk would have to be waited for.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn read_nowait(&self, location: Location, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        self.log.read_nowait(location, key)
+    }
+
+    /// Whether everything below `position` is acknowledged: written, or with [`Fsync::Always`] durable.
+    pub fn acknowledged(&self, position: Position) -> bool {
+        self.log.acknowledged(position)
+    }
+
+    /// Tries to get `position` acknowledged now, writing for everyone if nobody does; true if it is. Never waits for
+    /// another thread: on `false`, go on with [`Store::poll_acknowledged`].
+    pub fn advance(&self, position: Position) -> bool {
+        self.log.advance(position)
+    }
+
+    /// Ready when `position` is acknowledged or cannot be; otherwise `waker` is woken then.
+    pub fn poll_acknowledged(&self, position: Position, waker: &Waker) -> Poll<Result<(), LogFailed>> {
+        self.log.poll_acknowledged(position, waker)
+    }
+
+    /// Blocks the thread until `position` is acknowledged.
+    ///
+    /// # Errors
+    /// When the log cannot get there.
+    pub fn wait_acknowledged(&self, position: Position) -> Result<(), LogFailed> {
+        if self.log.advance(position) {
+            return Ok(());
+        }
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let context = Context::from_waker(&waker);
+        loop {
+            match self.log.poll_acknowledged(position, context.waker()) {
+                Poll::Ready(result) => return result,
+                Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+
+    /// The position behind the last record appended.
+    pub fn appended(&self) -> Position {
+        self.log.appended.load(Ordering::Acquire)
+    }
+
+    /// The position up to which the kernel has the log.
+    pub fn written(&self) -> Position {
+        self.log.written.load(Ordering::Acquire)
+    }
+
+    /// The position up to which the log is durable.
+    pub fn durable(&self) -> Position {
+        self.log.durable.load(Ordering::Acquire)
+    }
+
+    /// Writes everything appended so far and makes it durable; waits for it.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn sync(&self) -> Result<(), LogFailed> {
+        self.log.sync_round(true)
+    }
+
+    /// When writes count as acknowledged from now on.
+    pub fn set_fsync(&self, fsync: Fsync) {
+        self.log.set_fsync(fsync);
+    }
+
+    /// Starts the thread that writes and the one that syncs. Without them whoever waits does the work, and nothing
+    /// is synced by time. They end with [`Store::close`], or when the store is dropped.
+    ///
+    /// # Errors
+    /// When the system has no more threads.
+    pub fn start_threads(self: &Arc<Self>) -> std::io::Result<()> {
+        let mut threads = self.threads.lock();
+        if threads.is_empty() {
+            *threads = self.log.start_threads()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the threads, makes everything durable and refuses what comes later. Once closed, closing does nothing.
+    ///
+    /// # Errors
+    /// When the disk fails: what was not acknowledged may be lost.
+    pub fn close(&self) -> Result<(), LogFailed> {
+        self.stop();
+        self.log.close()
+    }
+
+    /// What INFO says of the store.
+    pub fn status(&self) -> Status {
+        self.log.status()
+    }
+
+    fn stop(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock());
+        self.log.stop_threads(threads);
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -5,6 +5,12 @@
 
 use std::io;
 
+pub mod os;
+pub mod sim;
+
+pub use os::{OpenError, OsDisk};
+pub use sim::SimDisk;
+
 /// How [`Disk::open`] opens a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -20,7 +26,7 @@ pub enum Mode {
 pub trait Disk: Send + Sync {
     /// Opens the file `name`.
     fn open(&self, name: &str, mode: Mode) -> io::Result<Box<dyn File>>;
-    /// The names of all files, in no order.
+    /// The names of everything in the directory, foreign files and directories included, in no order.
     fn list(&self) -> io::Result<Vec<String>>;
     /// Renames `from` to `to`, replacing what is there.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;

@@ -1,0 +1,281 @@
+//! The operating system's disk: one directory, locked against a second process. Only this file names `std::fs`.
+//!
+//! Calls that a signal interrupts are made again and short reads and writes go on, so callers see neither.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{self, DirBuilder};
+use std::io::{self, IoSliceMut};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{AtFlags, Dir, FallocateFlags, FlockOperation, OFlags};
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::{Disk, File, Mode};
+
+/// The file whose lock marks the directory as taken. It holds the pid of whoever took it last, for people to read.
+pub const LOCK_FILE: &str = "LOCK";
+
+/// A directory of the file system, locked for this process until dropped.
+pub struct OsDisk {
+    directory: OwnedFd,
+    /// Held for its lock, which the kernel releases with it, however the process ends.
+    _lock: fs::File,
+    nowait: Arc<Nowait>,
+}
+
+/// Why a directory could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process holds the lock.
+    Locked {
+        directory: PathBuf,
+        /// As written by the holder; `None` if that cannot be read.
+        pid: Option<u32>,
+    },
+    /// A call failed; `action` completes "cannot ...".
+    Io { action: &'static str, path: PathBuf, error: io::Error },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked { directory, pid } => {
+                write!(f, "the data directory {} is in use by another process", directory.display())?;
+                if let Some(pid) = pid {
+                    write!(f, " (pid {pid})")?;
+                }
+                f.write_str("; stop it first, or choose another directory")
+            }
+            Self::Io { action, path, error } => write!(f, "cannot {action} {}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Locked { .. } => None,
+            Self::Io { error, .. } => Some(error),
+        }
+    }
+}
+
+impl OsDisk {
+    /// Opens the directory at `path`, creating it (for this user alone) where there is none, and locks it.
+    pub fn open(path: impl AsRef<Path>) -> Result<OsDisk, OpenError> {
+        let path = path.as_ref();
+        let failed = |action| move |error| OpenError::Io { action, path: path.to_owned(), error };
+        create_directory(path).map_err(failed("create the directory"))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(path, flags, rustix::fs::Mode::empty())
+            .map_err(|error| failed("open the directory")(error.into()))?;
+        let lock = lock(&directory, path)?;
+        Ok(OsDisk { directory, _lock: lock, nowait: Arc::new(Nowait::default()) })
+    }
+}
+
+impl Disk for OsDisk {
+    fn open(&self, name: &str, mode: Mode) -> io::Result<Box<dyn File>> {
+        check_name(name)?;
+        let flags = match mode {
+            Mode::Read => OFlags::RDONLY,
+            Mode::Write => OFlags::RDWR,
+            Mode::Create => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+        };
+        let file = open_at(&self.directory, name, flags).map_err(|error| explain(error, "open", name))?;
+        Ok(Box::new(OsFile { file, name: name.to_owned(), nowait: self.nowait.clone() }))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.directory)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(OsStr::from_bytes(name).to_string_lossy().into_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        check_name(from)?;
+        check_name(to)?;
+        retry(|| rustix::fs::renameat(&self.directory, from, &self.directory, to))
+            .map_err(|error| explain(error, "rename", from))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        check_name(name)?;
+        retry(|| rustix::fs::unlinkat(&self.directory, name, AtFlags::empty()))
+            .map_err(|error| explain(error, "remove", name))
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        retry(|| rustix::fs::fsync(&self.directory))
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot sync the data directory: {error}")))
+    }
+
+    fn free_space(&self) -> io::Result<u64> {
+        let system = retry(|| rustix::fs::fstatvfs(&self.directory))?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    }
+}
+
+struct OsFile {
+    file: fs::File,
+    name: String,
+    nowait: Arc<Nowait>,
+}
+
+/// Whether reads that do not wait work here. Learned once per directory: a file system has them or not.
+#[derive(Default)]
+struct Nowait {
+    missing: AtomicBool,
+}
+
+impl OsFile {
+    fn explain(&self, error: io::Error, action: &str) -> io::Error {
+        explain(error, action, &self.name)
+    }
+}
+
+impl File for OsFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.file.read_at(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.explain(error, "read")),
+            }
+        }
+        Ok(done)
+    }
+
+    fn read_at_nowait(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        if self.nowait.missing.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let mut done = 0;
+        // A short read may be the end of the file or of what is in the page cache; only another read tells.
+        while done < buffer.len() {
+            let rest = &mut [IoSliceMut::new(&mut buffer[done..])];
+            match rustix::io::preadv2(&self.file, rest, offset + done as u64, ReadWriteFlags::NOWAIT) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(None),
+                // PERM: sandboxes answer it for calls they do not know.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
+                    self.nowait.missing.store(true, Ordering::Relaxed);
+                    return Ok(None);
+                }
+                Err(error) => return Err(self.explain(error.into(), "read")),
+            }
+        }
+        Ok(Some(done))
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset).map_err(|error| self.explain(error, "write"))
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
+        match retry(|| rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, length)) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+            Err(error) => Err(self.explain(error, "allocate space for")),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        retry(|| rustix::fs::ftruncate(&self.file, length)).map_err(|error| self.explain(error, "truncate"))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        retry(|| rustix::fs::fdatasync(&self.file)).map_err(|error| self.explain(error, "sync"))
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata().map_err(|error| self.explain(error, "measure"))?.len())
+    }
+}
+
+/// Creates what is missing of `path`, durably.
+fn create_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create_directory(parent)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        // Another process was faster: the lock decides between the two.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => fs::File::open(parent)?.sync_all(),
+    }
+}
+
+fn lock(directory: &OwnedFd, path: &Path) -> Result<fs::File, OpenError> {
+    let failed = |action| move |error| OpenError::Io { action, path: path.join(LOCK_FILE), error };
+    let file = open_at(directory, LOCK_FILE, OFlags::RDWR | OFlags::CREATE).map_err(failed("open"))?;
+    match retry(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(OpenError::Locked { directory: path.to_owned(), pid: holder(&file) })
+        }
+        Err(error) => Err(failed("lock")(error)),
+        Ok(()) => {
+            let pid = format!("{}\n", std::process::id());
+            // Shortened last, so that whoever looks meanwhile never finds it empty. A full disk is no reason to
+            // refuse: the pid is a courtesy.
+            let _ = file.write_all_at(pid.as_bytes(), 0).and_then(|()| file.set_len(pid.len() as u64));
+            Ok(file)
+        }
+    }
+}
+
+fn holder(lock: &fs::File) -> Option<u32> {
+    let mut text = [0; 16];
+    let length = lock.read_at(&mut text, 0).ok()?;
+    std::str::from_utf8(&text[..length]).ok()?.lines().next()?.parse().ok()
+}
+
+fn open_at(directory: &OwnedFd, name: &str, flags: OFlags) -> io::Result<fs::File> {
+    // Readable by its owner only: it holds users' data, and the secret seed of the hashes.
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    Ok(fs::File::from(retry(|| rustix::fs::openat(directory, name, flags | OFlags::CLOEXEC, mode))?))
+}
+
+fn check_name(name: &str) -> io::Result<()> {
+    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is no name of a file here")));
+    }
+    Ok(())
+}
+
+fn explain(error: io::Error, action: &str, name: &str) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot {action} {name}: {error}"))
+}
+
+fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}

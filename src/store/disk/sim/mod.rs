@@ -1,0 +1,396 @@
+//! A simulated disk, the instrument with which tests cut the power: it keeps written and durable apart.
+//!
+//! Every call that changes the disk has an index, counted from 0 ([`SimDisk::calls`]); a test runs its work once to count
+//! them and then again with a crash at each. It is deterministic: the same calls leave the same disk. It is strict
+//! where POSIX is: a synced file whose name was never synced may be gone, unsynced changes may arrive in any order,
+//! and what a failed sync should have covered is covered by no later one.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use self::inode::{Inode, What};
+use self::state::{Entered, Fault, NameChange, State};
+pub use self::survival::Survival;
+use super::{Disk, File, Mode};
+
+mod inode;
+mod state;
+mod survival;
+
+/// The kinds of calls. All but `Read` change the disk and have an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CallKind {
+    Create,
+    Write,
+    Allocate,
+    Truncate,
+    SyncData,
+    Rename,
+    Remove,
+    SyncDirectory,
+    Read,
+}
+
+/// One call that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub kind: CallKind,
+    /// The file's name when it was opened; of a rename the new name; empty for the directory.
+    pub name: String,
+}
+
+/// Which calls a fault meets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The call of this index.
+    Call(u64),
+    /// Every call of this kind.
+    Kind(CallKind),
+    /// Every call of this kind on the file of this name.
+    File(CallKind, String),
+}
+
+/// How often a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Often {
+    Once,
+    Always,
+}
+
+/// A disk in memory. Clones share it.
+#[derive(Clone, Default)]
+pub struct SimDisk {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Told of every change of `State::held` and `State::waiting`.
+    held: Condvar,
+}
+
+impl SimDisk {
+    /// An empty disk without a limit.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many calls that change the disk were made so far; the next one has this index.
+    pub fn calls(&self) -> u64 {
+        self.shared.state.lock().history.len() as u64
+    }
+
+    /// The calls so far, by index.
+    pub fn history(&self) -> Vec<Call> {
+        self.shared.state.lock().history.clone()
+    }
+
+    /// Turns the machine off at the call of this index: it has no effect, and it and every later one fails.
+    pub fn crash_at(&self, call: u64) {
+        self.shared.state.lock().crash_at = Some((call, false));
+    }
+
+    /// As [`SimDisk::crash_at`], but if that call is a write, the first half of its bytes are written.
+    pub fn crash_within(&self, call: u64) {
+        self.shared.state.lock().crash_at = Some((call, true));
+    }
+
+    /// Turns the machine off now.
+    pub fn crash(&self) {
+        let mut state = self.shared.state.lock();
+        state.crashed = true;
+        state.held.clear();
+        self.shared.held.notify_all();
+    }
+
+    /// Whether the machine is off.
+    pub fn is_crashed(&self) -> bool {
+        self.shared.state.lock().crashed
+    }
+
+    /// The disk a machine finds after a loss of power now. All of it is durable; faults and plans to crash are gone.
+    pub fn survivors(&self, survival: Survival) -> SimDisk {
+        Self::from_state(self.shared.state.lock().survivors(survival))
+    }
+
+    /// The disk the next process finds after a kill now: all that was written, unsynced as it was, for the kernel
+    /// still has it. Its calls count on from here; faults and plans to crash are gone.
+    pub fn after_kill(&self) -> SimDisk {
+        Self::from_state(self.shared.state.lock().after_kill())
+    }
+
+    /// Makes calls fail with an error of this kind. A write or a change of the directory then has no effect; what a
+    /// failed sync of data should have covered stays in doubt for good.
+    pub fn fail(&self, at: At, error: io::ErrorKind, often: Often) {
+        self.shared.state.lock().faults.push(Fault { at, error, often });
+    }
+
+    /// Takes back every fault of [`SimDisk::fail`].
+    pub fn heal(&self) {
+        self.shared.state.lock().faults.clear();
+    }
+
+    /// Limits the disk to this many bytes (`None`: no limit). A call that would exceed it fails with `StorageFull`;
+    /// a write then leaves the part that fits.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.shared.state.lock().capacity = bytes;
+    }
+
+    /// Bytes taken by all files, those included that were removed but are still open.
+    pub fn used(&self) -> u64 {
+        self.shared.state.lock().used()
+    }
+
+    /// Plants a fault: from now on calls of this kind (`SyncData` or `SyncDirectory`) report success and do nothing.
+    pub fn disable_sync(&self, kind: CallKind) {
+        self.shared.state.lock().disabled.push(kind);
+    }
+
+    /// Makes [`File::read_at_nowait`] answer `None`, as if nothing were in the page cache.
+    pub fn set_cold(&self, cold: bool) {
+        self.shared.state.lock().cold = cold;
+    }
+
+    /// Makes calls of this kind wait until the returned guard is dropped.
+    pub fn hold(&self, kind: CallKind) -> Hold {
+        self.shared.state.lock().held.push(kind);
+        Hold { disk: self.clone(), kind }
+    }
+
+    /// What a read of the whole file would give; `None` where there is no such file.
+    pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
+        let state = self.shared.state.lock();
+        state.names.get(name).map(|inode| state.inodes[inode].written.clone())
+    }
+
+    /// Puts a file with these bytes on the disk, durable, replacing any; it counts as no call.
+    pub fn plant(&self, name: &str, bytes: &[u8]) {
+        let mut state = self.shared.state.lock();
+        let inode = state.add(Inode::durable(bytes.to_vec()));
+        state.names.insert(name.to_owned(), inode);
+        state.durable_names.insert(name.to_owned(), inode);
+        state.pending_names.retain(|(_, change, _)| !change.concerns(name));
+    }
+
+    /// Flips one bit (0 to 7) of the byte at `offset`, on the medium; it counts as no call. For synced
+    /// bytes: an unsynced write over them would bring the old ones back.
+    ///
+    /// # Panics
+    /// Where there is no such file or it is not that long.
+    pub fn flip_bit(&self, name: &str, offset: u64, bit: u32) {
+        let mut state = self.shared.state.lock();
+        let inode = state.names[name];
+        let file = state.inodes.get_mut(&inode).expect("every name has its file");
+        assert!((offset as usize) < file.written.len(), "{name} ends before {offset}");
+        file.corrupt(|bytes| {
+            if let Some(byte) = bytes.get_mut(offset as usize) {
+                *byte ^= 1 << bit;
+            }
+        });
+    }
+
+    fn from_state(state: State) -> Self {
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), held: Condvar::new() }) }
+    }
+
+    /// Begins a call that changes the disk: waits where it is held, counts it, lets faults strike.
+    fn begin(&self, kind: CallKind, name: &str) -> Begun<'_> {
+        let mut state = self.shared.state.lock();
+        let start = state.history.len() as u64;
+        if state.held.contains(&kind) && !state.crashed {
+            state.waiting.push(kind);
+            self.shared.held.notify_all();
+            self.shared.held.wait_while(&mut state, |state| state.held.contains(&kind));
+            let own = state.waiting.iter().position(|waiting| *waiting == kind);
+            state.waiting.remove(own.expect("pushed above"));
+        }
+        let entered = state.enter(kind, name);
+        Begun { state, start, entered }
+    }
+
+    fn read<T>(&self, name: &str, act: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.shared.state.lock();
+        state.enter_read(name)?;
+        act(&mut state)
+    }
+
+    fn change_name(&self, kind: CallKind, name: &str, change: NameChange) -> io::Result<()> {
+        let Begun { mut state, entered, .. } = self.begin(kind, name);
+        state.change_name(entered?.call, change)
+    }
+}
+
+/// A call that was begun; the disk is locked for it.
+struct Begun<'a> {
+    state: MutexGuard<'a, State>,
+    /// The index of the first call that came after this one began: a sync covers what came before.
+    start: u64,
+    entered: io::Result<Entered>,
+}
+
+/// Calls of one kind wait while this lives.
+pub struct Hold {
+    disk: SimDisk,
+    kind: CallKind,
+}
+
+impl Hold {
+    /// Blocks until this many calls of the kind are waiting.
+    pub fn wait_for(&self, calls: usize) {
+        let shared = &self.disk.shared;
+        let waiting = |state: &State| state.waiting.iter().filter(|kind| **kind == self.kind).count();
+        shared.held.wait_while(&mut shared.state.lock(), |state| waiting(state) < calls);
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut state = self.disk.shared.state.lock();
+        if let Some(own) = state.held.iter().position(|kind| *kind == self.kind) {
+            state.held.remove(own);
+        }
+        self.disk.shared.held.notify_all();
+    }
+}
+
+impl Disk for SimDisk {
+    fn open(&self, name: &str, mode: Mode) -> io::Result<Box<dyn File>> {
+        let inode = match mode {
+            Mode::Create => {
+                let Begun { mut state, entered, .. } = self.begin(CallKind::Create, name);
+                state.create(entered?.call, name).map(|inode| state.opened(inode))?
+            }
+            Mode::Read | Mode::Write => self.read(name, |state| state.find(name).map(|inode| state.opened(inode)))?,
+        };
+        let writable = mode != Mode::Read;
+        Ok(Box::new(SimFile { disk: self.clone(), inode, name: name.to_owned(), writable }))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.read("", |state| Ok(state.names.keys().cloned().collect()))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.change_name(CallKind::Rename, to, NameChange::Rename { from: from.to_owned(), to: to.to_owned() })
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.change_name(CallKind::Remove, name, NameChange::Remove { name: name.to_owned() })
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        let Begun { mut state, start, entered } = self.begin(CallKind::SyncDirectory, "");
+        entered?;
+        if !state.disabled.contains(&CallKind::SyncDirectory) {
+            state.sync_names(start);
+        }
+        Ok(())
+    }
+
+    fn free_space(&self) -> io::Result<u64> {
+        self.read("", |state| Ok(state.free()))
+    }
+}
+
+struct SimFile {
+    disk: SimDisk,
+    inode: u64,
+    name: String,
+    writable: bool,
+}
+
+impl SimFile {
+    fn begin(&self, kind: CallKind) -> io::Result<Begun<'_>> {
+        if !self.writable {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("{} was opened for reading", self.name),
+            ));
+        }
+        Ok(self.disk.begin(kind, &self.name))
+    }
+
+    fn change_length(&self, kind: CallKind, length: u64, what: What) -> io::Result<()> {
+        let Begun { mut state, entered, .. } = self.begin(kind)?;
+        let call = entered?.call;
+        if state.room(self.inode, length) < length {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.inode(self.inode).change(call, what);
+        Ok(())
+    }
+}
+
+impl File for SimFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.disk.read(&self.name, |state| {
+            let rest = state.inodes[&self.inode].written.get(offset as usize..).unwrap_or_default();
+            let length = rest.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&rest[..length]);
+            Ok(length)
+        })
+    }
+
+    fn read_at_nowait(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        if self.disk.shared.state.lock().cold {
+            return Ok(None);
+        }
+        self.read_at(buffer, offset).map(Some)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let Begun { mut state, entered, .. } = self.begin(CallKind::Write)?;
+        let Entered { call, torn } = entered?;
+        let end = offset + bytes.len() as u64;
+        let room = state.room(self.inode, end);
+        let fits = (room.saturating_sub(offset) as usize).min(bytes.len());
+        let length = if torn { fits.min(bytes.len() / 2) } else { fits };
+        if length > 0 {
+            state.inode(self.inode).change(call, What::Write { offset, bytes: bytes[..length].to_vec() });
+        }
+        if torn {
+            return Err(state::machine_is_off());
+        }
+        if fits < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        self.change_length(CallKind::Allocate, length, What::Grow(length))
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.change_length(CallKind::Truncate, length, What::Length(length))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let Begun { mut state, start, entered } = self.disk.begin(CallKind::SyncData, &self.name);
+        if let Err(error) = entered {
+            if !state.crashed {
+                state.inode(self.inode).sync_failed(start);
+            }
+            return Err(error);
+        }
+        if !state.disabled.contains(&CallKind::SyncData) {
+            state.inode(self.inode).sync(start);
+        }
+        Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.disk.read(&self.name, |state| Ok(state.inodes[&self.inode].written.len() as u64))
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let mut state = self.disk.shared.state.lock();
+        state.inode(self.inode).handles -= 1;
+        state.drop_unreachable();
+    }
+}
+
+#[cfg(test)]
+mod tests;

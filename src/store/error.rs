@@ -1,0 +1,136 @@
+//! What can go wrong in the store, in words for the person who runs it.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use super::segment::Location;
+
+/// Why a record was not appended. Nothing of it is in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The disk is full; deletions are still taken while their reserve lasts, and writing resumes by itself.
+    DiskFull,
+    /// The log takes no more records until it is opened again; the text says why.
+    ReadOnly(Arc<str>),
+    /// The record or the batch is larger than the format allows.
+    TooLarge {
+        /// Bytes it would take.
+        bytes: u64,
+        /// Bytes it may take.
+        bytes_max: u64,
+    },
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DiskFull => f.write_str("the disk is full: free some space, writing resumes by itself"),
+            Self::ReadOnly(reason) => write!(f, "read-only: {reason}"),
+            Self::TooLarge { bytes, bytes_max } => {
+                write!(f, "a write of {bytes} bytes is larger than the limit of {bytes_max} bytes")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The log cannot reach the asked position: what was appended but not acknowledged may be lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFailed {
+    /// What happened, to which file.
+    pub reason: Arc<str>,
+}
+
+impl fmt::Display for LogFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the log cannot be written: {}", self.reason)
+    }
+}
+
+impl std::error::Error for LogFailed {}
+
+/// Why a value could not be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The bytes there are not the record that was written; never another value is returned.
+    Damaged(Location),
+    /// No such segment, or no such offset in it.
+    Gone(Location),
+    /// The disk reported an error.
+    Io(io::Error),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(at) => write!(f, "the record at {at} is damaged"),
+            Self::Gone(at) => write!(f, "there is no record at {at}"),
+            Self::Io(error) => write!(f, "reading failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Why a directory could not be opened as a store. Nothing in it has been changed.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The disk reported an error.
+    Io {
+        /// What was being done, to which file.
+        doing: String,
+        /// What the disk said.
+        error: io::Error,
+    },
+    /// The manifest is damaged, or of a newer version.
+    Manifest(String),
+    /// A record that had been made durable is damaged, and not even its key can be told.
+    Corrupt {
+        /// The file.
+        file: String,
+        /// Bytes from the start of the file to the damage.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// A file is of a version this program does not know.
+    Unsupported {
+        /// The file.
+        file: String,
+        /// What is not known.
+        what: String,
+    },
+}
+
+impl OpenError {
+    pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |error| Self::Io { doing, error }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { doing, error } => write!(f, "{doing}: {error}"),
+            Self::Manifest(text) => f.write_str(text),
+            Self::Corrupt { file, offset, what } => write!(
+                f,
+                "{file} is damaged at byte {offset}: {what}; nothing was changed: restore the file from a backup, or repair it explicitly"
+            ),
+            Self::Unsupported { file, what } => {
+                write!(f, "{file} was written by another version of this program: {what}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}

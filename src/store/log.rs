@@ -1,0 +1,444 @@
+//! The log in memory: where records are appended and how segments follow each other.
+//!
+//! Under the lock of [`Active`] a record gets its sequence number, its header and its place in the buffer; nothing
+//! else happens there on the usual path. Locks are taken in this order: syncer, writer, active, then any one of
+//! manifest, in flight, window. Positions are published in the order appended >= written >= durable.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::batch::Batch;
+use super::clock::Clock;
+use super::commit::{Syncer, Window, Writer};
+use super::disk::{Disk, Mode};
+use super::error::{LogFailed, Refused};
+use super::manifest::{Edit, Manifest, SegmentState, segment_file_name};
+use super::options::{Fsync, SegmentSize};
+use super::record::{Draft, MARK_BYTES, Measured, Op, SEQUENCE_MAX, mark_draft, mark_value};
+use super::segment::{FIRST_OFFSET, Location, Position, Segment, Table};
+use super::threads::Signals;
+use super::waiters::Waiters;
+
+/// Bytes at the end of a segment that only deletions and the like may use when the disk is full.
+const RESERVE_BYTES_MAX: u64 = 64 << 10;
+/// A mark is due when the last one is older, in milliseconds.
+const MARK_INTERVAL: u64 = 100;
+/// How long after a full disk was seen it is not asked again.
+pub(super) const DISK_FULL_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the threads of a store and its callers share.
+pub(super) struct Log {
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub dataset: [u8; 16],
+    pub segment_size: SegmentSize,
+    pub window_bytes_max: u64,
+    pub batch_bytes_max: u64,
+    pub fsync: AtomicU8,
+    pub manifest: Manifest,
+    /// A segment whose listing failed: its file must stay, and is tried first when the next one is needed.
+    pub unlisted: Mutex<Option<Arc<Segment>>>,
+    pub table: ArcSwap<Table>,
+    pub active: Mutex<Active>,
+    /// Signalled under the lock of `active` when a stalled writer may go on.
+    pub room: Condvar,
+    pub stalled: AtomicUsize,
+    pub writer: Mutex<Writer>,
+    pub syncer: Mutex<Syncer>,
+    /// Taken from the buffer and not yet written.
+    pub in_flight: Mutex<Vec<Arc<Chunk>>>,
+    pub window: Mutex<Window>,
+    pub appended: AtomicU64,
+    pub written: AtomicU64,
+    pub durable: AtomicU64,
+    pub acknowledged: AtomicU64,
+    pub waiters: Waiters,
+    /// The current segment must not be written to any more; set and cleared by who holds the writer.
+    pub broken: AtomicBool,
+    /// Why waiters are turned away.
+    pub failure: Mutex<Option<LogFailed>>,
+    pub failing: AtomicBool,
+    /// The failure is final.
+    pub read_only: AtomicBool,
+    pub latest_now: AtomicU64,
+    pub syncing: AtomicBool,
+    /// Monotonic microseconds until which writes are left to the log thread.
+    pub slow_until: AtomicU64,
+    pub signals: Signals,
+    pub counters: Counters,
+}
+
+/// What is counted for [`Status`](super::Status).
+#[derive(Default)]
+pub(super) struct Counters {
+    pub writes: AtomicU64,
+    pub syncs: AtomicU64,
+    pub failed_syncs: AtomicU64,
+    pub failed_writes: AtomicU64,
+    pub last_error: Mutex<Option<String>>,
+}
+
+/// Contiguous records of one segment on their way to the disk.
+pub(super) struct Chunk {
+    pub segment: Arc<Segment>,
+    pub offset: u32,
+    pub bytes: Vec<u8>,
+    /// Nothing follows it in its segment.
+    pub last: bool,
+}
+
+impl Chunk {
+    pub(super) fn start(&self) -> Position {
+        self.segment.position(self.offset)
+    }
+
+    pub(super) fn end_offset(&self) -> u64 {
+        u64::from(self.offset) + self.bytes.len() as u64
+    }
+}
+
+/// Where the next record goes.
+pub(super) struct Active {
+    /// None after an opening on a full disk, until there is room.
+    pub segment: Option<Arc<Segment>>,
+    pub buffer: Vec<u8>,
+    /// The offset in the segment of the buffer's first byte.
+    pub buffer_offset: u32,
+    /// The offset of the next record.
+    pub offset: u64,
+    /// The next segment is prepared once the offset is here.
+    pub prepare_at: u64,
+    pub position: Position,
+    pub sequence: u64,
+    /// The ends of segments that were left since the last flush.
+    pub pending: Vec<Chunk>,
+    /// Segments that are ready to be used.
+    pub ready: Vec<Arc<Segment>>,
+    /// The durable position, the wall clock and the end of the last mark.
+    pub marked: (Position, u64, Position),
+    pub refused: Option<Refused>,
+    /// Monotonic time before which a full disk is not asked again.
+    pub full_until: Duration,
+    /// The end of the last mark that was put where everything before was durable, with nothing to follow.
+    pub claimed: Position,
+}
+
+/// What an append says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Where the record is; of a batch, the whole run.
+    pub location: Location,
+    /// The position behind it: what to wait for.
+    pub end: Position,
+}
+
+impl Log {
+    pub(super) fn append(&self, draft: &Draft<'_>) -> Result<Appended, Refused> {
+        debug_assert!(!matches!(draft.op, Op::Mark | Op::Seal), "marks and seals are the store's own");
+        let measured = draft.measure()?;
+        let mut active = self.active.lock();
+        self.admit(&mut active, u64::from(measured.length), 1, draft.op.uses_reserve())?;
+        Ok(self.push(&mut active, draft, &measured))
+    }
+
+    pub(super) fn append_batch(&self, batch: &mut Batch) -> Result<Appended, Refused> {
+        if let Some(refused) = batch.refusal(self.batch_bytes_max) {
+            return Err(refused);
+        }
+        let length = batch.bytes();
+        let mut active = self.active.lock();
+        self.admit(&mut active, length, batch.len() as u64, batch.uses_reserve())?;
+        let segment = active.segment().clone();
+        let offset = active.offset as u32;
+        let bytes = batch.place(segment.id, offset, segment.salt, active.sequence);
+        active.buffer.extend_from_slice(bytes);
+        active.sequence += batch.len() as u64;
+        let location = Location { segment: segment.id, offset, length: length as u32 };
+        Ok(Appended { location, end: self.went_on(&mut active, length) })
+    }
+
+    /// Makes sure that a mark with a wall clock of at least `now` is in the log; returns the position behind it.
+    pub(super) fn mark_time(&self, now: u64) -> Result<Position, Refused> {
+        let mut active = self.active.lock();
+        if active.marked.1 < now {
+            self.latest_now.fetch_max(now, Ordering::Relaxed);
+            self.admit(&mut active, MARK_BYTES as u64, 1, true)?;
+            if active.marked.1 < now {
+                self.push_mark(&mut active, Op::Mark);
+            }
+        }
+        Ok(active.marked.2)
+    }
+
+    /// Waits and rolls until `length` bytes of `count` records fit the active segment.
+    fn admit(
+        &self,
+        active: &mut MutexGuard<'_, Active>,
+        length: u64,
+        count: u64,
+        uses_reserve: bool,
+    ) -> Result<(), Refused> {
+        loop {
+            if active.refused.is_some() {
+                self.refuse_or_recover(active)?;
+                continue;
+            }
+            if active.position - self.settled() >= self.window_bytes_max {
+                self.wait_for_room(active);
+                continue;
+            }
+            if active.sequence + count + 2 > SEQUENCE_MAX {
+                return Err(Refused::ReadOnly("all sequence numbers have been used".into()));
+            }
+            let mark = active.buffer.is_empty() && self.mark_is_due(active);
+            let needed = length + if mark { MARK_BYTES as u64 } else { 0 };
+            if !active.fits(needed, false) {
+                match self.roll(active, length) {
+                    Ok(()) => continue,
+                    Err(refused) if !(uses_reserve && active.fits(needed, true)) => return Err(refused),
+                    Err(_) => {}
+                }
+            }
+            if mark {
+                self.push_mark(active, Op::Mark);
+            }
+            return Ok(());
+        }
+    }
+
+    /// The position up to which nothing needs to stay in memory.
+    fn settled(&self) -> Position {
+        match self.fsync() {
+            Fsync::No => self.written.load(Ordering::Acquire),
+            Fsync::Always | Fsync::Everysec => self.durable.load(Ordering::Acquire),
+        }
+    }
+
+    fn wait_for_room(&self, active: &mut MutexGuard<'_, Active>) {
+        if !self.signals.running() {
+            MutexGuard::unlocked(active, || {
+                // Its failure is kept in `refused`, which is looked at next.
+                let _ = self.sync_round(self.fsync() != Fsync::No);
+            });
+            return;
+        }
+        self.stalled.fetch_add(1, Ordering::SeqCst);
+        while self.signals.running()
+            && active.refused.is_none()
+            && active.position - self.settled() >= self.window_bytes_max
+        {
+            self.signals.ask_for_sync();
+            self.room.wait(active);
+        }
+        self.stalled.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Lets stalled writers look again.
+    pub(super) fn make_room(&self) {
+        if self.stalled.load(Ordering::SeqCst) > 0 {
+            drop(self.active.lock());
+            self.room.notify_all();
+        }
+    }
+
+    /// Turns the writer away, unless the disk was full and may have room again.
+    fn refuse_or_recover(&self, active: &mut MutexGuard<'_, Active>) -> Result<(), Refused> {
+        let refused = active.refused.clone().unwrap_or(Refused::DiskFull);
+        if refused != Refused::DiskFull || self.clock.monotonic() < active.full_until {
+            return Err(refused);
+        }
+        active.full_until = self.clock.monotonic() + DISK_FULL_PAUSE;
+        if self.signals.running() {
+            self.signals.ask_for_sync();
+            return Err(refused);
+        }
+        // What is unsynced comes first: it was refused because of it.
+        MutexGuard::unlocked(active, || self.sync_round(true)).map_err(|_| refused)
+    }
+
+    fn mark_is_due(&self, active: &Active) -> bool {
+        let (durable, wall, _) = active.marked;
+        durable != self.durable.load(Ordering::Acquire) || self.now() >= wall + MARK_INTERVAL
+    }
+
+    pub(super) fn push_mark(&self, active: &mut Active, op: Op) {
+        let (durable, wall) = (self.durable.load(Ordering::Acquire), self.now());
+        let value = mark_value(durable, wall);
+        let draft = mark_draft(op, &value);
+        let Ok(measured) = draft.measure() else { return };
+        let end = self.push(active, &draft, &measured).end;
+        active.marked = (durable, wall, end);
+        active.segment().add_dead(MARK_BYTES as u64);
+    }
+
+    fn push(&self, active: &mut Active, draft: &Draft<'_>, measured: &Measured) -> Appended {
+        let (id, salt) = (active.segment().id, active.segment().salt);
+        let location = Location { segment: id, offset: active.offset as u32, length: measured.length };
+        draft.write(measured, salt, active.sequence, &mut active.buffer);
+        active.sequence += 1;
+        Appended { location, end: self.went_on(active, u64::from(measured.length)) }
+    }
+
+    fn went_on(&self, active: &mut Active, length: u64) -> Position {
+        active.offset += length;
+        active.position += length;
+        self.appended.store(active.position, Ordering::Release);
+        if active.offset >= active.prepare_at {
+            active.prepare_at = u64::MAX;
+            self.signals.ask_to_prepare();
+        }
+        active.position
+    }
+
+    /// Leaves the active segment for one that has room for `length` bytes.
+    fn roll(&self, active: &mut Active, length: u64) -> Result<(), Refused> {
+        let capacity = capacity_for(length);
+        let ready = active.ready.iter().position(|segment| segment.capacity >= capacity);
+        let next = match ready {
+            Some(index) => active.ready.swap_remove(index),
+            None => {
+                if self.clock.monotonic() < active.full_until {
+                    return Err(Refused::DiskFull);
+                }
+                let live = active.offset + self.live_bytes();
+                self.create_segment(capacity, capacity.max(self.segment_size.bytes(live))).map_err(|error| {
+                    self.note_error(&error);
+                    if is_full(&error) {
+                        active.full_until = self.clock.monotonic() + DISK_FULL_PAUSE;
+                        return Refused::DiskFull;
+                    }
+                    Refused::ReadOnly(format!("a new segment cannot be created: {error}").into())
+                })?
+            }
+        };
+        self.leave(active);
+        active.enter(next);
+        Ok(())
+    }
+
+    /// Ends the active segment with a seal and keeps what is in the buffer for the next flush.
+    fn leave(&self, active: &mut Active) {
+        let Some(segment) = active.segment.clone() else { return };
+        self.push_mark(active, Op::Seal);
+        let bytes = std::mem::take(&mut active.buffer);
+        segment.leave(active.offset - u64::from(FIRST_OFFSET));
+        active.pending.push(Chunk { segment, offset: active.buffer_offset, bytes, last: true });
+    }
+
+    /// Creates an empty segment and lists it in the manifest.
+    pub(super) fn create_segment(&self, capacity_min: u64, capacity: u64) -> io::Result<Arc<Segment>> {
+        // Held to the end, so that two who need a segment do not try the same one.
+        let mut unlisted = self.unlisted.lock();
+        let segment = match unlisted.take().filter(|segment| segment.capacity >= capacity_min) {
+            Some(segment) => segment,
+            None => self.create_file(capacity)?,
+        };
+        if let Err(error) = self.manifest.edit(&Edit::new().add(segment.listed(SegmentState::Active))) {
+            *unlisted = Some(segment);
+            return Err(error);
+        }
+        self.table.rcu(|table| table.with(segment.clone()));
+        Ok(segment)
+    }
+
+    /// Creates the file of a segment and makes its name durable.
+    pub(super) fn create_file(&self, capacity: u64) -> io::Result<Arc<Segment>> {
+        let id = self.manifest.next_segment_id();
+        let salt = getrandom::u32().map_err(io::Error::other)?;
+        let name = segment_file_name(id);
+        let file = self.disk.open(&name, Mode::Create)?;
+        if let Err(error) = file.allocate(capacity).and_then(|()| self.disk.sync_directory()) {
+            // Where this fails, the next opening does it.
+            let _ = self.disk.remove(&name);
+            return Err(error);
+        }
+        Ok(Arc::new(Segment::new(id, salt, file, capacity)))
+    }
+
+    /// Has the next segment ready before it is needed; called by the log thread.
+    pub(super) fn prepare(&self) {
+        let (needed, live) = {
+            let active = self.active.lock();
+            (active.ready.is_empty() && active.refused.is_none(), active.offset)
+        };
+        if !needed {
+            return;
+        }
+        let capacity = self.segment_size.bytes(live + self.live_bytes());
+        match self.create_segment(capacity / 2, capacity) {
+            Ok(segment) => self.active.lock().ready.push(segment),
+            // The append that needs it tries again, and says so if it fails as well.
+            Err(error) => self.note_error(&error),
+        }
+    }
+
+    /// Live bytes of the segments that were left.
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.table.load().all().map(|segment| segment.bytes().saturating_sub(segment.dead())).sum()
+    }
+
+    pub(super) fn note_error(&self, error: &io::Error) {
+        *self.counters.last_error.lock() = Some(error.to_string());
+    }
+
+    pub(super) fn fsync(&self) -> Fsync {
+        match self.fsync.load(Ordering::Relaxed) {
+            0 => Fsync::Always,
+            1 => Fsync::Everysec,
+            _ => Fsync::No,
+        }
+    }
+
+    /// Milliseconds since the Unix epoch; never goes back.
+    pub(super) fn now(&self) -> u64 {
+        let wall = self.clock.wall();
+        let latest = self.latest_now.load(Ordering::Relaxed);
+        if wall > latest { self.latest_now.fetch_max(wall, Ordering::Relaxed).max(wall) } else { latest }
+    }
+}
+
+impl Active {
+    /// The active segment; there is one wherever a record was admitted.
+    pub(super) fn segment(&self) -> &Arc<Segment> {
+        self.segment.as_ref().expect("a record was admitted")
+    }
+
+    pub(super) fn has_room_for_mark(&self) -> bool {
+        self.fits(MARK_BYTES as u64, true)
+    }
+
+    fn fits(&self, length: u64, with_reserve: bool) -> bool {
+        let Some(segment) = &self.segment else { return false };
+        let reserve = if with_reserve { 0 } else { reserve_bytes(segment.capacity) };
+        self.offset + length + MARK_BYTES as u64 + reserve <= segment.capacity
+    }
+
+    /// Goes on in an empty segment.
+    pub(super) fn enter(&mut self, segment: Arc<Segment>) {
+        segment.begin(self.position, self.sequence);
+        self.offset = u64::from(FIRST_OFFSET);
+        self.buffer_offset = FIRST_OFFSET;
+        self.prepare_at = segment.capacity / 2;
+        self.segment = Some(segment);
+    }
+}
+
+/// Bytes of a segment that has room for a run of `length`, a mark, a seal and the reserve.
+pub(super) fn capacity_for(length: u64) -> u64 {
+    let needed = u64::from(FIRST_OFFSET) + length + 2 * MARK_BYTES as u64;
+    needed + (needed / 7 + 8).min(RESERVE_BYTES_MAX)
+}
+
+fn reserve_bytes(capacity: u64) -> u64 {
+    RESERVE_BYTES_MAX.min(capacity / 8)
+}
+
+/// Whether an error says that space is lacking.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

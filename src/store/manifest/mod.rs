@@ -1,0 +1,424 @@
+//! The manifest: it alone says which segments exist. One small file, replaced whole by a rename, so that an edit is
+//! there entirely or not at all, and damage is never mistaken for a crash.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use self::codec::DecodeError;
+use super::disk::{Disk, Mode};
+
+mod codec;
+
+/// The file's name.
+pub const MANIFEST_FILE: &str = "MANIFEST";
+
+/// Where the next manifest is prepared.
+const TEMPORARY_FILE: &str = "MANIFEST.tmp";
+
+/// Far more than a manifest can need: a guard against reading some other large file into memory.
+const MANIFEST_BYTES_MAX: u64 = 256 << 20;
+
+/// The name of a segment's file.
+pub fn segment_file_name(id: u32) -> String {
+    format!("{id:010}.log")
+}
+
+/// Who fills a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentKind {
+    /// Writes of users, in the order of the log.
+    Foreground,
+    /// Survivors of a compaction.
+    Compacted,
+}
+
+/// How far a segment is to be trusted. Lengths are bytes of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentState {
+    /// Still written to, or was when the process ended: recovery finds its end.
+    Active,
+    /// Complete at exactly this length, and never changed again.
+    Sealed(u64),
+    /// What stands beyond this length is doubtful (a sync failed) and must not be read.
+    Cut(u64),
+}
+
+/// A segment as the manifest knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    pub id: u32,
+    pub kind: SegmentKind,
+    /// Goes into every checksum of the segment, so that no record of another file is taken for one of its own.
+    pub salt: u32,
+    /// The sequence number at which the segment begins.
+    pub base_sequence: u64,
+    /// The position in the log, bytes since the dataset began, at which the segment begins.
+    pub base_position: u64,
+    pub state: SegmentState,
+}
+
+/// Why a manifest could not be opened.
+#[derive(Debug)]
+pub enum ManifestError {
+    /// A call to the disk failed; `action` completes "cannot ...".
+    Io { action: &'static str, error: io::Error },
+    /// The file is not what was written.
+    Damaged(String),
+    /// A newer program wrote it; the text says what is not understood.
+    Newer(String),
+    /// There are segments, but no manifest.
+    Missing { segment: String },
+    /// A listed segment has no file.
+    SegmentMissing { segment: String },
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { action, error } => write!(f, "cannot {action}: {error}"),
+            Self::Damaged(what) => {
+                write!(f, "the file {MANIFEST_FILE} is damaged: {what}; nothing was changed: restore it from a backup")
+            }
+            Self::Newer(what) => {
+                write!(f, "the file {MANIFEST_FILE} was written by a newer version ({what}); start that version")
+            }
+            Self::Missing { segment } => write!(
+                f,
+                "the file {MANIFEST_FILE} is missing although there is data ({segment}); nothing was changed: restore \
+                 it from a backup, or move the data away to start empty"
+            ),
+            Self::SegmentMissing { segment } => {
+                write!(f, "the file {segment}, listed in {MANIFEST_FILE}, is missing; nothing was changed: restore it")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ManifestError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Changes made together or not at all. Removals come first, then replacements, additions, seals and cuts.
+#[derive(Clone, Debug, Default)]
+pub struct Edit {
+    remove: Vec<u32>,
+    replace: Vec<Segment>,
+    add: Vec<Segment>,
+    states: Vec<(u32, SegmentState)>,
+    clock_floor: u64,
+}
+
+impl Edit {
+    /// Changes nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lists a segment; its file, and the file's name, must be durable already.
+    #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "it adds to a list; nobody takes it for a sum")]
+    pub fn add(mut self, segment: Segment) -> Self {
+        self.add.push(segment);
+        self
+    }
+
+    /// Changes everything known of the listed segment of this id.
+    #[must_use]
+    pub fn replace(mut self, segment: Segment) -> Self {
+        self.replace.push(segment);
+        self
+    }
+
+    /// Marks a segment as complete at `length` bytes; its data must be durable already.
+    #[must_use]
+    pub fn seal(mut self, id: u32, length: u64) -> Self {
+        self.states.push((id, SegmentState::Sealed(length)));
+        self
+    }
+
+    /// Marks a segment as doubtful beyond `length` bytes.
+    #[must_use]
+    pub fn cut(mut self, id: u32, length: u64) -> Self {
+        self.states.push((id, SegmentState::Cut(length)));
+        self
+    }
+
+    /// Takes a segment off the list; its file may be removed once the edit has succeeded.
+    #[must_use]
+    pub fn remove(mut self, id: u32) -> Self {
+        self.remove.push(id);
+        self
+    }
+
+    /// Raises the time, milliseconds since the Unix epoch, before which the clock may not be again.
+    #[must_use]
+    pub fn clock_floor(mut self, wall: u64) -> Self {
+        self.clock_floor = self.clock_floor.max(wall);
+        self
+    }
+}
+
+/// The open manifest of a disk. Edits take turns; reads never wait for one.
+pub struct Manifest {
+    disk: Arc<dyn Disk>,
+    dataset_id: [u8; 16],
+    hash_seed: [u8; 16],
+    contents: Mutex<Contents>,
+    /// Held while an edit writes.
+    editing: Mutex<()>,
+    /// Above every id handed out, whether or not an edit has listed it.
+    unused_id: Mutex<u32>,
+}
+
+/// All that the file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Contents {
+    dataset_id: [u8; 16],
+    hash_seed: [u8; 16],
+    /// Above the id of every segment ever listed.
+    next_segment_id: u32,
+    clock_floor: u64,
+    segments: BTreeMap<u32, Segment>,
+}
+
+impl Manifest {
+    /// Opens the manifest, creating it on a disk without segments, and removes the files that a crash left behind:
+    /// segments and hints of segments not listed, and temporary files. Others are never touched.
+    pub fn open(disk: Arc<dyn Disk>) -> Result<Manifest, ManifestError> {
+        let names = disk.list().map_err(failed("list the data directory"))?;
+        let contents = if names.iter().any(|name| name == MANIFEST_FILE) {
+            // A process that was killed may have left its last rename unsynced. What is removed below relies on it.
+            disk.sync_directory().map_err(failed("sync the data directory"))?;
+            read(&*disk)?
+        } else {
+            create(&*disk, &names)?
+        };
+        clean(&*disk, &names, &contents)?;
+        Ok(Manifest {
+            dataset_id: contents.dataset_id,
+            hash_seed: contents.hash_seed,
+            unused_id: Mutex::new(contents.next_segment_id),
+            contents: Mutex::new(contents),
+            editing: Mutex::new(()),
+            disk,
+        })
+    }
+
+    /// Makes an edit, durably: it survives any crash after this returned.
+    ///
+    /// After an error the state is the old one, for this process and for all later edits. A process started after a
+    /// crash may yet find the new one (where the disk failed after the rename), until another edit succeeds. So the
+    /// files an edit adds or removes must both stay after an error.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an edit that contradicts the list (a segment added twice, an unknown one changed, a sealed
+    /// one sealed at another length); otherwise the disk's.
+    pub fn edit(&self, edit: &Edit) -> io::Result<()> {
+        let _turn = self.editing.lock();
+        let mut contents = self.contents.lock().clone();
+        contents.apply(edit).map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))?;
+        install(&*self.disk, &contents)?;
+        *self.contents.lock() = contents;
+        Ok(())
+    }
+
+    /// All segments, in the order of their base positions, then of their ids.
+    pub fn segments(&self) -> Vec<Segment> {
+        let mut segments: Vec<Segment> = self.contents.lock().segments.values().copied().collect();
+        segments.sort_by_key(|segment| (segment.base_position, segment.id));
+        segments
+    }
+
+    /// The segment of this id.
+    pub fn segment(&self, id: u32) -> Option<Segment> {
+        self.contents.lock().segments.get(&id).copied()
+    }
+
+    /// A random number that is this dataset's alone.
+    pub fn dataset_id(&self) -> [u8; 16] {
+        self.dataset_id
+    }
+
+    /// The secret with which this dataset's keys are hashed; it never changes.
+    pub fn hash_seed(&self) -> [u8; 16] {
+        self.hash_seed
+    }
+
+    /// An id for a new segment: never one that was listed before, nor one that this process was given before.
+    pub fn next_segment_id(&self) -> u32 {
+        let mut unused = self.unused_id.lock();
+        let id = *unused;
+        *unused = id.saturating_add(1);
+        id
+    }
+
+    /// The time, milliseconds since the Unix epoch, before which the clock may not be again.
+    pub fn clock_floor(&self) -> u64 {
+        self.contents.lock().clock_floor
+    }
+}
+
+impl Contents {
+    fn apply(&mut self, edit: &Edit) -> Result<(), String> {
+        for id in &edit.remove {
+            self.segments.remove(id).ok_or_else(|| unlisted(*id))?;
+        }
+        for segment in &edit.replace {
+            *self.segments.get_mut(&segment.id).ok_or_else(|| unlisted(segment.id))? = *segment;
+        }
+        for segment in &edit.add {
+            let after = segment.id.checked_add(1).ok_or("the numbers of segments are used up")?;
+            if self.segments.insert(segment.id, *segment).is_some() {
+                return Err(format!("the segment {} is listed already", segment.id));
+            }
+            self.next_segment_id = self.next_segment_id.max(after);
+        }
+        for (id, state) in &edit.states {
+            let segment = self.segments.get_mut(id).ok_or_else(|| unlisted(*id))?;
+            if let (SegmentState::Sealed(before), SegmentState::Sealed(now)) = (segment.state, *state)
+                && before != now
+            {
+                return Err(format!("the segment {id} was sealed at {before} bytes, not at {now}"));
+            }
+            segment.state = *state;
+        }
+        self.clock_floor = self.clock_floor.max(edit.clock_floor);
+        Ok(())
+    }
+}
+
+fn unlisted(id: u32) -> String {
+    format!("the segment {id} is not listed")
+}
+
+fn read(disk: &dyn Disk) -> Result<Contents, ManifestError> {
+    let bytes = read_file(disk).map_err(failed("read the file MANIFEST"))?;
+    codec::decode(&bytes).map_err(|error| match error {
+        DecodeError::Damaged(what) => ManifestError::Damaged(what),
+        DecodeError::Newer(what) => ManifestError::Newer(what),
+    })
+}
+
+fn read_file(disk: &dyn Disk) -> io::Result<Vec<u8>> {
+    let file = disk.open(MANIFEST_FILE, Mode::Read)?;
+    let length = file.length()?;
+    if length > MANIFEST_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{length} bytes are too many for a manifest")));
+    }
+    let mut bytes = vec![0; length as usize];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+fn create(disk: &dyn Disk, names: &[String]) -> Result<Contents, ManifestError> {
+    if let Some(segment) = names.iter().find(|name| matches!(role(name), Role::Of { .. })) {
+        return Err(ManifestError::Missing { segment: segment.clone() });
+    }
+    let contents = Contents {
+        dataset_id: random()?,
+        hash_seed: random()?,
+        next_segment_id: 1,
+        clock_floor: 0,
+        segments: BTreeMap::new(),
+    };
+    install(disk, &contents).map_err(failed("create the file MANIFEST"))?;
+    Ok(contents)
+}
+
+fn random() -> Result<[u8; 16], ManifestError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| failed("get random bytes")(io::Error::from(error)))?;
+    Ok(bytes)
+}
+
+/// Puts `contents` in the place of the manifest, durably.
+fn install(disk: &dyn Disk, contents: &Contents) -> io::Result<()> {
+    let prepared = prepare(disk, &codec::encode(contents)).and_then(|()| disk.rename(TEMPORARY_FILE, MANIFEST_FILE));
+    if let Err(error) = prepared {
+        // If this fails too, the next edit or the next start removes it.
+        let _ = disk.remove(TEMPORARY_FILE);
+        return Err(error);
+    }
+    disk.sync_directory()
+}
+
+/// Writes a new temporary file. Never into an old one: its sync may have failed, and then a second one lies.
+fn prepare(disk: &dyn Disk, bytes: &[u8]) -> io::Result<()> {
+    let file = match disk.open(TEMPORARY_FILE, Mode::Create) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk.remove(TEMPORARY_FILE)?;
+            disk.open(TEMPORARY_FILE, Mode::Create)?
+        }
+        result => result?,
+    };
+    file.write_at(bytes, 0)?;
+    file.sync_data()
+}
+
+/// Removes what a crash left behind, once it is clear that all that is listed is there.
+fn clean(disk: &dyn Disk, names: &[String], contents: &Contents) -> Result<(), ManifestError> {
+    let present: std::collections::BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    for id in contents.segments.keys() {
+        let segment = segment_file_name(*id);
+        if !present.contains(segment.as_str()) {
+            return Err(ManifestError::SegmentMissing { segment });
+        }
+    }
+    for name in names {
+        let left_behind = match role(name) {
+            Role::Temporary => true,
+            Role::Of { segment } => !contents.segments.contains_key(&segment),
+            Role::Foreign => false,
+        };
+        if left_behind {
+            match disk.remove(name) {
+                // Creating the manifest has used up the temporary file by now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                result => result.map_err(failed("remove a file that a crash left behind"))?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a file is to the store, by its name.
+enum Role {
+    Temporary,
+    /// A segment or its hint.
+    Of {
+        segment: u32,
+    },
+    Foreign,
+}
+
+fn role(name: &str) -> Role {
+    if name == TEMPORARY_FILE {
+        return Role::Temporary;
+    }
+    let Some((digits, suffix)) = name.split_once('.') else { return Role::Foreign };
+    if digits.len() != 10 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Role::Foreign;
+    }
+    match (suffix, digits.parse()) {
+        ("log.tmp" | "hint.tmp", Ok(0..=u32::MAX)) => Role::Temporary,
+        ("log" | "hint", Ok(segment)) => Role::Of { segment },
+        _ => Role::Foreign,
+    }
+}
+
+fn failed(action: &'static str) -> impl Fn(io::Error) -> ManifestError {
+    move |error| ManifestError::Io { action, error }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,438 @@
+//! One record of the log: its bytes and their checks.
+//!
+//! A record's checksum covers the salt of its segment, so bytes left over from another segment never verify.
+//! The guard is the half of it that can be verified before the value has been read: it covers the header and
+//! the key, so that a record with a damaged value can still be named. `docs/storage-format.md` draws the bytes.
+
+use crc32fast::Hasher;
+
+use super::error::Refused;
+
+const CRC_AT: usize = 0;
+const LENGTH_AT: usize = CRC_AT + 4;
+const GUARD_AT: usize = LENGTH_AT + 4;
+const SEQUENCE_AT: usize = GUARD_AT + 2;
+const OP_AT: usize = SEQUENCE_AT + 6;
+const FLAGS_AT: usize = OP_AT + 1;
+const KIND_AT: usize = FLAGS_AT + 1;
+const RESERVED_AT: usize = KIND_AT + 1;
+const KEYSPACE_AT: usize = RESERVED_AT + 1;
+const KEY_LENGTH_AT: usize = KEYSPACE_AT + 4;
+/// Bytes of the fixed part of a record.
+pub const HEADER_BYTES: usize = KEY_LENGTH_AT + 4;
+/// The header without crc and guard, and the checksum of the body's start: what the guard covers.
+const GUARDED_BYTES: usize = HEADER_BYTES - 4 - 2 + 4;
+
+/// Bytes of the largest record, its header included: 1.25 GiB.
+pub const RECORD_BYTES_MAX: u64 = 1_342_177_280;
+/// The largest sequence number: 48 bits.
+pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
+
+const EXPIRY: u8 = 1;
+const OBJECT: u8 = 1 << 1;
+const BATCH_START: u8 = 1 << 2;
+const BATCH_MORE: u8 = 1 << 3;
+const KNOWN_FLAGS: u8 = EXPIRY | OBJECT | BATCH_START | BATCH_MORE;
+
+/// Bytes of a mark's (and a seal's) value: the durable position and the wall clock.
+pub(super) const MARK_VALUE_BYTES: usize = 8 + 8;
+/// Bytes of a whole mark or seal.
+pub(super) const MARK_BYTES: usize = HEADER_BYTES + MARK_VALUE_BYTES;
+
+/// What a record does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Op {
+    /// Sets a key's value and its expiry (no [`Draft::expiry`]: it never expires).
+    Put = 1,
+    /// Removes a key.
+    Delete = 2,
+    /// Sets a key's expiry only, or takes it away.
+    Expire = 3,
+    /// Binds a database number to a keyspace: the key is the number, `u32` little-endian.
+    Bind = 4,
+    /// States the durable position and the wall clock; the store's own.
+    Mark = 5,
+    /// As a mark, and the last record of its segment; the store's own.
+    Seal = 6,
+}
+
+impl Op {
+    fn read(byte: u8) -> Option<Self> {
+        [Self::Put, Self::Delete, Self::Expire, Self::Bind, Self::Mark, Self::Seal]
+            .into_iter()
+            .find(|op| *op as u8 == byte)
+    }
+
+    /// Whether such a record may use the reserve when the disk is full: it takes data away or bounds its life.
+    pub(super) fn uses_reserve(self) -> bool {
+        self != Self::Put
+    }
+}
+
+/// A record to be appended.
+#[derive(Clone, Copy, Debug)]
+pub struct Draft<'a> {
+    /// What it does; never [`Op::Mark`] or [`Op::Seal`].
+    pub op: Op,
+    /// The value's type; opaque to the store.
+    pub kind: u8,
+    /// The id of the keyspace.
+    pub keyspace: u32,
+    /// The key.
+    pub key: &'a [u8],
+    /// The value; empty for everything but [`Op::Put`].
+    pub value: &'a [u8],
+    /// When the key expires, milliseconds since the Unix epoch.
+    pub expiry: Option<u64>,
+    /// The id of the object that holds the elements of a large collection.
+    pub object: Option<u64>,
+}
+
+impl<'a> Draft<'a> {
+    /// Sets the value of a key.
+    pub fn put(keyspace: u32, kind: u8, key: &'a [u8], value: &'a [u8]) -> Self {
+        Self { op: Op::Put, kind, keyspace, key, value, expiry: None, object: None }
+    }
+
+    /// Removes a key.
+    pub fn delete(keyspace: u32, key: &'a [u8]) -> Self {
+        Self { op: Op::Delete, kind: 0, keyspace, key, value: &[], expiry: None, object: None }
+    }
+
+    /// Sets the expiry of a key, or takes it away with `None`.
+    pub fn expire(keyspace: u32, key: &'a [u8], expiry: Option<u64>) -> Self {
+        Self { op: Op::Expire, kind: 0, keyspace, key, value: &[], expiry, object: None }
+    }
+
+    /// Binds the database whose number is `database` (`u32` little-endian) to a keyspace.
+    pub fn bind(database: &'a [u8; 4], keyspace: u32) -> Self {
+        Self { op: Op::Bind, kind: 0, keyspace, key: database, value: &[], expiry: None, object: None }
+    }
+
+    /// The same with an expiry, milliseconds since the Unix epoch.
+    pub fn with_expiry(mut self, expiry: Option<u64>) -> Self {
+        self.expiry = expiry;
+        self
+    }
+
+    /// The same with an object id.
+    pub fn with_object(mut self, object: Option<u64>) -> Self {
+        self.object = object;
+        self
+    }
+
+    fn flags(&self) -> u8 {
+        (if self.expiry.is_some() { EXPIRY } else { 0 }) | (if self.object.is_some() { OBJECT } else { 0 })
+    }
+
+    /// Everything that can be known of the record before the log's lock is taken.
+    pub(super) fn measure(&self) -> Result<Measured, Refused> {
+        let length = (HEADER_BYTES + prefix_bytes(self.flags()) + self.key.len() + self.value.len()) as u64;
+        if length > RECORD_BYTES_MAX {
+            return Err(Refused::TooLarge { bytes: length, bytes_max: RECORD_BYTES_MAX });
+        }
+        let mut head = Hasher::new();
+        for part in [self.expiry, self.object].into_iter().flatten() {
+            head.update(&part.to_le_bytes());
+        }
+        head.update(self.key);
+        let head_crc = head.clone().finalize();
+        if !self.value.is_empty() {
+            head.update(self.value);
+        }
+        Ok(Measured { length: length as u32, head_crc, body_crc: head.finalize() })
+    }
+
+    /// Appends the record's bytes to `out`.
+    pub(super) fn write(&self, measured: &Measured, salt: u32, sequence: u64, out: &mut Vec<u8>) {
+        let mut header = self.header(measured.length);
+        finish_header(&mut header, measured.head_crc, measured.body_crc, salt, sequence, self.flags());
+        out.extend_from_slice(&header);
+        self.write_body(out);
+    }
+
+    /// Appends the record's bytes to `out`, its header still to be finished.
+    pub(super) fn write_unfinished(&self, measured: &Measured, out: &mut Vec<u8>) {
+        out.reserve(measured.length as usize);
+        out.extend_from_slice(&self.header(measured.length));
+        self.write_body(out);
+    }
+
+    fn header(&self, length: u32) -> [u8; HEADER_BYTES] {
+        let mut header = [0; HEADER_BYTES];
+        header[LENGTH_AT..GUARD_AT].copy_from_slice(&length.to_le_bytes());
+        header[OP_AT] = self.op as u8;
+        header[FLAGS_AT] = self.flags();
+        header[KIND_AT] = self.kind;
+        header[KEYSPACE_AT..KEY_LENGTH_AT].copy_from_slice(&self.keyspace.to_le_bytes());
+        header[KEY_LENGTH_AT..].copy_from_slice(&(self.key.len() as u32).to_le_bytes());
+        header
+    }
+
+    fn write_body(&self, out: &mut Vec<u8>) {
+        for part in [self.expiry, self.object].into_iter().flatten() {
+            out.extend_from_slice(&part.to_le_bytes());
+        }
+        out.extend_from_slice(self.key);
+        out.extend_from_slice(self.value);
+    }
+}
+
+/// What is known of a draft before it has a place in the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
+    /// Bytes of the whole record.
+    pub length: u32,
+    /// Checksum of the body up to the end of the key.
+    pub head_crc: u32,
+    /// Checksum of the whole body.
+    pub body_crc: u32,
+}
+
+/// Where a record stands in its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Alone,
+    First,
+    Middle,
+    Last,
+}
+
+/// Gives an unfinished record its sequence number, its place in the batch and its checks.
+pub(super) fn finish(record: &mut [u8], measured: &Measured, salt: u32, sequence: u64, place: Place) {
+    let batch = match place {
+        Place::Alone | Place::Last => 0,
+        Place::First => BATCH_START | BATCH_MORE,
+        Place::Middle => BATCH_MORE,
+    };
+    let flags = record[FLAGS_AT] & !(BATCH_START | BATCH_MORE) | batch;
+    finish_header(&mut record[..HEADER_BYTES], measured.head_crc, measured.body_crc, salt, sequence, flags);
+}
+
+/// Moves a whole, sound record to a segment of another salt; a seal becomes a mark, for it may no longer stand last.
+pub(super) fn resalt(record: &mut [u8], salt: u32) {
+    if record[OP_AT] == Op::Seal as u8 {
+        record[OP_AT] = Op::Mark as u8;
+    }
+    let raw = Raw::read(record);
+    let mut hasher = Hasher::new();
+    hasher.update(&record[HEADER_BYTES..raw.head_bytes()]);
+    let head_crc = hasher.clone().finalize();
+    hasher.update(&record[raw.head_bytes()..]);
+    let flags = record[FLAGS_AT];
+    finish_header(&mut record[..HEADER_BYTES], head_crc, hasher.finalize(), salt, raw.sequence, flags);
+}
+
+fn finish_header(header: &mut [u8], head_crc: u32, body_crc: u32, salt: u32, sequence: u64, flags: u8) {
+    header[SEQUENCE_AT..OP_AT].copy_from_slice(&sequence.to_le_bytes()[..OP_AT - SEQUENCE_AT]);
+    header[FLAGS_AT] = flags;
+    let guard = guard_crc(header, head_crc, salt);
+    header[GUARD_AT..SEQUENCE_AT].copy_from_slice(&(guard as u16).to_le_bytes());
+    let crc = whole_crc(guard, body_crc);
+    header[CRC_AT..LENGTH_AT].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// The guard is the low half of this; the record's checksum goes on from it.
+fn guard_crc(header: &[u8], head_crc: u32, salt: u32) -> u32 {
+    let mut guarded = [0; GUARDED_BYTES];
+    guarded[..4].copy_from_slice(&header[LENGTH_AT..GUARD_AT]);
+    guarded[4..GUARDED_BYTES - 4].copy_from_slice(&header[SEQUENCE_AT..HEADER_BYTES]);
+    guarded[GUARDED_BYTES - 4..].copy_from_slice(&head_crc.to_le_bytes());
+    let mut hasher = Hasher::new_with_initial(salt);
+    hasher.update(&guarded);
+    hasher.finalize()
+}
+
+fn whole_crc(guard: u32, body_crc: u32) -> u32 {
+    let mut hasher = Hasher::new_with_initial(guard);
+    hasher.update(&body_crc.to_le_bytes());
+    hasher.finalize()
+}
+
+fn prefix_bytes(flags: u8) -> usize {
+    8 * (flags & (EXPIRY | OBJECT)).count_ones() as usize
+}
+
+/// A header as it stands on the disk; nothing of it is verified.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Raw {
+    crc: u32,
+    guard: u16,
+    pub length: u32,
+    pub sequence: u64,
+    op: u8,
+    flags: u8,
+    kind: u8,
+    reserved: u8,
+    keyspace: u32,
+    key_length: u32,
+}
+
+impl Raw {
+    /// Reads a header; `bytes` has at least [`HEADER_BYTES`].
+    pub(super) fn read(bytes: &[u8]) -> Self {
+        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let mut sequence = [0; 8];
+        sequence[..OP_AT - SEQUENCE_AT].copy_from_slice(&bytes[SEQUENCE_AT..OP_AT]);
+        Self {
+            crc: word(CRC_AT),
+            guard: u16::from_le_bytes([bytes[GUARD_AT], bytes[GUARD_AT + 1]]),
+            length: word(LENGTH_AT),
+            sequence: u64::from_le_bytes(sequence),
+            op: bytes[OP_AT],
+            flags: bytes[FLAGS_AT],
+            kind: bytes[KIND_AT],
+            reserved: bytes[RESERVED_AT],
+            keyspace: word(KEYSPACE_AT),
+            key_length: word(KEY_LENGTH_AT),
+        }
+    }
+
+    /// Whether the lengths can be those of a record in `room` bytes.
+    pub(super) fn plausible(&self, room: u64) -> bool {
+        let length = u64::from(self.length);
+        length <= room && length <= RECORD_BYTES_MAX && self.head_bytes() as u64 <= length
+    }
+
+    /// Bytes up to the end of the key.
+    pub(super) fn head_bytes(&self) -> usize {
+        HEADER_BYTES + prefix_bytes(self.flags) + self.key_length as usize
+    }
+
+    /// Verifies header and key; `head` has [`Raw::head_bytes`] bytes. What goes on is the checksum of the body so far.
+    fn verify_guard(&self, head: &[u8], salt: u32) -> Result<(u32, Hasher), Fault> {
+        let mut hasher = Hasher::new();
+        hasher.update(&head[HEADER_BYTES..]);
+        let guard = guard_crc(head, hasher.clone().finalize(), salt);
+        if guard as u16 == self.guard { Ok((guard, hasher)) } else { Err(Fault::Guard) }
+    }
+}
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The lengths are impossible: not even the extent of the record is known.
+    Length,
+    /// Header or key is damaged: not even the extent of the record is known.
+    Guard,
+    /// Header and key are sound, the rest is not.
+    Checksum,
+    /// The record is sound, but this version does not know what it says.
+    Unknown,
+}
+
+/// A record as it was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its number: within the log, a later record has a higher one.
+    pub sequence: u64,
+    /// What it does.
+    pub op: Op,
+    /// The value's type; opaque to the store.
+    pub kind: u8,
+    /// The id of the keyspace.
+    pub keyspace: u32,
+    /// When the key expires, milliseconds since the Unix epoch.
+    pub expiry: Option<u64>,
+    /// The id of the object that holds the elements of a large collection.
+    pub object: Option<u64>,
+    /// The key.
+    pub key: &'a [u8],
+    /// The value.
+    pub value: &'a [u8],
+    flags: u8,
+}
+
+impl<'a> Record<'a> {
+    /// Reads and verifies the record that begins where `bytes` begin; bytes behind it are not looked at.
+    pub(super) fn read(bytes: &'a [u8], salt: u32) -> Result<Self, Fault> {
+        if bytes.len() < HEADER_BYTES {
+            return Err(Fault::Length);
+        }
+        let raw = Raw::read(bytes);
+        if !raw.plausible(bytes.len() as u64) {
+            return Err(Fault::Length);
+        }
+        let (head, value) = bytes[..raw.length as usize].split_at(raw.head_bytes());
+        let (guard, mut hasher) = raw.verify_guard(head, salt)?;
+        hasher.update(value);
+        if whole_crc(guard, hasher.finalize()) != raw.crc {
+            return Err(Fault::Checksum);
+        }
+        Self::of(&raw, head, value).ok_or(Fault::Unknown)
+    }
+
+    /// Reads a record whose value may be damaged, verifying header and key; the value is left out.
+    pub(super) fn read_head(bytes: &'a [u8], salt: u32) -> Result<Self, Fault> {
+        if bytes.len() < HEADER_BYTES {
+            return Err(Fault::Length);
+        }
+        let raw = Raw::read(bytes);
+        if !raw.plausible(bytes.len() as u64) {
+            return Err(Fault::Length);
+        }
+        let head = &bytes[..raw.head_bytes()];
+        raw.verify_guard(head, salt)?;
+        Self::of(&raw, head, &[]).ok_or(Fault::Unknown)
+    }
+
+    fn of(raw: &Raw, head: &'a [u8], value: &'a [u8]) -> Option<Self> {
+        if raw.reserved != 0 || raw.flags & !KNOWN_FLAGS != 0 {
+            return None;
+        }
+        let mut at = HEADER_BYTES;
+        let mut word = |flag: u8| {
+            (raw.flags & flag != 0).then(|| {
+                let mut bytes = [0; 8];
+                bytes.copy_from_slice(&head[at..at + 8]);
+                at += 8;
+                u64::from_le_bytes(bytes)
+            })
+        };
+        let (expiry, object) = (word(EXPIRY), word(OBJECT));
+        let op = Op::read(raw.op)?;
+        let (kind, keyspace, sequence) = (raw.kind, raw.keyspace, raw.sequence);
+        Some(Self { sequence, op, kind, keyspace, expiry, object, key: &head[at..], value, flags: raw.flags })
+    }
+
+    /// Bytes of the whole record.
+    pub(super) fn length(&self) -> usize {
+        HEADER_BYTES + prefix_bytes(self.flags) + self.key.len() + self.value.len()
+    }
+
+    /// Whether it is the first record of a batch of several.
+    pub(super) fn starts_batch(&self) -> bool {
+        self.flags & BATCH_START != 0
+    }
+
+    /// Whether the batch goes on behind this record.
+    pub(super) fn batch_goes_on(&self) -> bool {
+        self.flags & BATCH_MORE != 0
+    }
+
+    /// What a mark or a seal states: the durable position and the wall clock in milliseconds.
+    pub(super) fn mark(&self) -> Option<(u64, u64)> {
+        if !matches!(self.op, Op::Mark | Op::Seal) || self.value.len() != MARK_VALUE_BYTES {
+            return None;
+        }
+        let word = |at: usize| self.value[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
+        Some((word(0), word(8)))
+    }
+}
+
+/// The value of a mark or a seal.
+pub(super) fn mark_value(durable: u64, wall: u64) -> [u8; MARK_VALUE_BYTES] {
+    let mut value = [0; MARK_VALUE_BYTES];
+    value[..8].copy_from_slice(&durable.to_le_bytes());
+    value[8..].copy_from_slice(&wall.to_le_bytes());
+    value
+}
+
+/// The draft of a mark or a seal around its value.
+pub(super) fn mark_draft(op: Op, value: &[u8; MARK_VALUE_BYTES]) -> Draft<'_> {
+    Draft { op, kind: 0, keyspace: 0, key: &[], value, expiry: None, object: None }
+}
+
+/// What every mark's bytes have in them, and where: its length. Scans look for it.
+pub(super) const MARK_NEEDLE: ([u8; 4], usize) = ((MARK_BYTES as u32).to_le_bytes(), LENGTH_AT);

@@ -1,0 +1,169 @@
+//! The two threads of a store: one writes when nobody should do so inline and prepares segments, one syncs.
+//!
+//! They are asked, never waited for. Without them a store works as well: whoever asks does the work.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::log::Log;
+use super::options::Fsync;
+
+/// How long written bytes stay unsynced under [`Fsync::Everysec`].
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the threads are asked for.
+#[derive(Default)]
+pub(super) struct Signals {
+    running: AtomicBool,
+    asked: Mutex<Asked>,
+    log_thread: Condvar,
+    sync_thread: Condvar,
+}
+
+#[derive(Default)]
+struct Asked {
+    write: bool,
+    prepare: bool,
+    sync: bool,
+    stop: bool,
+}
+
+impl Signals {
+    /// Whether there are threads to ask.
+    pub(super) fn running(&self) -> bool {
+        self.running.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn ask_to_write(&self) {
+        self.asked.lock().write = true;
+        self.log_thread.notify_one();
+    }
+
+    pub(super) fn ask_to_prepare(&self) {
+        if self.running() {
+            self.asked.lock().prepare = true;
+            self.log_thread.notify_one();
+        }
+    }
+
+    pub(super) fn ask_for_sync(&self) {
+        self.asked.lock().sync = true;
+        self.sync_thread.notify_one();
+    }
+
+    fn ask_to_stop(&self) {
+        self.asked.lock().stop = true;
+        self.log_thread.notify_one();
+        self.sync_thread.notify_one();
+    }
+}
+
+impl Log {
+    pub(super) fn start_threads(self: &Arc<Self>) -> std::io::Result<Vec<JoinHandle<()>>> {
+        self.signals.asked.lock().stop = false;
+        let spawn = |name: &str, run: fn(&Self)| {
+            let log = self.clone();
+            Builder::new().name(name.to_owned()).spawn(move || {
+                let mut alarm = Alarm { log: &log, armed: true };
+                run(&log);
+                alarm.armed = false;
+            })
+        };
+        let mut threads = vec![spawn("log", Self::run_log_thread)?];
+        match spawn("sync", Self::run_sync_thread) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                self.stop_threads(threads);
+                return Err(error);
+            }
+        }
+        self.signals.running.store(true, Ordering::SeqCst);
+        Ok(threads)
+    }
+
+    /// Ends the threads; from then on whoever asks does the work.
+    pub(super) fn stop_threads(&self, threads: Vec<JoinHandle<()>>) {
+        if threads.is_empty() {
+            return;
+        }
+        self.signals.running.store(false, Ordering::SeqCst);
+        self.signals.ask_to_stop();
+        for thread in threads {
+            // A panic in there has been made known by its alarm.
+            let _ = thread.join();
+        }
+        // Who relied on them is served here once more.
+        let _ = self.sync_round(self.fsync() == Fsync::Always);
+        drop(self.active.lock());
+        self.room.notify_all();
+    }
+
+    fn run_log_thread(&self) {
+        loop {
+            let (write, prepare) = {
+                let mut asked = self.signals.asked.lock();
+                while !(asked.write || asked.prepare || asked.stop) {
+                    self.signals.log_thread.wait(&mut asked);
+                }
+                if asked.stop {
+                    return;
+                }
+                (std::mem::take(&mut asked.write), std::mem::take(&mut asked.prepare))
+            };
+            if write {
+                self.lead();
+            }
+            if prepare {
+                self.prepare();
+            }
+        }
+    }
+
+    fn run_sync_thread(&self) {
+        loop {
+            let asked = {
+                let mut asked = self.signals.asked.lock();
+                if !asked.sync && !asked.stop {
+                    self.signals.sync_thread.wait_for(&mut asked, SYNC_INTERVAL);
+                }
+                if asked.stop {
+                    return;
+                }
+                std::mem::take(&mut asked.sync)
+            };
+            let fsync = self.fsync();
+            if asked || (fsync != Fsync::No && self.has_unsynced()) || self.failing.load(Ordering::SeqCst) {
+                // What becomes of it is kept in `failure`.
+                if self.sync_round(fsync != Fsync::No).is_ok() && !asked {
+                    self.claim();
+                }
+            }
+        }
+    }
+
+    /// Whether something is unsynced beside the last claim.
+    fn has_unsynced(&self) -> bool {
+        let durable = self.durable.load(Ordering::Acquire);
+        let active = self.active.lock();
+        active.position > durable && active.claimed != active.position
+    }
+}
+
+/// Makes a panic known: nobody waits for a thread that is gone.
+struct Alarm<'a> {
+    log: &'a Log,
+    armed: bool,
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.log.signals.running.store(false, Ordering::SeqCst);
+            self.log.fail("a thread of the log has panicked", false);
+        }
+    }
+}
