@@ -1,1 +1,357 @@
+//! The keyspace: numbered databases of keys, each key's newest value wherever it is, memory or log.
 //!
+//! Always true: a change reaches the log before it reaches the keydir; whoever looks at a key holds its latch; a
+//! reply waits for the log position of whatever it tells of (see [`Access::commit`]).
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `access` | one command's view and effects |
+//! | `whole` | a database as a whole: count, walk, flush, swap |
+//! | `overlay` | a transaction's effects before they take effect |
+//! | `latch` | who may be inside which keys |
+//! | `keydir`, `entry` | the map from key to record and cached value |
+//! | `deadlines` | what expires when |
+//! | `watch` | who is told of changes |
+//! | `memory` | the limit |
+//! | `loader` | from the log back to the map |
+
+mod access;
+mod deadlines;
+mod entry;
+mod keydir;
+mod latch;
+mod loader;
+mod memory;
+mod overlay;
+mod watch;
+mod whole;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use arc_swap::ArcSwap;
+
+pub use access::{Access, Cold, Halt, Usage, Value, View};
+pub use entry::Meta;
+pub use keydir::Slot;
+pub use latch::{Held, Mode};
+pub use loader::OnProgress;
+pub use memory::MemoryUse;
+pub use watch::{Change, Event, SUBSCRIPTION_EVENTS_MAX, Subscription, Watch};
+
+use crate::store::clock::Clock;
+use crate::store::disk::Disk;
+use crate::store::{OpenError, Options, Position, Recovered, Store};
+use entry::Cached;
+use keydir::{KeyHasher, Keydir};
+use latch::Latches;
+use loader::Loader;
+use memory::Memory;
+use overlay::{Overlay, State};
+use watch::Watchers;
+
+/// The most databases there can be.
+pub const DATABASES_MAX: u32 = loader::FIRST_FREE_ID;
+
+/// A database emptied with more keys than this is taken apart by a thread of its own.
+const RECLAIM_INLINE_KEYS_MAX: usize = 1024;
+
+/// All databases over one store.
+pub struct Keyspace {
+    store: Arc<Store>,
+    hasher: KeyHasher,
+    latches: Latches,
+    databases: Box<[ArcSwap<Keydir>]>,
+    next_id: AtomicU32,
+    watchers: Watchers,
+    memory: Memory,
+    stats: Stats,
+    random: AtomicU64,
+}
+
+/// Counters since the start.
+#[derive(Debug, Default)]
+struct Stats {
+    expired: AtomicU64,
+    cold_reads: AtomicU64,
+}
+
+/// What one command did, for the statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Look-ups that found their key.
+    pub hits: u64,
+    /// Look-ups that did not.
+    pub misses: u64,
+    /// Keys removed because their time was over.
+    pub expired: u64,
+    /// Changes.
+    pub changes: u64,
+}
+
+impl Tally {
+    /// Adds another's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.expired += other.expired;
+        self.changes += other.changes;
+    }
+}
+
+/// How many keys a database has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseSize {
+    /// All keys.
+    pub keys: usize,
+    /// Those with an expiry.
+    pub volatile: usize,
+}
+
+impl Keyspace {
+    /// Opens the store on `disk`, with at least `databases` databases (at most [`DATABASES_MAX`]).
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        options: Options,
+        databases: u32,
+        on_progress: OnProgress<'_>,
+    ) -> Result<(Self, Recovered), OpenError> {
+        let mut loader = Loader::new(on_progress);
+        let (store, recovered) = Store::open(disk, clock, options, &mut loader)?;
+        let hasher = KeyHasher::new(store.hash_seed());
+        let (bound, next_id, dead) = loader.finish();
+        for (segment, dead) in dead {
+            store.retire_bytes(segment, dead);
+        }
+        let count = bound.keys().map(|database| database + 1).fold(databases.max(1), u32::max);
+        let keydir = |database| match bound.get(&database) {
+            Some(keydir) => keydir.clone(),
+            None => Arc::new(Keydir::new(database, hasher.clone())),
+        };
+        let store_seed = store.now();
+        let keyspace = Self {
+            databases: (0..count).map(|database| ArcSwap::new(keydir(database))).collect(),
+            store: Arc::new(store),
+            latches: Latches::new(),
+            next_id: AtomicU32::new(next_id),
+            watchers: Watchers::default(),
+            memory: Memory::default(),
+            stats: Stats::default(),
+            random: AtomicU64::new(hasher.slot(&store_seed.to_le_bytes()).hash),
+            hasher,
+        };
+        Ok((keyspace, recovered))
+    }
+
+    /// The log below.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// How many databases there are; it may be more than asked for, if the log knows more.
+    pub fn databases(&self) -> u32 {
+        self.databases.len() as u32
+    }
+
+    /// The time, in milliseconds since the Unix epoch; it never goes back, not even over a restart.
+    pub fn now(&self) -> u64 {
+        self.store.now()
+    }
+
+    /// Access to one key, at `now`. With `batch`, what it does takes effect when it is committed; without, a
+    /// single change takes effect at once.
+    #[inline]
+    pub fn access_one(&self, database: u32, key: &[u8], mode: Mode, now: u64, batch: bool) -> Access<'_> {
+        let held = self.latches.one(&self.hasher.slot(key), mode);
+        Access::new(self, held, database, now, batch)
+    }
+
+    /// Access to several keys; what it does to them takes effect together, when it is committed.
+    pub fn access_several<'a>(
+        &self,
+        database: u32,
+        keys: impl Iterator<Item = &'a [u8]>,
+        mode: Mode,
+        now: u64,
+    ) -> Access<'_> {
+        let held = self.latches.several(keys.map(|key| self.hasher.slot(key)), mode);
+        Access::new(self, held, database, now, mode == Mode::Exclusive)
+    }
+
+    /// Access to everything; `batch` as for several keys.
+    pub fn access_all(&self, database: u32, mode: Mode, now: u64, batch: bool) -> Access<'_> {
+        Access::new(self, self.latches.all(mode), database, now, batch)
+    }
+
+    /// Access to no key: for what looks at the databases from outside, as a walk by cursor does.
+    pub fn access_none(&self, database: u32, now: u64) -> Access<'_> {
+        Access::new(self, self.latches.none(), database, now, false)
+    }
+
+    /// Ends watching a key.
+    pub fn unwatch(&self, database: u32, key: &[u8], watch: &Arc<Watch>) {
+        self.watchers.unwatch(database, key, watch);
+    }
+
+    /// How many keys are watched by transactions.
+    pub fn watched(&self) -> usize {
+        self.watchers.watched()
+    }
+
+    /// All changes from now on.
+    pub fn subscribe(&self) -> Subscription {
+        self.watchers.subscribe()
+    }
+
+    /// How many keys a database has.
+    pub fn size(&self, database: u32) -> DatabaseSize {
+        let keydir = self.databases[database as usize].load();
+        DatabaseSize { keys: keydir.keys(), volatile: keydir.volatile() }
+    }
+
+    /// Keys removed because their time was over, since the start.
+    pub fn expired_keys(&self) -> u64 {
+        self.stats.expired.load(Relaxed)
+    }
+
+    /// Values fetched from the disk because they were not in memory, since the start.
+    pub fn cold_reads(&self) -> u64 {
+        self.stats.cold_reads.load(Relaxed)
+    }
+
+    /// The earliest deadline of any key.
+    pub fn earliest_deadline(&self) -> Option<u64> {
+        self.databases.iter().filter_map(|database| database.load().earliest_deadline()).min()
+    }
+
+    /// Removes up to `limit` keys whose time is over. Returns how many it looked at: as many as the limit means
+    /// that more may be waiting.
+    pub fn expire_due(&self, now: u64, limit: usize) -> usize {
+        let mut looked_at = 0;
+        for (number, database) in self.databases.iter().enumerate() {
+            let keydir = database.load_full();
+            for (deadline, slot) in keydir.due(now, limit - looked_at) {
+                looked_at += 1;
+                let held = self.latches.one(&slot, Mode::Exclusive);
+                // A database that was flushed or swapped meanwhile is looked at in the next round.
+                if database.load().id != keydir.id {
+                    continue;
+                }
+                self.expire_one(&held, number as u32, &keydir, &slot, deadline, now);
+            }
+        }
+        looked_at
+    }
+
+    fn expire_one(&self, held: &Held<'_>, database: u32, keydir: &Keydir, slot: &Slot, deadline: u64, now: u64) {
+        let Some((key, before)) = keydir.remove_expired(slot, now) else {
+            return keydir.forget_deadline(slot, deadline);
+        };
+        self.store.retire(before.meta.location);
+        self.note_expired(held, database, slot, &key, now);
+    }
+
+    /// Removes a key that is expired at `now`, if nobody else did. Returns the log position of the proof that the
+    /// time has come.
+    #[expect(clippy::too_many_arguments, reason = "one key in one database, as seen at one moment")]
+    fn expired(
+        &self,
+        held: &Held<'_>,
+        database: u32,
+        keydir: &Keydir,
+        slot: &Slot,
+        key: &[u8],
+        stored: &Meta,
+        now: u64,
+    ) -> Option<Position> {
+        let before = keydir.remove_if(slot, key, |meta| meta == stored)?;
+        self.store.retire(before.meta.location);
+        self.note_expired(held, database, slot, key, now)
+    }
+
+    fn note_expired(&self, held: &Held<'_>, database: u32, slot: &Slot, key: &[u8], now: u64) -> Option<Position> {
+        self.stats.expired.fetch_add(1, Relaxed);
+        self.watchers.changed(database, key, Change::Expired);
+        // A log that takes no more marks changes nothing about the time.
+        let end = self.store.mark_time(now).ok()?;
+        held.changed(slot.shard, end);
+        Some(end)
+    }
+
+    /// Logs an overlay's batch and makes its effects visible. Nothing happens if the log refuses it.
+    fn commit(&self, overlay: &mut Overlay, held: &Held<'_>, now: u64) -> Result<Option<Position>, Halt> {
+        if overlay.batch.is_empty() {
+            return Ok(None);
+        }
+        let end = self.store.append_batch(&mut overlay.batch)?.end;
+        let (changes, bindings) = overlay.take();
+        for (key, pending) in changes {
+            let (keydir, slot) = (&pending.keydir, &pending.slot);
+            let (before, change) = match pending.state {
+                State::Gone => (keydir.remove_if(slot, &key, |_| true), Change::Deleted),
+                State::Expiry(expiry) => {
+                    keydir.set_expiry(slot, &key, expiry);
+                    (None, Change::Updated)
+                }
+                State::Present { kind, expiry, value, record } => {
+                    let meta = Meta { location: overlay.batch.location(record), kind, expiry };
+                    let mut shared = Some(value.clone());
+                    let cached = Cached::hot(&value, &mut shared);
+                    let before = keydir.upsert(slot, &key, &meta, cached, (now / 1000) as u32);
+                    (before, if before.is_some() { Change::Updated } else { Change::Created })
+                }
+            };
+            if let Some(before) = before {
+                self.store.retire(before.meta.location);
+            }
+            held.changed(slot.shard, end);
+            self.watchers.changed(pending.database, &key, change);
+        }
+        if !bindings.is_empty() {
+            held.changed_all(end);
+            self.rebind(&bindings);
+        }
+        Ok(Some(end))
+    }
+
+    /// Binds databases to other keydirs; the caller holds all latches and has logged it.
+    fn rebind(&self, bindings: &[(u32, Arc<Keydir>)]) {
+        let mut old = Vec::new();
+        for (database, keydir) in bindings {
+            let before = self.databases[*database as usize].swap(keydir.clone());
+            let has = |keydir: &Keydir, key: &[u8]| keydir.meta(&self.hasher.slot(key), key).is_some();
+            self.watchers.changed_database(*database, |key| has(&before, key) || has(keydir, key));
+            old.push(before);
+        }
+        old.retain(|keydir| !bindings.iter().any(|binding| binding.1.id == keydir.id));
+        old.into_iter().for_each(|keydir| self.reclaim(keydir));
+    }
+
+    /// Counts all records of an unbound keydir as dead and frees its memory, off the caller's thread if it is big.
+    fn reclaim(&self, keydir: Arc<Keydir>) {
+        let (store, keys) = (self.store.clone(), keydir.keys());
+        let work = move || keydir.each_location(|location| store.retire(location));
+        if keys <= RECLAIM_INLINE_KEYS_MAX {
+            return work();
+        }
+        let thread = std::thread::Builder::new().name("caskade-reclaim".into());
+        if let Err(error) = thread.spawn(work) {
+            // The keydir went with the closure; only the count of dead bytes is lost, until the next start.
+            tracing::warn!(%error, "no thread to take an emptied database apart");
+        }
+    }
+
+    /// A random number, by SplitMix64; not for secrets.
+    fn random(&self) -> u64 {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut z = self.random.fetch_add(STEP, Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn fresh_keydir(&self) -> Keydir {
+        Keydir::new(self.next_id.fetch_add(1, Relaxed), self.hasher.clone())
+    }
+}

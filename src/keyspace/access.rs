@@ -1,0 +1,489 @@
+//! What one command, or one transaction, sees of the keyspace and does to it, under latches it holds.
+//!
+//! Always true: what is read is what the log says at this moment in its order; a command has no effect unless it is
+//! done: a value that would have to be fetched from the disk ends it with [`Halt::Cold`] before anything changed. A
+//! command on one key writes at most one record and takes effect at once; one on several keys, and a transaction,
+//! collects its effects in an [`Overlay`], reads through it, and commits them as one batch, or drops them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use arc_swap::Guard;
+use bytes::Bytes;
+
+use super::entry::{Cached, Meta};
+use super::keydir::{Keydir, Seen, Slot};
+use super::latch::Held;
+use super::overlay::{Overlay, State};
+use super::watch::{Change, Watch};
+use super::{Keyspace, Tally};
+use crate::store::{Draft, Location, Op, Position, ReadError, Refused};
+
+/// The location of a value that is not in the log yet.
+pub(super) const NOWHERE: Location = Location { segment: u32::MAX, offset: u32::MAX, length: 0 };
+
+/// Why a command did not get done.
+#[derive(Debug)]
+pub enum Halt {
+    /// These values have to be fetched from the disk first; then the command runs again.
+    Cold(Vec<Cold>),
+    /// The newest record of a key is damaged on the disk.
+    Damaged,
+    /// The disk failed a read.
+    Unreadable(String),
+    /// The log does not take the write.
+    Refused(Refused),
+}
+
+impl From<Refused> for Halt {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+/// A value that is only on the disk.
+#[derive(Clone, Debug)]
+pub struct Cold {
+    pub(super) keydir: Arc<Keydir>,
+    pub(super) slot: Slot,
+    pub(super) key: Bytes,
+    pub(super) location: Location,
+}
+
+/// A value and what belongs to it, lent to the closure that asked.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The value's bytes.
+    pub value: &'a [u8],
+    /// The same as a shared buffer, where it is one: a reply can send it without copying.
+    pub shared: Option<&'a Bytes>,
+    /// The type and encoding byte.
+    pub kind: u8,
+    /// Deadline in milliseconds since the Unix epoch.
+    pub expiry: Option<u64>,
+}
+
+/// How recently a key's value was used, as far as the keydir knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Seconds since the last use; a value that is only on the disk has forgotten it: `None`.
+    pub idle_seconds: Option<u32>,
+    /// 0 to 3: how often it was used of late.
+    pub uses: u8,
+    /// Bytes of memory that the key takes.
+    pub bytes: usize,
+}
+
+/// One command's or transaction's access: see the module.
+pub struct Access<'k> {
+    keyspace: &'k Keyspace,
+    held: Held<'k>,
+    database: u32,
+    keydir: Guard<Arc<Keydir>>,
+    overlay: Option<Box<Overlay>>,
+    now: u64,
+    wait: Position,
+    /// Whether a cold value may be waited for right here.
+    pub may_block: bool,
+    /// Whether reading a value counts as using it (not so for CLIENT NO-TOUCH and OBJECT).
+    pub touches: bool,
+    /// Whether look-ups count as hits and misses.
+    pub counts: bool,
+    /// What happened, for the statistics.
+    pub tally: Tally,
+}
+
+impl<'k> Access<'k> {
+    pub(super) fn new(keyspace: &'k Keyspace, held: Held<'k>, database: u32, now: u64, batch: bool) -> Self {
+        Self {
+            keyspace,
+            keydir: keyspace.databases[database as usize].load(),
+            overlay: batch.then(Box::default),
+            wait: 0,
+            may_block: false,
+            touches: true,
+            counts: false,
+            tally: Tally::default(),
+            held,
+            database,
+            now,
+        }
+    }
+
+    /// The keyspace this gives access to.
+    pub fn keyspace(&self) -> &'k Keyspace {
+        self.keyspace
+    }
+
+    /// The time this command runs at: milliseconds since the Unix epoch.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// The number of the database that keys are looked up in.
+    pub fn database(&self) -> u32 {
+        self.database
+    }
+
+    /// Looks keys up in another database from now on; returns the old one's number.
+    pub fn select(&mut self, database: u32) -> u32 {
+        let old = std::mem::replace(&mut self.database, database);
+        let bound = self.overlay.as_ref().and_then(|overlay| overlay.bound(database));
+        self.keydir = match bound {
+            Some(keydir) => Guard::from_inner(keydir),
+            None => self.keyspace.databases[database as usize].load(),
+        };
+        old
+    }
+
+    /// Lends the value of `key` to `look`; `None` where there is no such key.
+    #[inline]
+    pub fn view<R>(&mut self, key: &[u8], look: impl FnOnce(View<'_>) -> R) -> Result<Option<R>, Halt> {
+        let slot = self.slot(key);
+        if self.overlay.is_some() {
+            return self.view_overlaid(&slot, key, look);
+        }
+        self.view_stored(&slot, key, None, look)
+    }
+
+    /// A copy of the value of `key`.
+    pub fn value(&mut self, key: &[u8]) -> Result<Option<Value>, Halt> {
+        self.view(key, |view| Value {
+            bytes: view.shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(view.value)),
+            kind: view.kind,
+            expiry: view.expiry,
+        })
+    }
+
+    /// Kind and expiry of `key`, which are always in memory.
+    pub fn meta(&mut self, key: &[u8]) -> Option<Meta> {
+        let slot = self.slot(key);
+        let meta = self.meta_of(&slot, key);
+        self.count(meta.is_some());
+        if let (Some(_), true) = (meta, self.touches) {
+            self.keydir.touch(&slot, key, self.now_seconds());
+        }
+        meta
+    }
+
+    /// Whether there is such a key.
+    pub fn exists(&mut self, key: &[u8]) -> bool {
+        self.meta(key).is_some()
+    }
+
+    /// How recently `key` was used, which this does not count as a use.
+    pub fn usage(&mut self, key: &[u8]) -> Option<Usage> {
+        let slot = self.slot(key);
+        self.meta_of(&slot, key)?;
+        let now = self.now_seconds();
+        // What this transaction itself has set was used just now.
+        let (last, uses, bytes) = self.keydir.usage(&slot, key).unwrap_or((Some(now), 1, key.len()));
+        Some(Usage { idle_seconds: last.map(|last| now.saturating_sub(last)), uses, bytes })
+    }
+
+    /// Sets `key` to `value`, whatever it was, with this expiry or none.
+    pub fn put(&mut self, key: &[u8], kind: u8, value: &[u8], expiry: Option<u64>) -> Result<(), Halt> {
+        let slot = self.slot(key);
+        let draft = Draft { op: Op::Put, keyspace: self.keydir.id, kind, expiry, object: None, key, value };
+        if let Some(overlay) = &mut self.overlay {
+            let record = overlay.batch.push(&draft);
+            let value = Bytes::copy_from_slice(value);
+            let state = State::Present { kind, expiry, value, record };
+            overlay.set(&self.keydir, self.database, &slot, key, state);
+            return Ok(());
+        }
+        let appended = self.keyspace.store.append(&draft)?;
+        let meta = Meta { location: appended.location, kind, expiry };
+        let before = self.keydir.upsert(&slot, key, &meta, Cached::hot(value, &mut None), self.now_seconds());
+        if let Some(before) = before {
+            self.keyspace.store.retire(before.meta.location);
+        }
+        self.changed(&slot, key, appended.end, if before.is_some() { Change::Updated } else { Change::Created });
+        Ok(())
+    }
+
+    /// Deletes `key`; returns whether there was one.
+    pub fn delete(&mut self, key: &[u8]) -> Result<bool, Halt> {
+        let slot = self.slot(key);
+        if self.meta_of(&slot, key).is_none() {
+            return Ok(false);
+        }
+        let draft =
+            Draft { op: Op::Delete, keyspace: self.keydir.id, kind: 0, expiry: None, object: None, key, value: &[] };
+        if let Some(overlay) = &mut self.overlay {
+            overlay.batch.push(&draft);
+            overlay.set(&self.keydir, self.database, &slot, key, State::Gone);
+            return Ok(true);
+        }
+        let appended = self.keyspace.store.append(&draft)?;
+        if let Some(before) = self.keydir.remove_if(&slot, key, |_| true) {
+            self.keyspace.store.retire(before.meta.location);
+        }
+        self.changed(&slot, key, appended.end, Change::Deleted);
+        Ok(true)
+    }
+
+    /// Gives `key` another expiry or none, without touching its value; returns whether there is such a key.
+    pub fn set_expiry(&mut self, key: &[u8], expiry: Option<u64>) -> Result<bool, Halt> {
+        let slot = self.slot(key);
+        if self.meta_of(&slot, key).is_none() {
+            return Ok(false);
+        }
+        let draft = Draft { op: Op::Expire, keyspace: self.keydir.id, kind: 0, expiry, object: None, key, value: &[] };
+        if let Some(overlay) = &mut self.overlay {
+            overlay.batch.push(&draft);
+            overlay.set_expiry(&self.keydir, self.database, &slot, key, expiry);
+            return Ok(true);
+        }
+        let appended = self.keyspace.store.append(&draft)?;
+        self.keydir.set_expiry(&slot, key, expiry);
+        self.changed(&slot, key, appended.end, Change::Updated);
+        Ok(true)
+    }
+
+    /// Begins to watch `key` for a transaction.
+    pub fn watch(&mut self, key: &[u8], watch: &Arc<Watch>) {
+        // A key that is expired already is removed now, so that its removal later is no change.
+        let slot = self.slot(key);
+        self.meta_of(&slot, key);
+        self.keyspace.watchers.watch(self.database, key, watch);
+    }
+
+    /// Looks at `key` so that one whose time is over counts as changed.
+    pub fn refresh(&mut self, key: &[u8]) {
+        let slot = self.slot(key);
+        self.meta_of(&slot, key);
+    }
+
+    /// Commits what the overlay collected (nothing without one). Returns the log position that a reply to this
+    /// command has to wait for: that of what it wrote, and of what it read.
+    pub fn commit(mut self) -> Result<(Position, Tally), Halt> {
+        if let Some(mut overlay) = self.overlay.take()
+            && let Some(end) = self.keyspace.commit(&mut overlay, &self.held, self.now)?
+        {
+            self.wait_for(end);
+        }
+        Ok((self.wait, self.tally))
+    }
+
+    /// Drops what the overlay collected. What was read still has to be waited for.
+    pub fn abandon(self) -> (Position, Tally) {
+        (self.wait, self.tally)
+    }
+
+    pub(super) fn wait_for(&mut self, position: Position) {
+        self.wait = self.wait.max(position);
+    }
+
+    pub(super) fn held(&self) -> &Held<'k> {
+        &self.held
+    }
+
+    pub(super) fn keydir(&self) -> &Arc<Keydir> {
+        &self.keydir
+    }
+
+    pub(super) fn overlay(&self) -> Option<&Overlay> {
+        self.overlay.as_deref()
+    }
+
+    pub(super) fn overlay_mut(&mut self) -> Option<&mut Overlay> {
+        self.overlay.as_deref_mut()
+    }
+
+    fn now_seconds(&self) -> u32 {
+        (self.now / 1000) as u32
+    }
+
+    #[inline]
+    fn slot(&mut self, key: &[u8]) -> Slot {
+        let slot = self.keyspace.hasher.slot(key);
+        let last_change = self.held.last_change(slot.shard);
+        self.wait_for(last_change);
+        slot
+    }
+
+    fn count(&mut self, hit: bool) {
+        if self.counts {
+            self.tally.hits += u64::from(hit);
+            self.tally.misses += u64::from(!hit);
+        }
+    }
+
+    fn changed(&mut self, slot: &Slot, key: &[u8], end: Position, change: Change) {
+        self.held.changed(slot.shard, end);
+        self.wait_for(end);
+        self.keyspace.watchers.changed(self.database, key, change);
+        self.tally.changes += 1;
+    }
+
+    fn meta_of(&mut self, slot: &Slot, key: &[u8]) -> Option<Meta> {
+        let mut expiry_now = None;
+        if let Some(overlay) = &self.overlay {
+            match overlay.get(self.keydir.id, key) {
+                Some(State::Gone) => return None,
+                Some(&State::Present { kind, expiry, .. }) => {
+                    let meta = Meta { location: NOWHERE, kind, expiry };
+                    return (!is_expired(&meta, self.now)).then_some(meta);
+                }
+                Some(&State::Expiry(expiry)) => expiry_now = Some(expiry),
+                None => {}
+            }
+        }
+        let stored = self.keydir.meta(slot, key)?;
+        let meta = Meta { expiry: expiry_now.unwrap_or(stored.expiry), ..stored };
+        if !is_expired(&meta, self.now) {
+            return Some(meta);
+        }
+        if expiry_now.is_none() {
+            self.expire(slot, key, &stored);
+        }
+        None
+    }
+
+    fn view_overlaid<R>(
+        &mut self,
+        slot: &Slot,
+        key: &[u8],
+        look: impl FnOnce(View<'_>) -> R,
+    ) -> Result<Option<R>, Halt> {
+        let pending = self.overlay.as_ref().and_then(|overlay| overlay.get(self.keydir.id, key)).cloned();
+        match pending {
+            None => self.view_stored(slot, key, None, look),
+            Some(State::Expiry(expiry)) => self.view_stored(slot, key, Some(expiry), look),
+            Some(State::Gone) => {
+                self.count(false);
+                Ok(None)
+            }
+            Some(State::Present { kind, expiry, value, .. }) => {
+                let alive = expiry.is_none_or(|deadline| deadline > self.now);
+                self.count(alive);
+                let view = View { value: &value, shared: Some(&value), kind, expiry };
+                Ok(alive.then(|| look(view)))
+            }
+        }
+    }
+
+    #[inline]
+    fn view_stored<R>(
+        &mut self,
+        slot: &Slot,
+        key: &[u8],
+        expiry_now: Option<Option<u64>>,
+        look: impl FnOnce(View<'_>) -> R,
+    ) -> Result<Option<R>, Halt> {
+        enum Met<R, F> {
+            Nothing,
+            Expired(Meta),
+            Done(R),
+            Cold(Meta, F),
+            Damaged,
+        }
+        let now = self.now;
+        let current = |meta: Meta| Meta { expiry: expiry_now.unwrap_or(meta.expiry), ..meta };
+        let touch = self.touches.then(|| self.now_seconds());
+        let met = self.keydir.read(slot, key, touch, |seen| match seen {
+            None => Met::Nothing,
+            Some(Seen::Hot(meta, _) | Seen::Cold(meta) | Seen::Damaged(meta)) if is_expired(&current(meta), now) => {
+                Met::Expired(meta)
+            }
+            Some(Seen::Damaged(_)) => Met::Damaged,
+            Some(Seen::Cold(meta)) => Met::Cold(current(meta), look),
+            Some(Seen::Hot(meta, cached)) => {
+                let shared = if let Cached::Shared(bytes) = cached { Some(bytes) } else { None };
+                let value = cached.bytes().unwrap_or_default();
+                Met::Done(look(View { value, shared, kind: meta.kind, expiry: current(meta).expiry }))
+            }
+        });
+        match met {
+            Met::Nothing => {
+                self.count(false);
+                Ok(None)
+            }
+            Met::Expired(stored) => {
+                if expiry_now.is_none() {
+                    self.expire(slot, key, &stored);
+                }
+                self.count(false);
+                Ok(None)
+            }
+            Met::Done(result) => {
+                self.count(true);
+                Ok(Some(result))
+            }
+            Met::Damaged => Err(Halt::Damaged),
+            Met::Cold(meta, look) => {
+                let value = self.fetch(slot, key, &meta)?;
+                self.count(true);
+                Ok(Some(look(View { value: &value, shared: Some(&value), kind: meta.kind, expiry: meta.expiry })))
+            }
+        }
+    }
+
+    fn fetch(&mut self, slot: &Slot, key: &[u8], meta: &Meta) -> Result<Bytes, Halt> {
+        let store = &self.keyspace.store;
+        let read = match store.read_nowait(meta.location, key) {
+            Ok(None) if self.may_block => store.read(meta.location, key).map(Some),
+            other => other,
+        };
+        match read {
+            Ok(Some(value)) => {
+                if self.touches && self.keyspace.memory.has_room() {
+                    self.keydir.warm(slot, key, meta.location, &value, self.now_seconds());
+                }
+                Ok(value)
+            }
+            Ok(None) => {
+                let key = Bytes::copy_from_slice(key);
+                let keydir = Arc::clone(&self.keydir);
+                Err(Halt::Cold(vec![Cold { keydir, slot: *slot, key, location: meta.location }]))
+            }
+            Err(ReadError::Damaged(_) | ReadError::Gone(_)) => {
+                self.keydir.set_damaged(slot, key, meta.location);
+                Err(Halt::Damaged)
+            }
+            Err(ReadError::Io(error)) => Err(Halt::Unreadable(error.to_string())),
+        }
+    }
+
+    /// Removes a key whose time is over. This writes no record: the log says when its time was over. But the log
+    /// must know that the time has come, or a clock that steps back would bring the key back after a restart.
+    fn expire(&mut self, slot: &Slot, key: &[u8], stored: &Meta) {
+        if let Some(end) = self.keyspace.expired(&self.held, self.database, &self.keydir, slot, key, stored, self.now) {
+            self.wait_for(end);
+            self.tally.expired += 1;
+        }
+    }
+}
+
+/// A value of one's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// The value's bytes.
+    pub bytes: Bytes,
+    /// The type and encoding byte.
+    pub kind: u8,
+    /// Deadline in milliseconds since the Unix epoch.
+    pub expiry: Option<u64>,
+}
+
+pub(super) fn is_expired(meta: &Meta, now: u64) -> bool {
+    meta.expiry.is_some_and(|deadline| deadline <= now)
+}
+
+impl Cold {
+    /// Reads the value, waiting for the disk, and puts it into memory if it is still the key's value.
+    pub fn fetch(&self, keyspace: &Keyspace) -> Result<(), ReadError> {
+        let value = keyspace.store.read(self.location, &self.key)?;
+        let now = (keyspace.store.now() / 1000) as u32;
+        self.keydir.warm(&self.slot, &self.key, self.location, &value, now);
+        keyspace.stats.cold_reads.fetch_add(1, Relaxed);
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Keydir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keydir").field("id", &self.id).field("keys", &self.keys()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+//! The deadlines of one keydir's volatile keys, in order, so that an expired key is found without being asked for.
+//!
+//! Always true: for every key with an expiry there is one item (deadline, hash of the key); an item without its
+//! key may stand for a moment, a key without its item never does.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+/// How many parts the deadlines are split into, so that writers seldom meet.
+const PARTS: usize = 64;
+
+pub(super) struct Deadlines {
+    parts: Box<[Part]>,
+}
+
+struct Part {
+    /// The earliest deadline, readable without the lock; `u64::MAX` when there is none.
+    earliest: AtomicU64,
+    items: Mutex<BTreeSet<(u64, u64)>>,
+}
+
+impl Deadlines {
+    pub(super) fn new() -> Self {
+        let part = |_| Part { earliest: AtomicU64::new(u64::MAX), items: Mutex::default() };
+        Self { parts: (0..PARTS).map(part).collect() }
+    }
+
+    /// Moves the item of the key with `hash` from one deadline to another.
+    pub(super) fn change(&self, hash: u64, old: Option<u64>, new: Option<u64>) {
+        if old == new {
+            return;
+        }
+        let part = self.part(hash);
+        let mut items = part.items.lock();
+        if let Some(old) = old {
+            items.remove(&(old, hash));
+        }
+        if let Some(new) = new {
+            items.insert((new, hash));
+        }
+        part.earliest.store(items.first().map_or(u64::MAX, |item| item.0), Relaxed);
+    }
+
+    /// Up to `limit` items whose deadline is at or before `now`, the earliest of each part first.
+    pub(super) fn due(&self, now: u64, limit: usize) -> Vec<(u64, u64)> {
+        let mut due = Vec::new();
+        for part in self.parts.iter().filter(|part| part.earliest.load(Relaxed) <= now) {
+            let items = part.items.lock();
+            due.extend(items.iter().take_while(|item| item.0 <= now).take(limit - due.len()));
+            if due.len() >= limit {
+                break;
+            }
+        }
+        due
+    }
+
+    /// The earliest deadline of all.
+    pub(super) fn earliest(&self) -> Option<u64> {
+        let earliest = self.parts.iter().map(|part| part.earliest.load(Relaxed)).min();
+        earliest.filter(|&deadline| deadline != u64::MAX)
+    }
+
+    fn part(&self, hash: u64) -> &Part {
+        // The lowest bits choose the bucket inside a shard; any will do here.
+        &self.parts[hash as usize % PARTS]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_comes_in_order_and_within_the_limit() {
+        let deadlines = Deadlines::new();
+        for (hash, deadline) in [(1u64, 30u64), (65, 10), (2, 20), (3, 40)] {
+            deadlines.change(hash, None, Some(deadline));
+        }
+        assert_eq!(deadlines.earliest(), Some(10));
+        assert_eq!(deadlines.due(9, 10), []);
+        assert_eq!(deadlines.due(30, 10), [(10, 65), (30, 1), (20, 2)]);
+        assert_eq!(deadlines.due(30, 1), [(10, 65)]);
+        deadlines.change(65, Some(10), Some(50));
+        deadlines.change(2, Some(20), None);
+        assert_eq!(deadlines.due(30, 10), [(30, 1)]);
+        assert_eq!(deadlines.earliest(), Some(30));
+    }
+}

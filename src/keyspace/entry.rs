@@ -1,0 +1,547 @@
+//! One key of the keydir: a single heap block behind a tagged pointer of eight bytes.
+//!
+//! Layout of a block (8-byte aligned; what a flag does not announce takes no room):
+//!
+//! ```text
+//! header  16  segment u32 | offset u32 | length u32 | key length u16 | kind u8 | flags u8
+//! expiry   8  milliseconds since the epoch            if EXPIRY
+//! cache    8  value length u32 | last use u32 (s)     if INLINE or SHARED
+//! shared  32  a `Bytes`                               if SHARED
+//! long     4  key length u32                          if LONG_KEY (then the header's is 0xffff)
+//! key         its bytes
+//! value       its bytes                               if INLINE
+//! ```
+//!
+//! The pointer's 16 upper bits, which no user-space address uses, hold a fragment of the key's hash: most keys
+//! that do not match are told apart without touching their block, and SCAN orders a shard without touching any.
+//!
+//! All `unsafe` of the keydir's memory layout stands here. The invariants behind it: a block is owned by exactly
+//! one `Entry`; its layout follows from header and lengths alone, which change only through `&mut self`; the two
+//! fields that change through `&self` (the use counter in `flags`, the last use) are atomics.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::hash::{Hash, Hasher};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+
+use bytes::Bytes;
+use hashbrown::raw::RawTable;
+
+use crate::store::Location;
+
+/// The longest value kept inside its key's block; a longer one is a shared buffer of its own, so that a reply can
+/// send it without copying.
+pub(super) const INLINE_BYTES_MAX: usize = 4096;
+
+const HEADER: usize = 16;
+const EXPIRY_BYTES: usize = 8;
+const CACHE_BYTES: usize = 8;
+const SHARED_BYTES: usize = size_of::<Bytes>();
+const LONG_KEY_BYTES: usize = 4;
+const LONG_KEY_ESCAPE: u16 = u16::MAX;
+
+const EXPIRY: u8 = 1;
+const LONG_KEY: u8 = 1 << 1;
+const INLINE: u8 = 1 << 2;
+const SHARED: u8 = 1 << 3;
+const USES: u8 = 3 << 4;
+const USES_SHIFT: u32 = 4;
+const DAMAGED: u8 = 1 << 6;
+
+const ADDRESS: usize = (1 << 48) - 1;
+
+/// What the keydir knows of a key beside its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Where the newest record of the value stands in the log.
+    pub location: Location,
+    /// The type and encoding byte, as written to the log.
+    pub kind: u8,
+    /// Deadline in milliseconds since the Unix epoch.
+    pub expiry: Option<u64>,
+}
+
+/// A value as the keydir holds it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cached<'a> {
+    /// Only in the log.
+    Cold,
+    /// In memory, at most [`INLINE_BYTES_MAX`] long.
+    Inline(&'a [u8]),
+    /// In memory, in a buffer of its own.
+    Shared(&'a Bytes),
+}
+
+impl<'a> Cached<'a> {
+    /// The right form for a value that is in memory.
+    pub(super) fn hot(value: &'a [u8], shared: &'a mut Option<Bytes>) -> Self {
+        if value.len() <= INLINE_BYTES_MAX {
+            return Self::Inline(value);
+        }
+        Self::Shared(shared.get_or_insert_with(|| Bytes::copy_from_slice(value)))
+    }
+
+    /// The bytes, where they are in memory.
+    pub(super) fn bytes(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Cold => None,
+            Self::Inline(bytes) => Some(bytes),
+            Self::Shared(bytes) => Some(bytes),
+        }
+    }
+}
+
+#[repr(C)]
+struct Header {
+    segment: u32,
+    offset: u32,
+    length: u32,
+    key_length: u16,
+    kind: u8,
+    flags: AtomicU8,
+}
+
+#[repr(C)]
+struct Cache {
+    length: u32,
+    last_use: AtomicU32,
+}
+
+/// One key: see the module.
+pub(super) struct Entry(NonNull<u8>);
+
+// SAFETY: an `Entry` owns its block alone, all of which is `Send`; what changes through `&self` is atomic.
+unsafe impl Send for Entry {}
+// SAFETY: as above.
+unsafe impl Sync for Entry {}
+
+impl Entry {
+    /// A new block. `fragment` is the piece of the key's hash kept in the pointer.
+    pub(super) fn new(fragment: u16, key: &[u8], meta: &Meta, value: Cached<'_>) -> Self {
+        let mut flags = 0;
+        flags |= if meta.expiry.is_some() { EXPIRY } else { 0 };
+        flags |= if key.len() >= usize::from(LONG_KEY_ESCAPE) { LONG_KEY } else { 0 };
+        let value_length = match value {
+            Cached::Cold => 0,
+            Cached::Inline(bytes) => {
+                flags |= INLINE;
+                bytes.len()
+            }
+            Cached::Shared(bytes) => {
+                flags |= SHARED;
+                bytes.len()
+            }
+        };
+        let inline_length = if flags & INLINE != 0 { value_length } else { 0 };
+        let layout = layout_of(flags, key.len(), inline_length);
+        // SAFETY: the layout is never empty (it has a header).
+        let Some(block) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
+        assert!(block.addr().get() & !ADDRESS == 0, "a heap address beyond 48 bits");
+        let location = meta.location;
+        let header = Header {
+            segment: location.segment,
+            offset: location.offset,
+            length: location.length,
+            key_length: if flags & LONG_KEY != 0 { LONG_KEY_ESCAPE } else { key.len() as u16 },
+            kind: meta.kind,
+            flags: AtomicU8::new(flags),
+        };
+        // SAFETY: every write stays inside the block just allocated with this very layout, at offsets that are
+        // multiples of the written type's alignment (header, expiry, cache and shared are multiples of 8).
+        unsafe {
+            block.cast::<Header>().write(header);
+            if let Some(expiry) = meta.expiry {
+                block.add(expiry_at()).cast::<u64>().write(expiry);
+            }
+            if flags & (INLINE | SHARED) != 0 {
+                let cache = Cache { length: value_length as u32, last_use: AtomicU32::new(0) };
+                block.add(cache_at(flags)).cast::<Cache>().write(cache);
+            }
+            if let Cached::Shared(bytes) = value {
+                block.add(shared_at(flags)).cast::<Bytes>().write(bytes.clone());
+            }
+            if flags & LONG_KEY != 0 {
+                block.add(long_key_at(flags)).cast::<u32>().write(key.len() as u32);
+            }
+            ptr::copy_nonoverlapping(key.as_ptr(), block.add(key_at(flags)).as_ptr(), key.len());
+            if let Cached::Inline(bytes) = value {
+                let at = key_at(flags) + key.len();
+                ptr::copy_nonoverlapping(bytes.as_ptr(), block.add(at).as_ptr(), bytes.len());
+            }
+        }
+        Self(block.map_addr(|address| address | (usize::from(fragment) << 48)))
+    }
+
+    /// The piece of the key's hash kept in the pointer.
+    pub(super) fn fragment(&self) -> u16 {
+        (self.0.addr().get() >> 48) as u16
+    }
+
+    /// Whether this is the entry of `key`, whose hash has `fragment`.
+    #[inline]
+    pub(super) fn is(&self, fragment: u16, key: &[u8]) -> bool {
+        self.fragment() == fragment && self.key() == key
+    }
+
+    /// The key.
+    #[inline]
+    pub(super) fn key(&self) -> &[u8] {
+        let (flags, length) = (self.flags(), self.key_length());
+        // SAFETY: the key stands there with this length (see the layout); it lives as long as `self`.
+        unsafe { std::slice::from_raw_parts(self.block().add(key_at(flags)).as_ptr(), length) }
+    }
+
+    /// Location, kind and expiry.
+    pub(super) fn meta(&self) -> Meta {
+        Meta { location: self.location(), kind: self.header().kind, expiry: self.expiry() }
+    }
+
+    /// Where the newest record of the value stands.
+    pub(super) fn location(&self) -> Location {
+        let header = self.header();
+        Location { segment: header.segment, offset: header.offset, length: header.length }
+    }
+
+    /// The deadline, in milliseconds since the epoch.
+    #[inline]
+    pub(super) fn expiry(&self) -> Option<u64> {
+        // SAFETY: the flag says that the field is there; it is 8-byte aligned.
+        (self.flags() & EXPIRY != 0).then(|| unsafe { self.block().add(expiry_at()).cast::<u64>().read() })
+    }
+
+    /// The value as held.
+    #[inline]
+    pub(super) fn value(&self) -> Cached<'_> {
+        let flags = self.flags();
+        if flags & INLINE != 0 {
+            let at = key_at(flags) + self.key_length();
+            let length = self.cache().map_or(0, |cache| cache.length as usize);
+            // SAFETY: the flag says that `length` bytes of value follow the key.
+            return Cached::Inline(unsafe { std::slice::from_raw_parts(self.block().add(at).as_ptr(), length) });
+        }
+        if flags & SHARED != 0 {
+            // SAFETY: the flag says that an initialised `Bytes` stands there, 8-byte aligned.
+            return Cached::Shared(unsafe { self.block().add(shared_at(flags)).cast::<Bytes>().as_ref() });
+        }
+        Cached::Cold
+    }
+
+    /// Notes a use at `now`, in seconds: the hand spares what was used, OBJECT IDLETIME tells since when it was not.
+    #[inline]
+    pub(super) fn touch(&self, now: u32) {
+        let Some(cache) = self.cache() else { return };
+        if cache.last_use.load(Relaxed) != now {
+            cache.last_use.store(now, Relaxed);
+        }
+        let flags = self.header().flags.load(Relaxed);
+        if flags & USES != USES {
+            // Two readers may both count one use here; the counter is an estimate by design.
+            self.header().flags.store(flags + (1 << USES_SHIFT), Relaxed);
+        }
+    }
+
+    /// When the value was last used, in seconds since the epoch; `None` for a cold one.
+    pub(super) fn last_use(&self) -> Option<u32> {
+        self.cache().map(|cache| cache.last_use.load(Relaxed))
+    }
+
+    /// How often the value was used of late, 0 to 3.
+    pub(super) fn uses(&self) -> u8 {
+        (self.flags() & USES) >> USES_SHIFT
+    }
+
+    /// Forgets one use: the hand passes.
+    pub(super) fn forget_use(&self) {
+        let flags = self.header().flags.load(Relaxed);
+        if flags & USES != 0 {
+            self.header().flags.store(flags - (1 << USES_SHIFT), Relaxed);
+        }
+    }
+
+    /// Whether the newest record of this key cannot be read.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.flags() & DAMAGED != 0
+    }
+
+    /// Marks the newest record of this key as unreadable.
+    pub(super) fn set_damaged(&mut self) {
+        *self.header_mut().flags.get_mut() |= DAMAGED;
+    }
+
+    /// Replaces everything but the key, in place where the new form has the old size.
+    pub(super) fn replace(&mut self, meta: &Meta, value: Cached<'_>) {
+        let flags = self.flags();
+        let same_expiry = meta.expiry.is_some() == (flags & EXPIRY != 0);
+        if let (Cached::Inline(new), true, true) = (value, same_expiry, flags & INLINE != 0)
+            && self.cache().is_some_and(|cache| cache.length as usize == new.len())
+        {
+            let at = key_at(flags) + self.key_length();
+            // SAFETY: `new.len()` bytes of value stand there; `&mut self` excludes readers, and `new` cannot
+            // alias the block because no borrow of it can be alive.
+            unsafe { ptr::copy_nonoverlapping(new.as_ptr(), self.block().add(at).as_ptr(), new.len()) };
+            self.set_location(meta.location);
+            let header = self.header_mut();
+            header.kind = meta.kind;
+            *header.flags.get_mut() &= !DAMAGED;
+            if let Some(expiry) = meta.expiry {
+                self.write_expiry(expiry);
+            }
+            return;
+        }
+        let last_use = self.last_use();
+        let next = Self::new(self.fragment(), self.key(), meta, value);
+        if let (Some(last_use), Some(cache)) = (last_use, next.cache()) {
+            cache.last_use.store(last_use, Relaxed);
+        }
+        *self = next;
+    }
+
+    /// Sets or removes the deadline.
+    pub(super) fn set_expiry(&mut self, expiry: Option<u64>) {
+        if let (Some(expiry), true) = (expiry, self.flags() & EXPIRY != 0) {
+            return self.write_expiry(expiry);
+        }
+        if expiry.is_none() && self.flags() & EXPIRY == 0 {
+            return;
+        }
+        let meta = Meta { expiry, ..self.meta() };
+        self.rebuild(&meta, true);
+    }
+
+    /// Drops the value from memory; it stays in the log. Returns whether there was one.
+    pub(super) fn demote(&mut self) -> bool {
+        if matches!(self.value(), Cached::Cold) {
+            return false;
+        }
+        let meta = self.meta();
+        self.rebuild(&meta, false);
+        true
+    }
+
+    /// Points to another record.
+    pub(super) fn set_location(&mut self, location: Location) {
+        let header = self.header_mut();
+        header.segment = location.segment;
+        header.offset = location.offset;
+        header.length = location.length;
+    }
+
+    /// The bytes this key takes: its block and, where it has one, its shared buffer.
+    pub(super) fn bytes(&self) -> usize {
+        let shared = if let Cached::Shared(bytes) = self.value() { bytes.len() } else { 0 };
+        self.layout().size() + shared
+    }
+
+    fn rebuild(&mut self, meta: &Meta, keep_value: bool) {
+        let last_use = self.last_use();
+        let damaged = self.is_damaged();
+        let value = if keep_value { self.value() } else { Cached::Cold };
+        let mut next = Self::new(self.fragment(), self.key(), meta, value);
+        if let (Some(last_use), Some(cache)) = (last_use, next.cache()) {
+            cache.last_use.store(last_use, Relaxed);
+        }
+        if damaged {
+            next.set_damaged();
+        }
+        *self = next;
+    }
+
+    fn write_expiry(&mut self, expiry: u64) {
+        // SAFETY: callers have checked the EXPIRY flag, so the field is there.
+        unsafe { self.block().add(expiry_at()).cast::<u64>().write(expiry) }
+    }
+
+    #[inline]
+    fn block(&self) -> NonNull<u8> {
+        // SAFETY: the untagged address is that of a live allocation, hence not null.
+        unsafe { NonNull::new_unchecked(self.0.as_ptr().map_addr(|address| address & ADDRESS)) }
+    }
+
+    #[inline]
+    fn header(&self) -> &Header {
+        // SAFETY: a header stands at the start of every block.
+        unsafe { self.block().cast::<Header>().as_ref() }
+    }
+
+    fn header_mut(&mut self) -> &mut Header {
+        // SAFETY: as above, and `&mut self` makes the borrow exclusive.
+        unsafe { self.block().cast::<Header>().as_mut() }
+    }
+
+    #[inline]
+    fn flags(&self) -> u8 {
+        self.header().flags.load(Relaxed)
+    }
+
+    #[inline]
+    fn cache(&self) -> Option<&Cache> {
+        let flags = self.flags();
+        // SAFETY: the flags say that the field is there.
+        (flags & (INLINE | SHARED) != 0).then(|| unsafe { self.block().add(cache_at(flags)).cast::<Cache>().as_ref() })
+    }
+
+    #[inline]
+    fn key_length(&self) -> usize {
+        let header = self.header();
+        let flags = header.flags.load(Relaxed);
+        if flags & LONG_KEY == 0 {
+            return usize::from(header.key_length);
+        }
+        // SAFETY: the flag says that the field is there; its offset is a multiple of 8.
+        unsafe { self.block().add(long_key_at(flags)).cast::<u32>().read() as usize }
+    }
+
+    fn layout(&self) -> Layout {
+        let flags = self.flags();
+        let inline = if let Cached::Inline(bytes) = self.value() { bytes.len() } else { 0 };
+        layout_of(flags, self.key_length(), inline)
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let (layout, flags) = (self.layout(), self.flags());
+        // SAFETY: the block was allocated with this layout, and nobody refers to it any more; the `Bytes` is
+        // initialised where the flag says so.
+        unsafe {
+            if flags & SHARED != 0 {
+                self.block().add(shared_at(flags)).cast::<Bytes>().drop_in_place();
+            }
+            dealloc(self.block().as_ptr(), layout);
+        }
+    }
+}
+
+/// Calls `visit` with every entry of a shard, in no order.
+pub(super) fn for_each<V>(shard: &RawTable<(Entry, V)>, mut visit: impl FnMut(&Entry)) {
+    // SAFETY: the iterator lives within the borrow of `shard`, which nothing can change meanwhile.
+    unsafe { shard.iter().for_each(|bucket| visit(&bucket.as_ref().0)) }
+}
+
+/// Calls `visit` with every entry of a shard, which it may change but for the key.
+pub(super) fn for_each_mut<V>(shard: &mut RawTable<(Entry, V)>, mut visit: impl FnMut(&mut Entry)) {
+    // SAFETY: as above; the borrow is exclusive and each bucket is visited once.
+    unsafe { shard.iter().for_each(|bucket| visit(&mut bucket.as_mut().0)) }
+}
+
+/// The first entry at or after bucket `start`, going round.
+pub(super) fn next_from<V>(shard: &RawTable<(Entry, V)>, start: usize) -> Option<&Entry> {
+    if shard.is_empty() {
+        return None;
+    }
+    let buckets = shard.buckets();
+    // SAFETY: every index is below the number of buckets, and a bucket is looked at only when it is full; the
+    // reference lives within the borrow of `shard`.
+    (0..buckets)
+        .map(|step| (start + step) % buckets)
+        .find_map(|index| unsafe { shard.is_bucket_full(index).then(|| &shard.bucket(index).as_ref().0) })
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Entry {}
+
+impl Hash for Entry {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.key());
+    }
+}
+
+const fn expiry_at() -> usize {
+    HEADER
+}
+
+const fn cache_at(flags: u8) -> usize {
+    HEADER + if flags & EXPIRY != 0 { EXPIRY_BYTES } else { 0 }
+}
+
+const fn shared_at(flags: u8) -> usize {
+    cache_at(flags) + if flags & (INLINE | SHARED) != 0 { CACHE_BYTES } else { 0 }
+}
+
+const fn long_key_at(flags: u8) -> usize {
+    shared_at(flags) + if flags & SHARED != 0 { SHARED_BYTES } else { 0 }
+}
+
+const fn key_at(flags: u8) -> usize {
+    long_key_at(flags) + if flags & LONG_KEY != 0 { LONG_KEY_BYTES } else { 0 }
+}
+
+fn layout_of(flags: u8, key_length: usize, inline_length: usize) -> Layout {
+    let size = key_at(flags) + key_length + inline_length;
+    Layout::from_size_align(size, 8).expect("keys and values are bounded far below the address space")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(offset: u32) -> Location {
+        Location { segment: 7, offset, length: 9 }
+    }
+
+    fn value_of(entry: &Entry) -> Option<Vec<u8>> {
+        entry.value().bytes().map(<[u8]>::to_vec)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// Whatever is done to an entry, it says what was last put into it.
+        #[test]
+        fn an_entry_is_what_was_put(
+            key_length in prop_oneof![0usize..40, Just(65534usize), Just(65535), Just(70000)],
+            steps in proptest::collection::vec((0u8..5, proptest::option::of(any::<u64>()), 0usize..9000), 0..12),
+        ) {
+            let key = vec![b'k'; key_length];
+            let mut meta = Meta { location: at(1), kind: 3, expiry: None };
+            let mut entry = Entry::new(0xbeef, &key, &meta, Cached::Cold);
+            let mut value: Option<Vec<u8>> = None;
+            for (turn, (step, expiry, length)) in steps.into_iter().enumerate() {
+                match step {
+                    0 | 1 => {
+                        let new = vec![turn as u8; length];
+                        meta = Meta { location: at(turn as u32), kind: turn as u8, expiry };
+                        entry.replace(&meta, Cached::hot(&new, &mut None));
+                        value = Some(new);
+                    }
+                    2 => {
+                        entry.set_expiry(expiry);
+                        meta.expiry = expiry;
+                    }
+                    3 => {
+                        prop_assert_eq!(entry.demote(), value.is_some());
+                        value = None;
+                    }
+                    _ => entry.touch(turn as u32),
+                }
+                prop_assert!(entry.is(0xbeef, &key));
+                prop_assert!(!entry.is(0xbeee, &key));
+                prop_assert_eq!(entry.meta(), meta);
+                prop_assert_eq!(value_of(&entry), value.clone());
+            }
+        }
+    }
+
+    #[test]
+    fn a_cold_key_of_16_bytes_takes_32() {
+        let meta = Meta { location: at(0), kind: 0, expiry: None };
+        assert_eq!(Entry::new(0, b"0123456789abcdef", &meta, Cached::Cold).bytes(), 32);
+    }
+
+    #[test]
+    fn uses_are_counted_to_three_and_forgotten_one_by_one() {
+        let meta = Meta { location: at(0), kind: 0, expiry: None };
+        let entry = Entry::new(0, b"k", &meta, Cached::Inline(b"v"));
+        (0..5).for_each(|now| entry.touch(now));
+        assert_eq!((entry.uses(), entry.last_use()), (3, Some(4)));
+        (0..5).for_each(|_| entry.forget_use());
+        assert_eq!(entry.uses(), 0);
+    }
+}

@@ -1,0 +1,383 @@
+//! The keydir of one keyspace: a sharded map from key to [`Entry`]. Only this file names `dashmap`.
+//!
+//! Always true: nothing leaves by reference, what is asked for runs inside a closure that takes no other lock and
+//! does no I/O; the number of shards never changes, and a key's shard and hash fragment follow from its hash alone,
+//! which is why a SCAN cursor made of the two stays true while the map grows and shrinks.
+
+use std::hash::{BuildHasher, Hasher as _};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use bytes::Bytes;
+use dashmap::{DashMap, SharedValue};
+use foldhash::SharedSeed;
+use foldhash::quality::SeedableRandomState;
+
+use super::deadlines::Deadlines;
+use super::entry::{self, Cached, Entry, Meta};
+use crate::store::Location;
+
+/// How many shards a keydir has: enough that one doubling (2 ms at 7 M keys a shard's share) stalls nobody long.
+pub(super) const SHARDS: usize = 4096;
+
+/// One more than the highest hash fragment.
+pub(super) const FRAGMENTS: u32 = 1 << 16;
+
+/// What a key's hash says: where the key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    pub(super) hash: u64,
+    pub(super) shard: usize,
+    pub(super) fragment: u16,
+}
+
+/// The keyed hash of this dataset.
+#[derive(Clone)]
+pub(super) struct KeyHasher(SeedableRandomState);
+
+impl KeyHasher {
+    /// The hash that belongs to a secret seed.
+    pub(super) fn new(seed: [u8; 16]) -> Self {
+        let (shared, own) = seed.split_at(8);
+        let number = |half: &[u8]| half.iter().fold(0u64, |sum, &byte| (sum << 8) | u64::from(byte));
+        // The hasher asks for a shared seed that lives for ever: some 50 bytes for each dataset ever opened.
+        let shared: &'static SharedSeed = Box::leak(Box::new(SharedSeed::from_u64(number(shared))));
+        Self(SeedableRandomState::with_seed(number(own), shared))
+    }
+
+    #[inline]
+    pub(super) fn slot(&self, key: &[u8]) -> Slot {
+        let mut hasher = self.0.build_hasher();
+        hasher.write(key);
+        Slot::of(hasher.finish())
+    }
+}
+
+impl Slot {
+    /// The slot of a hash: 12 bits below the map's own 7-bit tag choose the shard, 16 bits below those are the
+    /// fragment, and the lowest, which choose a bucket, are left alone.
+    #[inline]
+    pub(super) fn of(hash: u64) -> Self {
+        let shard = ((hash << 7) >> (64 - SHARDS.trailing_zeros())) as usize;
+        Self { hash, shard, fragment: (hash >> 29) as u16 }
+    }
+}
+
+/// What an entry said before it was replaced or removed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    pub(super) meta: Meta,
+}
+
+/// What a key is now, as a reader of it sees it.
+pub(super) enum Seen<'a> {
+    /// Its value is in memory.
+    Hot(Meta, Cached<'a>),
+    /// Its value is in the log.
+    Cold(Meta),
+    /// Its newest record cannot be read.
+    Damaged(Meta),
+}
+
+/// A keyspace's keys. The map is made when the first key arrives: an empty database costs nothing.
+pub(super) struct Keydir {
+    pub(super) id: u32,
+    map: OnceLock<DashMap<Entry, (), KeyHasher>>,
+    hasher: KeyHasher,
+    deadlines: OnceLock<Deadlines>,
+    keys: AtomicUsize,
+    volatile: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl BuildHasher for KeyHasher {
+    type Hasher = <SeedableRandomState as BuildHasher>::Hasher;
+
+    fn build_hasher(&self) -> Self::Hasher {
+        self.0.build_hasher()
+    }
+}
+
+impl Keydir {
+    pub(super) fn new(id: u32, hasher: KeyHasher) -> Self {
+        Self {
+            id,
+            map: OnceLock::new(),
+            hasher,
+            deadlines: OnceLock::new(),
+            keys: AtomicUsize::new(0),
+            volatile: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many keys there are, those expired but not yet removed included.
+    pub(super) fn keys(&self) -> usize {
+        self.keys.load(Relaxed)
+    }
+
+    /// How many keys have an expiry.
+    pub(super) fn volatile(&self) -> usize {
+        self.volatile.load(Relaxed)
+    }
+
+    /// The bytes that entries take, cached values included.
+    pub(super) fn entry_bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
+    /// The bytes that the map's own tables take.
+    pub(super) fn table_bytes(&self) -> usize {
+        let Some(map) = self.map.get() else { return 0 };
+        let slot = size_of::<Entry>() + 1;
+        let tables: usize = map.shards().iter().map(|shard| shard.read().buckets() * slot).sum();
+        tables + map.shards().len() * size_of_val(&map.shards()[0])
+    }
+
+    /// Reads the entry of `key`, and notes the use at `now` (seconds) where one is given.
+    #[inline]
+    pub(super) fn read<R>(
+        &self,
+        slot: &Slot,
+        key: &[u8],
+        now: Option<u32>,
+        look: impl FnOnce(Option<Seen<'_>>) -> R,
+    ) -> R {
+        let Some(map) = self.map.get() else { return look(None) };
+        let shard = map.shards()[slot.shard].read();
+        let found = shard.get(slot.hash, |(entry, _)| entry.is(slot.fragment, key));
+        if let (Some((entry, _)), Some(now)) = (found, now) {
+            entry.touch(now);
+        }
+        look(found.map(|(entry, _)| seen(entry)))
+    }
+
+    /// Location, kind and expiry of `key`.
+    pub(super) fn meta(&self, slot: &Slot, key: &[u8]) -> Option<Meta> {
+        self.with(slot, key, Entry::meta)
+    }
+
+    /// Notes a use of `key` at `now` seconds.
+    #[inline]
+    pub(super) fn touch(&self, slot: &Slot, key: &[u8], now: u32) {
+        self.with(slot, key, |entry| entry.touch(now));
+    }
+
+    /// When the cached value of `key` was last used (seconds), how often of late (0 to 3), and its bytes in all.
+    pub(super) fn usage(&self, slot: &Slot, key: &[u8]) -> Option<(Option<u32>, u8, usize)> {
+        self.with(slot, key, |entry| (entry.last_use(), entry.uses(), entry.bytes()))
+    }
+
+    /// Sets `key` to a value, whatever it was.
+    #[inline]
+    pub(super) fn upsert(&self, slot: &Slot, key: &[u8], meta: &Meta, value: Cached<'_>, now: u32) -> Option<Before> {
+        let mut shard = self.map().shards()[slot.shard].write();
+        if let Some((entry, _)) = shard.get_mut(slot.hash, |(entry, _)| entry.is(slot.fragment, key)) {
+            let before = Before { meta: entry.meta() };
+            let bytes = entry.bytes();
+            entry.replace(meta, value);
+            entry.touch(now);
+            self.resized(bytes, entry.bytes());
+            drop(shard);
+            self.deadline(slot, before.meta.expiry, meta.expiry);
+            return Some(before);
+        }
+        let entry = Entry::new(slot.fragment, key, meta, value);
+        entry.touch(now);
+        self.resized(0, entry.bytes());
+        shard.insert(slot.hash, (entry, SharedValue::new(())), |(entry, _)| self.hasher.slot(entry.key()).hash);
+        drop(shard);
+        self.keys.fetch_add(1, Relaxed);
+        self.deadline(slot, None, meta.expiry);
+        None
+    }
+
+    /// Removes `key` where `wanted` agrees.
+    pub(super) fn remove_if(&self, slot: &Slot, key: &[u8], wanted: impl Fn(&Meta) -> bool) -> Option<Before> {
+        let is = |entry: &Entry| entry.is(slot.fragment, key) && wanted(&entry.meta());
+        self.take(slot, is).map(|entry| Before { meta: entry.meta() })
+    }
+
+    /// Removes a key whose hash is `slot`'s and whose deadline is at or before `now`; returns it.
+    pub(super) fn remove_expired(&self, slot: &Slot, now: u64) -> Option<(Box<[u8]>, Before)> {
+        let expired = |entry: &Entry| {
+            entry.fragment() == slot.fragment
+                && entry.expiry().is_some_and(|deadline| deadline <= now)
+                && self.hasher.slot(entry.key()).hash == slot.hash
+        };
+        self.take(slot, expired).map(|entry| (entry.key().into(), Before { meta: entry.meta() }))
+    }
+
+    /// Gives `key` another deadline or none.
+    pub(super) fn set_expiry(&self, slot: &Slot, key: &[u8], expiry: Option<u64>) {
+        let Some(old) = self.change(slot, key, |entry| {
+            let old = entry.expiry();
+            entry.set_expiry(expiry);
+            old
+        }) else {
+            return;
+        };
+        self.deadline(slot, old, expiry);
+    }
+
+    /// Puts a value read from the log into memory, if the key's newest record is still the one it was read from.
+    pub(super) fn warm(&self, slot: &Slot, key: &[u8], from: Location, value: &Bytes, now: u32) {
+        self.change(slot, key, |entry| {
+            if entry.location() == from && matches!(entry.value(), Cached::Cold) && !entry.is_damaged() {
+                let mut shared = Some(value.clone());
+                entry.replace(&entry.meta(), Cached::hot(value, &mut shared));
+                entry.touch(now);
+            }
+        });
+    }
+
+    /// Marks the newest record of `key` as unreadable.
+    pub(super) fn set_damaged(&self, slot: &Slot, key: &[u8], at: Location) {
+        self.change(slot, key, |entry| {
+            if entry.location() == at {
+                entry.set_damaged();
+            }
+        });
+    }
+
+    /// Up to `limit` deadlines at or before `now`, each with the slot of its key.
+    pub(super) fn due(&self, now: u64, limit: usize) -> Vec<(u64, Slot)> {
+        let Some(deadlines) = self.deadlines.get() else { return Vec::new() };
+        deadlines.due(now, limit).into_iter().map(|(deadline, hash)| (deadline, Slot::of(hash))).collect()
+    }
+
+    /// Forgets a deadline that no key has any more.
+    pub(super) fn forget_deadline(&self, slot: &Slot, deadline: u64) {
+        if let Some(deadlines) = self.deadlines.get() {
+            deadlines.change(slot.hash, Some(deadline), None);
+        }
+    }
+
+    /// The earliest deadline.
+    pub(super) fn earliest_deadline(&self) -> Option<u64> {
+        self.deadlines.get().and_then(Deadlines::earliest)
+    }
+
+    /// Visits the keys of one shard whose fragment is at least `from`, in order of fragments, until `count` were
+    /// visited and a fragment is complete. Returns the fragment to go on with, or `None` at the shard's end.
+    pub(super) fn scan(
+        &self,
+        shard: usize,
+        from: u32,
+        count: usize,
+        mut visit: impl FnMut(&[u8], &Meta),
+    ) -> Option<u32> {
+        let map = self.map.get()?;
+        let shard = map.shards()[shard].read();
+        let mut fragments: Vec<u16> = Vec::new();
+        entry::for_each(&shard, |entry| {
+            if u32::from(entry.fragment()) >= from {
+                fragments.push(entry.fragment());
+            }
+        });
+        let count = count.max(1);
+        let last = if fragments.len() <= count { u16::MAX } else { *fragments.select_nth_unstable(count - 1).1 };
+        entry::for_each(&shard, |entry| {
+            if (from..=u32::from(last)).contains(&u32::from(entry.fragment())) {
+                visit(entry.key(), &entry.meta());
+            }
+        });
+        Some(u32::from(last) + 1).filter(|&next| next < FRAGMENTS && fragments.len() > count)
+    }
+
+    /// A key of one shard, found from a random bucket on.
+    pub(super) fn any_of(&self, shard: usize, random: usize) -> Option<(Box<[u8]>, Meta)> {
+        let shard = self.map.get()?.shards()[shard].read();
+        let start = random % shard.buckets().max(1);
+        entry::next_from(&shard, start).map(|entry| (entry.key().into(), entry.meta()))
+    }
+
+    /// Sends one shard's values that `may_go` (are safe in the log) and were not used of late back to the disk.
+    /// Returns the bytes set free.
+    pub(super) fn sweep(&self, shard: usize, may_go: impl Fn(Location) -> bool) -> usize {
+        let Some(map) = self.map.get() else { return 0 };
+        let mut shard = map.shards()[shard].write();
+        let (mut before, mut after) = (0, 0);
+        entry::for_each_mut(&mut shard, |entry| {
+            if matches!(entry.value(), Cached::Cold) {
+                return;
+            }
+            if entry.uses() > 0 {
+                return entry.forget_use();
+            }
+            if may_go(entry.location()) {
+                before += entry.bytes();
+                entry.demote();
+                after += entry.bytes();
+            }
+        });
+        drop(shard);
+        self.resized(before, after);
+        before - after
+    }
+
+    /// Visits where every key's value stands.
+    pub(super) fn each_location(&self, mut visit: impl FnMut(Location)) {
+        let Some(map) = self.map.get() else { return };
+        for shard in map.shards() {
+            entry::for_each(&shard.read(), |entry| visit(entry.location()));
+        }
+    }
+
+    fn map(&self) -> &DashMap<Entry, (), KeyHasher> {
+        self.map.get_or_init(|| DashMap::with_capacity_and_hasher_and_shard_amount(0, self.hasher.clone(), SHARDS))
+    }
+
+    fn with<R>(&self, slot: &Slot, key: &[u8], look: impl FnOnce(&Entry) -> R) -> Option<R> {
+        let shard = self.map.get()?.shards()[slot.shard].read();
+        shard.get(slot.hash, |(entry, _)| entry.is(slot.fragment, key)).map(|(entry, _)| look(entry))
+    }
+
+    fn change<R>(&self, slot: &Slot, key: &[u8], change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        let mut shard = self.map.get()?.shards()[slot.shard].write();
+        let (entry, _) = shard.get_mut(slot.hash, |(entry, _)| entry.is(slot.fragment, key))?;
+        let before = entry.bytes();
+        let result = change(entry);
+        self.resized(before, entry.bytes());
+        Some(result)
+    }
+
+    fn take(&self, slot: &Slot, wanted: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        let mut shard = self.map.get()?.shards()[slot.shard].write();
+        let (entry, _) = shard.remove_entry(slot.hash, |(entry, _)| wanted(entry))?;
+        drop(shard);
+        self.keys.fetch_sub(1, Relaxed);
+        self.resized(entry.bytes(), 0);
+        self.deadline(slot, entry.expiry(), None);
+        Some(entry)
+    }
+
+    fn deadline(&self, slot: &Slot, old: Option<u64>, new: Option<u64>) {
+        if old.is_none() && new.is_none() {
+            return;
+        }
+        match (old, new) {
+            (None, Some(_)) => self.volatile.fetch_add(1, Relaxed),
+            (Some(_), None) => self.volatile.fetch_sub(1, Relaxed),
+            _ => 0,
+        };
+        self.deadlines.get_or_init(Deadlines::new).change(slot.hash, old, new);
+    }
+
+    fn resized(&self, before: usize, after: usize) {
+        match after.cmp(&before) {
+            std::cmp::Ordering::Greater => self.bytes.fetch_add(after - before, Relaxed),
+            std::cmp::Ordering::Less => self.bytes.fetch_sub(before - after, Relaxed),
+            std::cmp::Ordering::Equal => 0,
+        };
+    }
+}
+
+fn seen(entry: &Entry) -> Seen<'_> {
+    let meta = entry.meta();
+    match entry.value() {
+        _ if entry.is_damaged() => Seen::Damaged(meta),
+        Cached::Cold => Seen::Cold(meta),
+        hot => Seen::Hot(meta, hot),
+    }
+}

@@ -1,0 +1,114 @@
+//! Latches: 4096 read-write locks striped over the keys, and for each the log position of its last change.
+//!
+//! Always true: a command holds the latches of all its keys from before its first look until its effects stand in
+//! the log's buffer and in the keydir; they are taken in rising order, so nobody waits in a circle; nobody holds
+//! one while waiting for the disk, unless the server says so on a thread of its own. A latch covers exactly one
+//! shard of every keydir.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use smallvec::SmallVec;
+
+use super::keydir::{SHARDS, Slot};
+use crate::store::Position;
+
+/// Whether others may read meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// For commands that only read: any number may hold a latch together.
+    Shared,
+    /// For commands that write.
+    Exclusive,
+}
+
+pub(super) struct Latches {
+    stripes: Box<[Stripe]>,
+}
+
+#[derive(Default)]
+struct Stripe {
+    lock: RwLock<()>,
+    last_change: AtomicU64,
+}
+
+/// Latches held; they are released when it goes.
+pub struct Held<'a> {
+    latches: &'a Latches,
+    guards: SmallVec<[Guard<'a>; 2]>,
+}
+
+enum Guard<'a> {
+    Shared(#[expect(dead_code, reason = "held for its drop")] RwLockReadGuard<'a, ()>),
+    Exclusive(#[expect(dead_code, reason = "held for its drop")] RwLockWriteGuard<'a, ()>),
+}
+
+impl Latches {
+    pub(super) fn new() -> Self {
+        Self { stripes: (0..SHARDS).map(|_| Stripe::default()).collect() }
+    }
+
+    /// Takes the latch of one key.
+    pub(super) fn one(&self, slot: &Slot, mode: Mode) -> Held<'_> {
+        self.stripe(slot.shard, mode)
+    }
+
+    /// Takes the latches of several keys, in rising order.
+    pub(super) fn several(&self, slots: impl Iterator<Item = Slot>, mode: Mode) -> Held<'_> {
+        let mut stripes: SmallVec<[usize; 16]> = slots.map(|slot| slot.shard).collect();
+        stripes.sort_unstable();
+        stripes.dedup();
+        Held { latches: self, guards: stripes.into_iter().map(|stripe| self.lock(stripe, mode)).collect() }
+    }
+
+    /// Takes all latches: nobody else is inside a command then (or only readers, when shared).
+    pub(super) fn all(&self, mode: Mode) -> Held<'_> {
+        Held { latches: self, guards: (0..SHARDS).map(|stripe| self.lock(stripe, mode)).collect() }
+    }
+
+    /// Takes the latch of one stripe.
+    pub(super) fn stripe(&self, stripe: usize, mode: Mode) -> Held<'_> {
+        let mut guards = SmallVec::new();
+        guards.push(self.lock(stripe, mode));
+        Held { latches: self, guards }
+    }
+
+    /// Takes none: for commands that touch no key.
+    pub(super) fn none(&self) -> Held<'_> {
+        Held { latches: self, guards: SmallVec::new() }
+    }
+
+    #[inline]
+    fn lock(&self, stripe: usize, mode: Mode) -> Guard<'_> {
+        let lock = &self.stripes[stripe].lock;
+        match mode {
+            Mode::Shared => Guard::Shared(lock.read()),
+            Mode::Exclusive => Guard::Exclusive(lock.write()),
+        }
+    }
+}
+
+impl Held<'_> {
+    /// The log position of the last change to any key of this stripe.
+    #[inline]
+    pub(super) fn last_change(&self, stripe: usize) -> Position {
+        self.latches.stripes[stripe].last_change.load(Relaxed)
+    }
+
+    /// Notes a change that ends at `position`.
+    #[inline]
+    pub(super) fn changed(&self, stripe: usize, position: Position) {
+        // Expiry may note a change under a shared latch, hence the maximum.
+        self.latches.stripes[stripe].last_change.fetch_max(position, Relaxed);
+    }
+
+    /// Notes a change to every stripe.
+    pub(super) fn changed_all(&self, position: Position) {
+        (0..SHARDS).for_each(|stripe| self.changed(stripe, position));
+    }
+
+    /// How many latches are held.
+    pub(super) fn count(&self) -> usize {
+        self.guards.len()
+    }
+}

@@ -1,0 +1,84 @@
+//! The memory limit: values go back to the disk before any key is refused.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use super::Keyspace;
+use super::keydir::SHARDS;
+
+/// How many rounds the hand makes at most for one call: a value used three times survives three passes.
+const ROUNDS_MAX: usize = 4;
+
+#[derive(Default)]
+pub(super) struct Memory {
+    limit: AtomicU64,
+    full: AtomicBool,
+    hand: AtomicU64,
+}
+
+impl Memory {
+    /// Whether another value may be kept in memory.
+    pub(super) fn has_room(&self) -> bool {
+        !self.full.load(Relaxed)
+    }
+}
+
+/// Where the keyspace's memory goes, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Keys and values in memory.
+    pub entries: u64,
+    /// The maps' own tables.
+    pub tables: u64,
+}
+
+impl MemoryUse {
+    /// Both together.
+    pub fn total(&self) -> u64 {
+        self.entries + self.tables
+    }
+}
+
+impl Keyspace {
+    /// Sets the limit in bytes; 0 is none.
+    pub fn set_memory_limit(&self, bytes: u64) {
+        self.memory.limit.store(bytes, Relaxed);
+    }
+
+    /// What the keyspace takes.
+    pub fn memory_use(&self) -> MemoryUse {
+        self.databases.iter().fold(MemoryUse::default(), |sum, database| {
+            let keydir = database.load();
+            MemoryUse {
+                entries: sum.entries + keydir.entry_bytes() as u64,
+                tables: sum.tables + keydir.table_bytes() as u64,
+            }
+        })
+    }
+
+    /// Whether the keys alone are over the limit, as [`Keyspace::govern`] saw it last.
+    pub fn is_out_of_memory(&self) -> bool {
+        self.memory.full.load(Relaxed)
+    }
+
+    /// Keeps to the limit: sends values back to the disk, those not used of late first, until `other` bytes and
+    /// the keyspace's own fit. To be called on a schedule; it takes one shard's lock at a time.
+    pub fn govern(&self, other: u64) {
+        let limit = self.memory.limit.load(Relaxed);
+        if limit == 0 {
+            return self.memory.full.store(false, Relaxed);
+        }
+        let used = self.memory_use().total() + other;
+        let mut excess = used.saturating_sub(limit);
+        for _ in 0..ROUNDS_MAX * SHARDS {
+            if excess == 0 {
+                break;
+            }
+            let shard = self.memory.hand.fetch_add(1, Relaxed) as usize % SHARDS;
+            for database in &self.databases {
+                let freed = database.load().sweep(shard, |location| self.store.is_written(location));
+                excess = excess.saturating_sub(freed as u64);
+            }
+        }
+        self.memory.full.store(excess > 0, Relaxed);
+    }
+}

@@ -1,0 +1,95 @@
+//! The effects of a transaction before they take effect: what its own commands read, and the batch to be logged.
+//!
+//! Always true: dropping an overlay undoes everything; of several effects on one key the last one counts, though
+//! all stand in the batch.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::keydir::{Keydir, Slot};
+use crate::store::Batch;
+
+/// What a key is after the effects so far.
+#[derive(Clone, Debug)]
+pub(super) enum State {
+    /// There is none.
+    Gone,
+    /// It has this value; `record` is its number in the batch.
+    Present { kind: u8, expiry: Option<u64>, value: Bytes, record: usize },
+    /// It has the value the keydir knows, with this expiry.
+    Expiry(Option<u64>),
+}
+
+/// One key's pending change.
+pub(super) struct Pending {
+    pub(super) keydir: Arc<Keydir>,
+    pub(super) database: u32,
+    pub(super) slot: Slot,
+    pub(super) state: State,
+}
+
+/// A database's number and the keydir it is bound to.
+pub(super) type Binding = (u32, Arc<Keydir>);
+
+/// A key and its pending change.
+pub(super) type KeyChange = (Box<[u8]>, Pending);
+
+#[derive(Default)]
+pub(super) struct Overlay {
+    pub(super) batch: Batch,
+    changes: HashMap<u32, HashMap<Box<[u8]>, Pending>>,
+    bindings: Vec<Binding>,
+}
+
+impl Overlay {
+    /// The pending state of a key in the keyspace with this id.
+    pub(super) fn get(&self, keyspace: u32, key: &[u8]) -> Option<&State> {
+        self.changes.get(&keyspace)?.get(key).map(|pending| &pending.state)
+    }
+
+    /// Sets the pending state of a key.
+    pub(super) fn set(&mut self, keydir: &Arc<Keydir>, database: u32, slot: &Slot, key: &[u8], state: State) {
+        let pending = Pending { keydir: keydir.clone(), database, slot: *slot, state };
+        self.changes.entry(keydir.id).or_default().insert(key.into(), pending);
+    }
+
+    /// Sets the pending expiry of a key that exists.
+    pub(super) fn set_expiry(
+        &mut self,
+        keydir: &Arc<Keydir>,
+        database: u32,
+        slot: &Slot,
+        key: &[u8],
+        new: Option<u64>,
+    ) {
+        let pending = self.changes.get_mut(&keydir.id).and_then(|changes| changes.get_mut(key));
+        match pending.map(|pending| &mut pending.state) {
+            Some(State::Present { expiry, .. }) => *expiry = new,
+            _ => self.set(keydir, database, slot, key, State::Expiry(new)),
+        }
+    }
+
+    /// The keydir a database is bound to by this transaction, if it binds it.
+    pub(super) fn bound(&self, database: u32) -> Option<Arc<Keydir>> {
+        self.bindings.iter().find(|binding| binding.0 == database).map(|binding| binding.1.clone())
+    }
+
+    /// Binds a database to another keydir.
+    pub(super) fn bind(&mut self, database: u32, keydir: Arc<Keydir>) {
+        self.bindings.retain(|binding| binding.0 != database);
+        self.bindings.push((database, keydir));
+    }
+
+    /// All pending changes of the keyspace with this id.
+    pub(super) fn changes_of(&self, keyspace: u32) -> impl Iterator<Item = (&[u8], &Pending)> {
+        self.changes.get(&keyspace).into_iter().flatten().map(|(key, pending)| (&key[..], pending))
+    }
+
+    /// Gives up everything: all pending changes, and all bindings.
+    pub(super) fn take(&mut self) -> (Vec<KeyChange>, Vec<Binding>) {
+        let changes = std::mem::take(&mut self.changes).into_values().flatten().collect();
+        (changes, std::mem::take(&mut self.bindings))
+    }
+}
