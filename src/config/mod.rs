@@ -1,1 +1,28 @@
+//! Parameters: one table of them, and everything that reads or changes a value through it.
 //!
+//! The server reads [`Config::get`]; nobody holds a value across a change. Only `files` does I/O.
+
+mod accepted;
+pub mod cli;
+pub mod docs;
+mod environment;
+mod field;
+mod files;
+mod kind;
+mod live;
+mod load;
+mod rewrite;
+mod settings;
+mod syntax;
+mod table;
+
+pub use environment::variable;
+pub use field::{
+    AppendFsync, BindAddress, FileMode, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimit, OutputLimits, SegmentSize,
+};
+pub use kind::{Kind, memory, memory_text};
+pub use live::{Config, SetError};
+pub use load::{GlobMatch, Note, Place, Problem};
+pub use rewrite::{RewriteError, rewritten};
+pub use settings::Settings;
+pub use table::{Change, Parameter, Section, Standing, all, find, nearest};

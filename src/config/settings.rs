@@ -1,0 +1,207 @@
+//! The parameters that mean something here: each is declared once, and is at the same time a typed field of [`Settings`].
+//!
+//! A line is `"name" field: type, kind, default, flags;` below its description, which is also the help, the comment in
+//! `config/caskade.conf` and the entry in `docs/configuration.md`. Flags: `live` (CONFIG SET may change it), `guarded` (never
+//! through a client, in Redis's "protected" sense), `secret` (never logged).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use super::field::{
+    AppendFsync, BindAddress, Field, FileMode, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimits, SegmentSize,
+};
+use super::kind::Kind;
+use super::table::{Parameter, Section, find};
+
+const SECONDS: Kind = Kind::Integer { min: 0, max: i32::MAX as i64 };
+const SIZE: Kind = Kind::Memory { min: 0, max: u64::MAX };
+const AT_LEAST_1MB: Kind = Kind::Memory { min: 1 << 20, max: i64::MAX as u64 };
+
+macro_rules! parameters {
+    ($($section:ident { $($(#[doc = $doc:literal])+ $name:literal $field:ident: $type:ty, $kind:expr, $default:literal $(, $flag:ident)*;)+ })+) => {
+        /// Every parameter as plain data: typed fields for those that mean something here, texts for all.
+        #[derive(Clone, PartialEq, Eq)]
+        pub struct Settings {
+            $($($(#[doc = $doc])+ pub $field: $type,)+)+
+            given: Given,
+        }
+
+        /// The rows of the fields of [`Settings`].
+        pub(super) const USED: &[Parameter] = &[
+            $($(Parameter::new(Section::$section, $name, $kind, $default, concat!($($doc,)+))$(.$flag())*,)+)+
+        ];
+
+        impl Settings {
+            /// The settings in which the parameters of `given` have these canonical texts, and all others their defaults.
+            pub(super) fn from_texts(given: Given) -> Option<Self> {
+                $($(let $field = Field::read(text_in(&given, $name))?;)+)+
+                Some(Self { $($($field,)+)+ given })
+            }
+        }
+    };
+}
+
+parameters! {
+    Network {
+        /// The addresses to listen on.
+        /// A leading `-` means that the server starts even if this address does not exist on the machine.
+        /// `*` stands for every IPv4 address and `::*` for every IPv6 address.
+        "bind" bind: Vec<BindAddress>, Kind::Words, "127.0.0.1 -::1";
+        /// The TCP port to listen on; 0 listens on no TCP port, which leaves the Unix socket.
+        "port" port: u16, Kind::Integer { min: 0, max: 65535 }, "6379";
+        /// Refuses clients from other machines as long as no password is set, whatever `bind` says.
+        /// Turn it off only where a firewall or a private network already decides who may connect.
+        "protected-mode" protected_mode: bool, Kind::Flag, "yes", live;
+        /// How many connections the operating system may hold ready before the server accepts them.
+        /// The kernel caps this number at its own `net.core.somaxconn`.
+        "tcp-backlog" tcp_backlog: u32, SECONDS, "511";
+        /// The path of a Unix socket to listen on, for clients on the same machine; empty for none.
+        "unixsocket" unixsocket: Option<PathBuf>, Kind::Text, "";
+        /// The permission bits of the Unix socket, in octal; they decide which local users may connect.
+        /// 700 admits only the user the server runs as, 770 its group too.
+        "unixsocketperm" unixsocketperm: FileMode, Kind::Mode, "700";
+        /// After how many seconds an idle client is disconnected; 0 keeps idle clients for ever.
+        "timeout" timeout: u64, SECONDS, "0", live;
+        /// How many seconds a silent connection may last before the server probes whether the other side is still there; 0 never probes.
+        "tcp-keepalive" tcp_keepalive: u32, SECONDS, "300", live;
+    }
+    Clients {
+        /// How many clients may be connected at the same time; further ones are told so and disconnected.
+        /// The limit on open files of the operating system can lower this number.
+        "maxclients" maxclients: u32, Kind::Integer { min: 1, max: u32::MAX as i64 }, "10000", live;
+        /// The largest single value or argument that a client may send, in bytes.
+        "proto-max-bulk-len" proto_max_bulk_len: u64, AT_LEAST_1MB, "512mb", live;
+        /// How many bytes one client may send ahead without completing a request; a client that goes beyond is disconnected.
+        "client-query-buffer-limit" client_query_buffer_limit: u64, AT_LEAST_1MB, "1gb", live;
+        /// How much output may wait for a client that does not read it, by class of client: `normal`, `replica` and `pubsub`.
+        /// A class has three numbers: bytes at which the client is disconnected at once, bytes at which it is disconnected
+        /// when it stays above them, and for how many seconds it may do so. 0 means no limit.
+        "client-output-buffer-limit" client_output_buffer_limit: OutputLimits, Kind::OutputLimits,
+            "normal 1073741824 268435456 60 slave 268435456 67108864 60 pubsub 33554432 8388608 60", live;
+    }
+    Security {
+        /// The password clients must give with AUTH before anything else; empty for none.
+        /// Set it in a file or in the environment, since other users of the machine can read command lines.
+        "requirepass" requirepass: Option<String>, Kind::Text, "", live, secret;
+    }
+    Data {
+        /// The directory that holds the data. It is created when it does not exist, and one server at a time may use it.
+        "dir" dir: PathBuf, Kind::Text, "./data", guarded;
+        /// When a write reaches the disk itself rather than the operating system.
+        /// `always` waits for the disk before it answers, so that not even a power cut loses an acknowledged write;
+        /// `everysec` may lose about the last second in a power cut, and nothing when only the server dies;
+        /// `no` leaves the moment to the operating system, usually within half a minute.
+        "appendfsync" appendfsync: AppendFsync, Kind::Choice(AppendFsync::WORDS), "everysec", live;
+        /// At how many bytes a file of the log is closed and the next one begun.
+        /// `auto` follows the amount of data and stays between 16mb and 256mb.
+        "segment-size" segment_size: SegmentSize, Kind::MemoryOrAuto { min: 64 << 10, max: 1 << 30 }, "auto", live;
+        /// How many numbered databases there are for SELECT, beginning at 0.
+        "databases" databases: u32, Kind::Integer { min: 1, max: 65536 }, "16";
+        /// Starts although the data directory holds files of Redis (`dump.rdb`, `appendonlydir`), which are not read.
+        /// Without it the server refuses, rather than look as if the data were lost.
+        "ignore-foreign-data" ignore_foreign_data: bool, Kind::Flag, "no";
+    }
+    Memory {
+        /// How many bytes of memory keys, cached values and client buffers may take; 0 sets no limit.
+        /// Above it, values are dropped from memory first (they stay on disk); `maxmemory-policy` decides what happens after that.
+        "maxmemory" maxmemory: u64, SIZE, "0", live;
+        /// What happens when memory is full and no value is left to drop from it: `noeviction` refuses writes, the others
+        /// delete keys. `allkeys-` chooses among all keys, `volatile-` among those that have an expiry;
+        /// `lru` takes what was not used for long, `lfu` what is rarely used, `random` any, `ttl` what expires soonest.
+        "maxmemory-policy" maxmemory_policy: MaxmemoryPolicy, Kind::Choice(MaxmemoryPolicy::WORDS), "noeviction", live;
+        /// How many keys are compared to find one to evict: more is more exact and slower.
+        "maxmemory-samples" maxmemory_samples: u32, Kind::Integer { min: 1, max: i32::MAX as i64 }, "5", live;
+    }
+    Running {
+        /// How many threads serve clients; 0 takes one for each core the process may use.
+        "worker-threads" worker_threads: usize, Kind::Integer { min: 0, max: 1024 }, "0";
+        /// A file into which the server writes its process id while it runs; empty for none.
+        "pidfile" pidfile: Option<PathBuf>, Kind::Text, "";
+        /// Starts although a configuration file holds names that nobody knows; they are named in the log instead.
+        "ignore-unknown-config" ignore_unknown_config: bool, Kind::Flag, "no";
+    }
+    Logging {
+        /// The least important lines that are still logged, from `debug` over `verbose`, `notice` and `warning` to `nothing`.
+        "loglevel" loglevel: LogLevel, Kind::Choice(LogLevel::WORDS), "notice", live;
+        /// The file the log is appended to; empty for the standard output.
+        "logfile" logfile: Option<PathBuf>, Kind::Text, "";
+        /// The form of a log line: `text` for people, `json` for programs that collect logs.
+        "log-format" log_format: LogFormat, Kind::Choice(LogFormat::WORDS), "text";
+    }
+}
+
+/// The canonical texts of the parameters that were given a value, by the primary name.
+pub(super) type Given = BTreeMap<&'static str, String>;
+
+impl Settings {
+    /// The canonical text of a parameter, as CONFIG GET answers it; none for a name nobody knows.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        find(name).map(|row| self.text_of(row))
+    }
+
+    pub(super) fn text_of(&self, row: &'static Parameter) -> &str {
+        self.given.get(row.name).map_or(row.default_text(), String::as_str)
+    }
+
+    pub(super) fn was_given(&self, row: &Parameter) -> bool {
+        self.given.contains_key(row.name)
+    }
+
+    pub(super) fn given(&self) -> &Given {
+        &self.given
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::from_texts(Given::new()).expect("every default reads as its type, which a test holds")
+    }
+}
+
+/// Shows what was given, without secrets.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.given.iter().map(|(name, text)| {
+            let secret = find(name).is_some_and(|row| row.secret) && !text.is_empty();
+            (name, if secret { "(redacted)" } else { text.as_str() })
+        });
+        f.debug_map().entries(shown).finish()
+    }
+}
+
+fn text_in<'a>(given: &'a Given, name: &'static str) -> &'a str {
+    match given.get(name) {
+        Some(text) => text,
+        None => find(name).map_or("", Parameter::default_text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::field::OutputLimit;
+
+    #[test]
+    fn defaults() {
+        let settings = Settings::default();
+        assert_eq!(settings.port, 6379);
+        assert_eq!(settings.dir, PathBuf::from("./data"));
+        assert_eq!(settings.proto_max_bulk_len, 512 << 20);
+        assert_eq!(settings.unixsocketperm, FileMode(0o700));
+        assert_eq!(settings.appendfsync, AppendFsync::Everysec);
+        assert_eq!(settings.segment_size, SegmentSize::Auto);
+        assert_eq!(settings.requirepass, None);
+        let normal = OutputLimit { hard: 1 << 30, soft: 256 << 20, soft_seconds: 60 };
+        assert_eq!(settings.client_output_buffer_limit.normal, normal);
+        assert_eq!(settings.text("SLAVE-read-only"), Some("yes"));
+        assert_eq!(settings.text("nosuch"), None);
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let given = Given::from([("requirepass", "hunter2".to_owned()), ("port", "7000".to_owned())]);
+        let shown = format!("{:?}", Settings::from_texts(given).unwrap());
+        assert!(!shown.contains("hunter2") && shown.contains("7000"), "{shown}");
+    }
+}
