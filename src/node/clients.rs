@@ -1,0 +1,288 @@
+//! All connections, as CLIENT LIST shows them and CLIENT KILL finds them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::task::Waker;
+
+use parking_lot::Mutex;
+
+/// Where a connection comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Over TCP: the peer's address and ours, as `ip:port`.
+    Tcp { peer: String, local: String },
+    /// Over a Unix socket at this path.
+    Unix { path: String },
+    /// From within this process.
+    Internal,
+}
+
+/// What a connection is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    /// Requests and replies.
+    Normal,
+}
+
+/// One connection, as others see it.
+#[derive(Debug)]
+pub struct Client {
+    /// Never used again while the server runs.
+    pub id: u64,
+    /// Where it comes from.
+    pub peer: Peer,
+    /// The socket's descriptor, for CLIENT LIST.
+    pub descriptor: i32,
+    created: u64,
+    last_active: AtomicU64,
+    database: AtomicU32,
+    version: AtomicU32,
+    command_index: AtomicUsize,
+    queued: AtomicU32,
+    watched: AtomicU32,
+    in_transaction: AtomicBool,
+    no_evict: AtomicBool,
+    no_touch: AtomicBool,
+    input_bytes: AtomicU64,
+    output_bytes: AtomicU64,
+    input_buffer: AtomicUsize,
+    names: Mutex<Names>,
+    killed: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Names {
+    name: String,
+    library: String,
+    library_version: String,
+    user: String,
+}
+
+const NO_COMMAND: usize = usize::MAX;
+
+/// All connections.
+#[derive(Debug, Default)]
+pub struct Clients {
+    next_id: AtomicU64,
+    all: Mutex<BTreeMap<u64, Arc<Client>>>,
+}
+
+impl Clients {
+    /// Adds a connection at `now` (milliseconds since the epoch).
+    pub fn add(&self, peer: Peer, descriptor: i32, now: u64) -> Arc<Client> {
+        let client = Arc::new(Client {
+            id: self.next_id.fetch_add(1, Relaxed) + 1,
+            peer,
+            descriptor,
+            created: now,
+            last_active: AtomicU64::new(now),
+            database: AtomicU32::new(0),
+            version: AtomicU32::new(2),
+            command_index: AtomicUsize::new(NO_COMMAND),
+            queued: AtomicU32::new(0),
+            watched: AtomicU32::new(0),
+            in_transaction: AtomicBool::new(false),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            input_bytes: AtomicU64::new(0),
+            output_bytes: AtomicU64::new(0),
+            input_buffer: AtomicUsize::new(0),
+            names: Mutex::new(Names { user: "default".into(), ..Names::default() }),
+            killed: AtomicBool::new(false),
+            waker: Mutex::default(),
+        });
+        self.all.lock().insert(client.id, client.clone());
+        client
+    }
+
+    /// Removes a connection that has ended.
+    pub fn remove(&self, client: &Client) {
+        self.all.lock().remove(&client.id);
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.lock().len()
+    }
+
+    /// All, the oldest first.
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        self.all.lock().values().cloned().collect()
+    }
+
+    /// Ends all connections.
+    pub fn kill_all(&self) {
+        self.all().iter().for_each(|client| client.kill());
+    }
+}
+
+impl Client {
+    /// Its name, given by CLIENT SETNAME.
+    pub fn name(&self) -> String {
+        self.names.lock().name.clone()
+    }
+
+    /// Sets its name.
+    pub fn set_name(&self, name: &str) {
+        self.names.lock().name = name.into();
+    }
+
+    /// Sets what library it says it uses.
+    pub fn set_library(&self, library: &str) {
+        self.names.lock().library = library.into();
+    }
+
+    /// Sets that library's version.
+    pub fn set_library_version(&self, version: &str) {
+        self.names.lock().library_version = version.into();
+    }
+
+    /// Notes what CLIENT LIST shows of the connection's state.
+    pub fn note_state(&self, database: u32, resp: u32, transaction: Option<usize>, watched: usize) {
+        self.database.store(database, Relaxed);
+        self.version.store(resp, Relaxed);
+        self.in_transaction.store(transaction.is_some(), Relaxed);
+        self.queued.store(transaction.unwrap_or(0) as u32, Relaxed);
+        self.watched.store(watched as u32, Relaxed);
+    }
+
+    /// Notes activity at `now` (milliseconds), the last command's number, and the bytes that came in.
+    pub fn note_activity(&self, now: u64, command: Option<usize>, input: u64, buffered: usize) {
+        self.last_active.store(now, Relaxed);
+        if let Some(command) = command {
+            self.command_index.store(command, Relaxed);
+        }
+        self.input_bytes.fetch_add(input, Relaxed);
+        self.input_buffer.store(buffered, Relaxed);
+    }
+
+    /// Notes bytes sent.
+    pub fn note_output(&self, bytes: u64) {
+        self.output_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// Sets the flag of CLIENT NO-EVICT.
+    pub fn set_no_evict(&self, on: bool) {
+        self.no_evict.store(on, Relaxed);
+    }
+
+    /// Sets the flag of CLIENT NO-TOUCH.
+    pub fn set_no_touch(&self, on: bool) {
+        self.no_touch.store(on, Relaxed);
+    }
+
+    /// When it was last active, in milliseconds since the epoch.
+    pub fn last_active(&self) -> u64 {
+        self.last_active.load(Relaxed)
+    }
+
+    /// How long it has been there, in whole seconds.
+    pub fn age_seconds(&self, now: u64) -> u64 {
+        now.saturating_sub(self.created) / 1000
+    }
+
+    /// The peer's address, or the path of its Unix socket.
+    pub fn address(&self) -> String {
+        match &self.peer {
+            Peer::Tcp { peer, .. } => peer.clone(),
+            Peer::Unix { path } => format!("{path}:0"),
+            Peer::Internal => "?:0".into(),
+        }
+    }
+
+    /// Our own address of this connection.
+    pub fn local_address(&self) -> String {
+        match &self.peer {
+            Peer::Tcp { local, .. } => local.clone(),
+            Peer::Unix { path } => format!("{path}:0"),
+            Peer::Internal => "?:0".into(),
+        }
+    }
+
+    /// The user it is authenticated as.
+    pub fn user(&self) -> String {
+        self.names.lock().user.clone()
+    }
+
+    /// Ends the connection: its task is woken and finds it dead.
+    pub fn kill(&self) {
+        self.killed.store(true, SeqCst);
+        if let Some(waker) = self.waker.lock().take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether it was killed.
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(SeqCst)
+    }
+
+    /// Wakes `waker` when the connection is killed; false where it is already.
+    pub fn on_kill(&self, waker: &Waker) -> bool {
+        let mut slot = self.waker.lock();
+        if !slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *slot = Some(waker.clone());
+        }
+        drop(slot);
+        !self.is_killed()
+    }
+
+    /// Its line in CLIENT LIST; `command_name` tells the name of a command's number.
+    pub fn describe(&self, now: u64, command_name: impl Fn(usize) -> String) -> String {
+        let names = self.names.lock().clone();
+        let mut flags = String::new();
+        if self.in_transaction.load(Relaxed) {
+            flags.push('x');
+        }
+        if matches!(self.peer, Peer::Unix { .. }) {
+            flags.push('U');
+        }
+        if self.no_evict.load(Relaxed) {
+            flags.push('e');
+        }
+        if self.no_touch.load(Relaxed) {
+            flags.push('T');
+        }
+        if flags.is_empty() {
+            flags.push('N');
+        }
+        let multi = if self.in_transaction.load(Relaxed) { self.queued.load(Relaxed) as i64 } else { -1 };
+        let command = match self.command_index.load(Relaxed) {
+            NO_COMMAND => "NULL".into(),
+            index => command_name(index),
+        };
+        let buffered = self.input_buffer.load(Relaxed);
+        let mut line = String::new();
+        // Writing to a string cannot fail.
+        let _ = write!(
+            line,
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
+             qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem={} events=r cmd={} \
+             user={} redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={}",
+            self.id,
+            self.address(),
+            self.local_address(),
+            self.descriptor,
+            names.name,
+            self.age_seconds(now),
+            now.saturating_sub(self.last_active()) / 1000,
+            flags,
+            self.database.load(Relaxed),
+            multi,
+            self.watched.load(Relaxed),
+            buffered,
+            buffered + size_of::<Self>(),
+            command,
+            names.user,
+            self.version.load(Relaxed),
+            names.library,
+            names.library_version,
+            self.input_bytes.load(Relaxed),
+            self.output_bytes.load(Relaxed),
+        );
+        line
+    }
+}

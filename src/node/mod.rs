@@ -1,0 +1,158 @@
+//! What all connections of one server share, and one connection's state. No sockets, no tasks: the server above
+//! brings bytes in and out.
+
+mod clients;
+mod session;
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+pub use clients::{Client, ClientKind, Clients, Peer};
+pub use session::{Queued, ReplyMode, Session, Transaction};
+
+use crate::config::Config;
+use crate::keyspace::Keyspace;
+use crate::stats::Stats;
+use crate::store::clock::Clock;
+
+/// How the server is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownRequest {
+    /// Write and sync the log first (SHUTDOWN SAVE and the default; SHUTDOWN NOSAVE only hands it to the kernel,
+    /// which is done already).
+    pub save: bool,
+    /// Do not wait for clients' replies.
+    pub now: bool,
+}
+
+/// What the floors below the server ask of it.
+pub trait Host: Send + Sync {
+    /// Ends the server.
+    fn shut_down(&self, request: ShutdownRequest);
+    /// Makes changed settings take effect where they are more than a value to look up (log level, listeners).
+    fn settings_changed(&self);
+}
+
+impl<H: Host> Host for Arc<H> {
+    fn shut_down(&self, request: ShutdownRequest) {
+        (**self).shut_down(request);
+    }
+
+    fn settings_changed(&self) {
+        (**self).settings_changed();
+    }
+}
+
+/// What all connections share.
+pub struct Node {
+    /// The settings.
+    pub config: Config,
+    /// The counters.
+    pub stats: Stats,
+    /// The connections.
+    pub clients: Clients,
+    /// The server around this node.
+    pub host: Box<dyn Host>,
+    /// 40 hexadecimal digits, new at every start.
+    pub run_id: String,
+    clock: Arc<dyn Clock>,
+    started: u64,
+    keyspace: OnceLock<Keyspace>,
+    loading: Loading,
+    last_save: AtomicU64,
+}
+
+/// How far loading is.
+#[derive(Debug, Default)]
+pub struct Loading {
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Loading {
+    /// Notes progress, in bytes.
+    pub fn note(&self, done: u64, total: u64) {
+        self.done.store(done, Relaxed);
+        self.total.store(total, Relaxed);
+    }
+
+    /// Bytes done and in all.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.done.load(Relaxed), self.total.load(Relaxed))
+    }
+}
+
+impl Node {
+    /// A node whose keys are still to be loaded. `commands` is how many rows the command tables have.
+    pub fn new(config: Config, clock: Arc<dyn Clock>, host: Box<dyn Host>, commands: usize) -> Self {
+        let mut id = [0; 20];
+        // Without a source of randomness the id is only less unique.
+        let _ = getrandom::fill(&mut id);
+        Self {
+            stats: Stats::new(commands),
+            clients: Clients::default(),
+            run_id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
+            started: clock.wall(),
+            last_save: AtomicU64::new(clock.wall() / 1000),
+            keyspace: OnceLock::new(),
+            loading: Loading::default(),
+            config,
+            clock,
+            host,
+        }
+    }
+
+    /// The keys, once they are loaded.
+    #[inline]
+    pub fn keyspace(&self) -> Option<&Keyspace> {
+        self.keyspace.get()
+    }
+
+    /// Hands over the loaded keys.
+    pub fn set_keyspace(&self, keyspace: Keyspace) {
+        // A node is loaded once; a second keyspace would be a bug of the caller, and is dropped.
+        let _ = self.keyspace.set(keyspace);
+    }
+
+    /// How far loading is.
+    pub fn loading(&self) -> &Loading {
+        &self.loading
+    }
+
+    /// Milliseconds since the Unix epoch; once keys are loaded, never going back.
+    pub fn now(&self) -> u64 {
+        self.keyspace().map_or_else(|| self.wall_now(), Keyspace::now)
+    }
+
+    /// The machine's own time in milliseconds since the Unix epoch.
+    pub fn wall_now(&self) -> u64 {
+        self.clock.wall()
+    }
+
+    /// The machine's own time in microseconds since the Unix epoch.
+    pub fn wall_microseconds(&self) -> u64 {
+        self.clock.wall_microseconds()
+    }
+
+    /// Nanoseconds of a clock that never steps back.
+    #[inline]
+    pub fn monotonic_nanoseconds(&self) -> u64 {
+        self.clock.monotonic().as_nanos() as u64
+    }
+
+    /// When the server started, in milliseconds since the Unix epoch.
+    pub fn started(&self) -> u64 {
+        self.started
+    }
+
+    /// When the log was last synced by SAVE or BGSAVE, in seconds since the Unix epoch.
+    pub fn last_save(&self) -> u64 {
+        self.last_save.load(Relaxed)
+    }
+
+    /// Notes that the log was synced.
+    pub fn saved(&self) {
+        self.last_save.store(self.wall_now() / 1000, Relaxed);
+    }
+}

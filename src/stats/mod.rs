@@ -1,0 +1,255 @@
+//! Counters of what the server did, readable at any time without stopping anyone.
+//!
+//! Always true: counting never waits; a counter only grows until CONFIG RESETSTAT.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+/// How many different error codes are told apart; what comes on top is counted as `ERR`.
+const ERROR_CODES_MAX: usize = 128;
+
+/// All counters.
+#[derive(Debug)]
+pub struct Stats {
+    /// By command.
+    pub commands: CommandStats,
+    /// By the code of the error.
+    pub errors: ErrorStats,
+    /// Connections accepted.
+    pub connections: Counter,
+    /// Connections refused because there were too many.
+    pub rejected_connections: Counter,
+    /// Bytes read from clients.
+    pub input_bytes: Counter,
+    /// Bytes written to clients.
+    pub output_bytes: Counter,
+    /// Look-ups that found their key.
+    pub hits: Counter,
+    /// Look-ups that did not.
+    pub misses: Counter,
+    /// Changes since the start.
+    pub changes: Counter,
+    /// Clients cut off because they did not read their replies.
+    pub output_limit_disconnections: Counter,
+    /// Clients cut off because a request was too large for the query buffer.
+    pub query_limit_disconnections: Counter,
+    /// The last seconds.
+    pub rates: Rates,
+}
+
+/// A number that many threads add to.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds to it.
+    #[inline]
+    pub fn add(&self, amount: u64) {
+        if amount != 0 {
+            self.0.fetch_add(amount, Relaxed);
+        }
+    }
+
+    /// What it is.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    fn reset(&self) {
+        self.0.store(0, Relaxed);
+    }
+}
+
+/// One command's counters.
+#[derive(Debug, Default)]
+pub struct CommandCounters {
+    /// Executions.
+    pub calls: Counter,
+    /// Time spent executing, in nanoseconds.
+    pub nanoseconds: Counter,
+    /// Refused before they ran.
+    pub rejected: Counter,
+    /// Ended with an error.
+    pub failed: Counter,
+}
+
+/// All commands' counters, by their numbers.
+#[derive(Debug)]
+pub struct CommandStats {
+    by_index: Box<[CommandCounters]>,
+}
+
+impl CommandStats {
+    /// Counts a finished request.
+    #[inline]
+    pub fn count(&self, index: Option<usize>, failed: bool, rejected: bool) {
+        let Some(counters) = index.and_then(|index| self.by_index.get(index)) else { return };
+        counters.rejected.add(u64::from(rejected));
+        counters.failed.add(u64::from(failed && !rejected));
+    }
+
+    /// Adds executions of one command and the time they took together.
+    #[inline]
+    pub fn add(&self, index: usize, calls: u64, nanoseconds: u64) {
+        let Some(counters) = self.by_index.get(index) else { return };
+        counters.calls.add(calls);
+        counters.nanoseconds.add(nanoseconds);
+    }
+
+    /// One command's counters.
+    pub fn get(&self, index: usize) -> &CommandCounters {
+        &self.by_index[index]
+    }
+
+    /// Executions of all commands.
+    pub fn total_calls(&self) -> u64 {
+        self.by_index.iter().map(|counters| counters.calls.get()).sum()
+    }
+}
+
+/// Errors by their codes.
+#[derive(Debug, Default)]
+pub struct ErrorStats {
+    total: Counter,
+    by_code: Mutex<BTreeMap<String, u64>>,
+}
+
+impl ErrorStats {
+    /// Counts an error reply; its first word is the code.
+    pub fn count(&self, text: &str) {
+        self.total.add(1);
+        let code = text.split(' ').next().unwrap_or_default();
+        let mut by_code = self.by_code.lock();
+        if let Some(count) = by_code.get_mut(code) {
+            *count += 1;
+            return;
+        }
+        let code = if by_code.len() < ERROR_CODES_MAX { code } else { "ERR" };
+        *by_code.entry(code.to_owned()).or_default() += 1;
+    }
+
+    /// All errors.
+    pub fn total(&self) -> u64 {
+        self.total.get()
+    }
+
+    /// Codes and counts, by name.
+    pub fn by_code(&self) -> Vec<(String, u64)> {
+        self.by_code.lock().iter().map(|(code, count)| (code.clone(), *count)).collect()
+    }
+}
+
+impl Stats {
+    /// Counters for so many commands, all zero.
+    pub fn new(commands: usize) -> Self {
+        Self {
+            commands: CommandStats { by_index: (0..commands).map(|_| CommandCounters::default()).collect() },
+            errors: ErrorStats::default(),
+            connections: Counter::default(),
+            rejected_connections: Counter::default(),
+            input_bytes: Counter::default(),
+            output_bytes: Counter::default(),
+            hits: Counter::default(),
+            misses: Counter::default(),
+            changes: Counter::default(),
+            output_limit_disconnections: Counter::default(),
+            query_limit_disconnections: Counter::default(),
+            rates: Rates::default(),
+        }
+    }
+
+    /// Sets everything to zero: CONFIG RESETSTAT.
+    pub fn reset(&self) {
+        for counters in &self.commands.by_index {
+            let all = [&counters.calls, &counters.nanoseconds, &counters.rejected, &counters.failed];
+            all.into_iter().for_each(Counter::reset);
+        }
+        self.errors.total.reset();
+        self.errors.by_code.lock().clear();
+        let counters = [
+            &self.connections,
+            &self.rejected_connections,
+            &self.input_bytes,
+            &self.output_bytes,
+            &self.hits,
+            &self.misses,
+            &self.output_limit_disconnections,
+            &self.query_limit_disconnections,
+        ];
+        counters.into_iter().for_each(Counter::reset);
+        *self.rates.0.lock() = Samples::default();
+    }
+
+    /// Takes a sample for the rates at `now`, in milliseconds of a monotonic clock.
+    pub fn sample(&self, now: u64) {
+        let totals = [self.commands.total_calls(), self.input_bytes.get(), self.output_bytes.get()];
+        self.rates.0.lock().add(now, totals);
+    }
+}
+
+/// What happened per second, as the mean of the last samples.
+#[derive(Debug, Default)]
+pub struct Rates(Mutex<Samples>);
+
+/// How many samples the mean is taken over.
+const SAMPLES: usize = 16;
+
+#[derive(Debug, Default)]
+struct Samples {
+    last: Option<(u64, [u64; 3])>,
+    rates: Vec<[u64; 3]>,
+    next: usize,
+}
+
+impl Samples {
+    fn add(&mut self, now: u64, totals: [u64; 3]) {
+        if let Some((then, before)) = self.last {
+            let elapsed = now.saturating_sub(then).max(1);
+            let rate = std::array::from_fn(|at| totals[at].saturating_sub(before[at]) * 1000 / elapsed);
+            if self.rates.len() < SAMPLES {
+                self.rates.push(rate);
+            } else {
+                self.rates[self.next] = rate;
+            }
+            self.next = (self.next + 1) % SAMPLES;
+        }
+        self.last = Some((now, totals));
+    }
+}
+
+impl Rates {
+    /// Commands, bytes in and bytes out per second.
+    pub fn per_second(&self) -> [u64; 3] {
+        let samples = self.0.lock();
+        let count = samples.rates.len().max(1) as u64;
+        std::array::from_fn(|at| samples.rates.iter().map(|rate| rate[at]).sum::<u64>() / count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_means_of_what_was_sampled() {
+        let stats = Stats::new(2);
+        stats.sample(1000);
+        stats.commands.add(1, 50, 9);
+        stats.input_bytes.add(1000);
+        stats.sample(1100);
+        stats.sample(1200);
+        assert_eq!(stats.rates.per_second(), [250, 5000, 0]);
+        stats.reset();
+        assert_eq!((stats.rates.per_second(), stats.commands.total_calls()), ([0, 0, 0], 0));
+    }
+
+    #[test]
+    fn errors_are_counted_by_code() {
+        let stats = Stats::new(0);
+        ["ERR a", "ERR b", "OOM c"].into_iter().for_each(|text| stats.errors.count(text));
+        assert_eq!(stats.errors.by_code(), [("ERR".to_owned(), 2), ("OOM".to_owned(), 1)]);
+        assert_eq!(stats.errors.total(), 3);
+    }
+}
