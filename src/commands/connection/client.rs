@@ -1,0 +1,255 @@
+//! CLIENT: connections, one's own and others'.
+
+use std::sync::Arc;
+
+use super::{Args, Command, Context, Flags, Group, Outcome, Stop, checked, text};
+use crate::node::{Client, ReplyMode};
+use crate::protocol::Reply;
+use crate::types::number;
+
+pub(super) const TABLE: &[Command] = &checked(Group::Connection, [
+    Command::new("GETNAME", "", getname).summary("Answers the connection's name.").since("2.6.9").flag(INFO),
+    Command::new("HELP", "", help)
+        .summary("Lists the subcommands.")
+        .since("5.0.0")
+        .flag(Flags::LOADING)
+        .flag(Flags::STALE),
+    Command::new("ID", "", id).summary("Answers the connection's number.").since("5.0.0").flag(INFO),
+    Command::new("INFO", "", info).summary("Describes this connection.").since("6.2.0").flag(INFO),
+    Command::new(
+        "KILL",
+        "<ip:port | [ID client-id] [TYPE client-type] [USER username] [ADDR addr] [LADDR laddr] [SKIPME yes-or-no]>",
+        kill,
+    )
+    .summary("Ends connections.")
+    .since("2.4.0")
+    .complexity("O(N) for N connections")
+    .flag(ADMIN),
+    Command::new("LIST", "[TYPE client-type] [ID client-id [client-id ...]]", list)
+        .summary("Describes all connections.")
+        .since("2.4.0")
+        .complexity("O(N) for N connections")
+        .flag(ADMIN),
+    Command::new("NO-EVICT", "<ON | OFF>", no_evict)
+        .summary("Keeps this connection when memory gets scarce.")
+        .since("7.0.0")
+        .flag(ADMIN),
+    Command::new("NO-TOUCH", "<ON | OFF>", no_touch)
+        .summary("Lets this connection read values without making them recently used.")
+        .since("7.2.0")
+        .flag(Flags::NOSCRIPT)
+        .flag(Flags::LOADING)
+        .flag(Flags::STALE),
+    Command::new("REPLY", "<ON | OFF | SKIP>", reply)
+        .summary("Chooses whether requests are answered.")
+        .since("3.2.0")
+        .flag(INFO),
+    Command::new("SETINFO", "<LIB-NAME libname | LIB-VER libver>", setinfo)
+        .summary("Notes which library the client uses.")
+        .since("7.2.0")
+        .flag(INFO),
+    Command::new("SETNAME", "connection-name", setname)
+        .summary("Names the connection.")
+        .since("2.6.9")
+        .flag(INFO),
+]);
+
+const INFO: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
+const ADMIN: Flags = INFO.with(Flags::ADMIN).with(Flags::DANGEROUS);
+
+/// Words that CLIENT LIST and KILL know as types.
+const TYPES: [&str; 5] = ["normal", "master", "replica", "slave", "pubsub"];
+
+pub(super) fn container(_: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    Err(text::wrong_arity("client"))
+}
+
+fn help(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    Ok(ctx.help("client"))
+}
+
+fn id(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    Ok(Reply::Integer(ctx.session.client.id as i64))
+}
+
+fn getname(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    let name = ctx.session.client.name();
+    Ok(if name.is_empty() { Reply::Null } else { Reply::Text(name) })
+}
+
+fn setname(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let name = valid_name(args.word()?)?;
+    ctx.session.client.set_name(name);
+    Ok(Reply::Ok)
+}
+
+fn setinfo(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let (what, value) = (args.word()?, args.word()?);
+    let name = String::from_utf8_lossy(what).to_ascii_lowercase();
+    let value = printable(value)
+        .ok_or_else(|| Stop::error(format!("ERR {name} cannot contain spaces, newlines or special characters.")));
+    match name.as_str() {
+        "lib-name" => ctx.session.client.set_library(value?),
+        "lib-ver" => ctx.session.client.set_library_version(value?),
+        _ => {
+            let what = String::from_utf8_lossy(what);
+            return Err(Stop::error(format!("ERR Unrecognized option '{what}'")));
+        }
+    }
+    Ok(Reply::Ok)
+}
+
+fn info(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    ctx.session.publish();
+    let line = describe(ctx, &ctx.session.client);
+    Ok(Reply::Verbatim("txt", line + "\n"))
+}
+
+fn list(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    ctx.session.publish();
+    let mut clients = ctx.node.clients.all();
+    if args.keyword("TYPE") {
+        let wanted = client_type(args.word()?)?;
+        args.end()?;
+        clients.retain(|_| wanted == "normal");
+    } else if args.keyword("ID") {
+        if args.is_empty() {
+            return Err(text::SYNTAX.into());
+        }
+        let mut ids = Vec::new();
+        while let Some(word) = args.optional() {
+            ids.push(client_id(word).map_err(|_| Stop::from("ERR Invalid client ID"))?);
+        }
+        clients.retain(|client| ids.contains(&client.id));
+    } else {
+        args.end()?;
+    }
+    let lines: String = clients.iter().map(|client| describe(ctx, client) + "\n").collect();
+    Ok(Reply::Verbatim("txt", lines))
+}
+
+fn kill(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let clients = ctx.node.clients.all();
+    if args.left() == 1 {
+        let address = String::from_utf8_lossy(args.word()?).into_owned();
+        let found = clients.iter().find(|client| client.address() == address);
+        let client = found.ok_or("ERR No such client")?;
+        end(ctx, client);
+        return Ok(Reply::Ok);
+    }
+    let filter = Filter::read(&mut args)?;
+    let own = ctx.session.client.id;
+    let chosen: Vec<&Arc<Client>> = clients.iter().filter(|client| filter.takes(client, own)).collect();
+    chosen.iter().for_each(|client| end(ctx, client));
+    Ok(Reply::from(chosen.len()))
+}
+
+fn reply(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let mode = match () {
+        () if args.keyword("ON") => ReplyMode::On,
+        () if args.keyword("OFF") => ReplyMode::Off,
+        () if args.keyword("SKIP") => ReplyMode::SkipNext,
+        () => return Err(text::SYNTAX.into()),
+    };
+    if mode == ReplyMode::SkipNext && ctx.session.is_reply_off() {
+        return Err(Stop::Silent);
+    }
+    ctx.session.set_reply_mode(mode);
+    if mode == ReplyMode::On { Ok(Reply::Ok) } else { Err(Stop::Silent) }
+}
+
+fn no_evict(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let on = on_or_off(&mut args)?;
+    ctx.session.client.set_no_evict(on);
+    Ok(Reply::Ok)
+}
+
+fn no_touch(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let on = on_or_off(&mut args)?;
+    ctx.session.no_touch = on;
+    ctx.session.client.set_no_touch(on);
+    Ok(Reply::Ok)
+}
+
+/// A name that CLIENT LIST can show.
+pub(super) fn valid_name(name: &[u8]) -> Result<&str, Stop> {
+    let refusal = "ERR Client names cannot contain spaces, newlines or special characters.";
+    printable(name).ok_or(refusal.into())
+}
+
+struct Filter {
+    id: Option<u64>,
+    kind: Option<&'static str>,
+    address: Option<String>,
+    local_address: Option<String>,
+    user: Option<String>,
+    skip_me: bool,
+}
+
+impl Filter {
+    fn read(args: &mut Args<'_>) -> Result<Self, Stop> {
+        let mut filter = Self { id: None, kind: None, address: None, local_address: None, user: None, skip_me: true };
+        while !args.is_empty() {
+            let option = args.word()?.to_ascii_uppercase();
+            let value = args.optional().ok_or(text::SYNTAX)?;
+            let text = || String::from_utf8_lossy(value).into_owned();
+            match option.as_slice() {
+                b"ID" => filter.id = Some(client_id(value)?),
+                b"TYPE" => filter.kind = Some(client_type(value)?),
+                b"ADDR" => filter.address = Some(text()),
+                b"LADDR" => filter.local_address = Some(text()),
+                b"USER" if value == b"default" => filter.user = Some(text()),
+                b"USER" => return Err(Stop::error(format!("ERR No such user '{}'", text()))),
+                b"SKIPME" if value.eq_ignore_ascii_case(b"yes") => filter.skip_me = true,
+                b"SKIPME" if value.eq_ignore_ascii_case(b"no") => filter.skip_me = false,
+                _ => return Err(text::SYNTAX.into()),
+            }
+        }
+        Ok(filter)
+    }
+
+    fn takes(&self, client: &Client, own: u64) -> bool {
+        self.id.is_none_or(|id| client.id == id)
+            && self.kind.is_none_or(|kind| kind == "normal")
+            && self.address.as_ref().is_none_or(|address| client.address() == *address)
+            && self.local_address.as_ref().is_none_or(|address| client.local_address() == *address)
+            && self.user.as_ref().is_none_or(|user| client.user() == *user)
+            && !(self.skip_me && client.id == own)
+    }
+}
+
+/// One's own connection ends only after the reply is sent.
+fn end(ctx: &mut Context<'_, '_>, client: &Arc<Client>) {
+    if client.id == ctx.session.client.id {
+        ctx.session.closing = true;
+    } else {
+        client.kill();
+    }
+}
+
+fn describe(ctx: &Context<'_, '_>, client: &Client) -> String {
+    client.describe(ctx.now(), |index| ctx.registry.rows()[index].name.clone())
+}
+
+fn client_type(word: &[u8]) -> Result<&'static str, Stop> {
+    let found = TYPES.into_iter().find(|name| word.eq_ignore_ascii_case(name.as_bytes()));
+    found.ok_or_else(|| Stop::error(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(word))))
+}
+
+fn client_id(word: &[u8]) -> Result<u64, Stop> {
+    let id = number::parse_i64(word).and_then(|id| u64::try_from(id).ok()).filter(|id| *id > 0);
+    id.ok_or("ERR client-id should be greater than 0".into())
+}
+
+fn on_or_off(args: &mut Args<'_>) -> Result<bool, Stop> {
+    match () {
+        () if args.keyword("ON") => Ok(true),
+        () if args.keyword("OFF") => Ok(false),
+        () => Err(text::SYNTAX.into()),
+    }
+}
+
+fn printable(word: &[u8]) -> Option<&str> {
+    let all = word.iter().all(|byte| (b'!'..=b'~').contains(byte));
+    std::str::from_utf8(word).ok().filter(|_| all)
+}

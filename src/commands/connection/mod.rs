@@ -1,0 +1,116 @@
+//! Commands about the connection itself.
+
+mod auth;
+mod client;
+
+use super::table::checked;
+use super::{Args, Command, Context, Flags, Group, Outcome, Stop, text};
+use crate::node::ReplyMode;
+use crate::protocol::{Reply, Version};
+
+/// What a client may do in any state of the server.
+const ALWAYS: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST).with(Flags::ALLOW_BUSY);
+
+/// The version of Redis whose commands and replies these are: what clients ask for in HELLO and INFO.
+pub const REDIS_VERSION: &str = "7.2.4";
+
+pub(super) const TABLE: &[Command] = &checked(
+    Group::Connection,
+    [
+        Command::new("AUTH", "[username] password", auth::auth)
+            .summary("Authenticates the connection.")
+            .complexity("O(N) for a password of N bytes")
+            .flag(ALWAYS)
+            .flag(Flags::NO_AUTH),
+        Command::new("CLIENT", "subcommand [argument ...]", client::container)
+            .summary("Looks at connections and changes them.")
+            .since("2.4.0")
+            .complexity("Depends on the subcommand")
+            .subcommands(client::TABLE),
+        Command::new("ECHO", "message", echo)
+            .summary("Answers what it is told.")
+            .flag(Flags::LOADING)
+            .flag(Flags::STALE)
+            .flag(Flags::FAST),
+        Command::new("HELLO", "[protover [AUTH username password] [SETNAME clientname]]", auth::hello)
+            .summary("Chooses the protocol, and tells about the server.")
+            .since("6.0.0")
+            .flag(ALWAYS)
+            .flag(Flags::NO_AUTH),
+        Command::new("PING", "[message]", ping).summary("Answers PONG, or what it is told.").flag(Flags::FAST),
+        Command::new("QUIT", "", quit)
+            .summary("Closes the connection after answering.")
+            .deprecated("7.2.0", "just closing the connection")
+            .flag(ALWAYS)
+            .flag(Flags::NO_AUTH)
+            .flag(Flags::IMMEDIATE),
+        Command::new("RESET", "", reset)
+            .summary("Makes the connection as if it were new.")
+            .since("6.2.0")
+            .flag(ALWAYS)
+            .flag(Flags::NO_AUTH)
+            .flag(Flags::IMMEDIATE),
+        Command::new("SELECT", "index", select)
+            .summary("Chooses the database that keys are looked up in.")
+            .flag(Flags::LOADING)
+            .flag(Flags::STALE)
+            .flag(Flags::FAST),
+    ],
+);
+
+fn ping(_: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let message = args.optional();
+    if !args.is_empty() {
+        return Err(text::wrong_arity("ping"));
+    }
+    Ok(message.map_or(Reply::Simple("PONG"), Reply::bulk))
+}
+
+fn echo(_: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    Ok(Reply::bulk(args.word()?))
+}
+
+fn quit(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    ctx.session.closing = true;
+    Ok(Reply::Ok)
+}
+
+fn select(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let databases = ctx.databases();
+    let index = args.integer().map_err(|_| Stop::from(text::NOT_AN_INTEGER))?;
+    let index = u32::try_from(index).ok().filter(|index| *index < databases).ok_or(text::DB_OUT_OF_RANGE)?;
+    ctx.session.database = index;
+    Ok(Reply::Ok)
+}
+
+fn reset(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    ctx.session.transaction = None;
+    if let Some(keyspace) = ctx.node.keyspace() {
+        ctx.session.unwatch(keyspace);
+    }
+    ctx.session.database = 0;
+    ctx.session.authenticated = !ctx.needs_password();
+    ctx.session.no_touch = false;
+    ctx.session.set_reply_mode(ReplyMode::On);
+    ctx.session.client.set_name("");
+    ctx.session.client.set_no_evict(false);
+    ctx.session.client.set_no_touch(false);
+    ctx.set_version(Version::Resp2);
+    Ok(Reply::Simple("RESET"))
+}
+
+impl Context<'_, '_> {
+    /// How many databases there are.
+    pub(super) fn databases(&self) -> u32 {
+        self.node.config.get().databases
+    }
+
+    fn needs_password(&self) -> bool {
+        self.node.config.get().requirepass.is_some()
+    }
+
+    fn set_version(&mut self, version: Version) {
+        self.session.version = version;
+        self.out.set_version(version);
+    }
+}

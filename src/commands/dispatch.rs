@@ -1,0 +1,219 @@
+//! From a request to its effects and its reply.
+//!
+//! Always true: a request gets exactly one reply, in order; latches are held from the handler's first look to its
+//! last effect, and never longer; what a pipeline waits for is the highest log position any of its commands needs.
+
+use super::error::Stop;
+use super::registry::{Registry, Row};
+use super::table::Flags;
+use super::{Args, Context, Outcome, gates};
+use crate::keyspace::{Access, Cold, Keyspace, Mode, Tally};
+use crate::node::{Node, Queued, ReplyMode, Session};
+use crate::protocol::{Arguments, Reply, ReplyBuffer};
+use crate::store::Position;
+
+/// What the requests that arrived together have in common.
+#[derive(Debug)]
+pub struct Batch {
+    /// The time they all run at, in milliseconds since the Unix epoch.
+    pub now: u64,
+    /// What their replies have to wait for.
+    pub wait: Position,
+    /// What they did, for the statistics.
+    pub tally: Tally,
+    /// The command that the last requests were, how many of them, and when the first began: the clock is read only
+    /// when the command changes.
+    running: Option<(usize, u64, u64)>,
+}
+
+impl Batch {
+    /// A batch that begins now.
+    pub fn begin(node: &Node) -> Self {
+        Self { now: node.now(), wait: 0, tally: Tally::default(), running: None }
+    }
+
+    /// Adds what happened to the statistics.
+    pub fn finish(&self, node: &Node) {
+        self.count_running(node, node.monotonic_nanoseconds());
+        node.stats.hits.add(self.tally.hits);
+        node.stats.misses.add(self.tally.misses);
+        node.stats.changes.add(self.tally.changes);
+    }
+
+    /// The number of the last command.
+    pub fn last_command(&self) -> Option<usize> {
+        self.running.map(|(index, _, _)| index)
+    }
+
+    fn begin_command(&mut self, node: &Node, index: usize) {
+        if let Some((running, calls, _)) = &mut self.running
+            && *running == index
+        {
+            *calls += 1;
+            return;
+        }
+        let now = node.monotonic_nanoseconds();
+        self.count_running(node, now);
+        self.running = Some((index, 1, now));
+    }
+
+    fn count_running(&self, node: &Node, now: u64) {
+        if let Some((index, calls, began)) = self.running {
+            node.stats.commands.add(index, calls, now.saturating_sub(began));
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Debug)]
+pub enum Executed {
+    /// Its reply is in the output, unless it has none.
+    Done,
+    /// Nothing happened yet: these values have to be fetched first, then it is executed again.
+    Cold(Vec<Cold>),
+}
+
+/// Executes one request of a connection. `may_block` says that this thread may wait for the disk.
+pub fn execute(
+    node: &Node,
+    registry: &Registry,
+    session: &mut Session,
+    batch: &mut Batch,
+    out: &mut ReplyBuffer,
+    words: Arguments<'_>,
+    may_block: bool,
+) -> Executed {
+    let mark = out.mark();
+    let mode = session.begin_reply();
+    let row = registry.resolve(words);
+    let row_index = row.as_ref().ok().map(|row| row.index);
+    let outcome = match row {
+        Ok(row) => run(node, registry, session, batch, out, row, words, may_block),
+        Err(stop) => Err(stop),
+    };
+    let (failed, rejected) = match outcome {
+        Ok(reply) => {
+            reply.write(out);
+            (reply.is_error(), false)
+        }
+        Err(Stop::Written) => (false, false),
+        Err(Stop::Silent) => {
+            out.rewind(mark);
+            (false, false)
+        }
+        Err(Stop::Cold(cold)) => {
+            out.rewind(mark);
+            session.repeat_reply(mode);
+            return Executed::Cold(cold);
+        }
+        Err(Stop::Error(text)) => {
+            out.rewind(mark);
+            out.error(text.as_bytes());
+            node.stats.errors.count(&text);
+            (true, row_index.is_none())
+        }
+    };
+    node.stats.commands.count(row_index, failed, rejected);
+    // CLIENT REPLY ON is itself answered, CLIENT REPLY OFF is not.
+    if mode == ReplyMode::Skip || session.is_reply_off() {
+        out.rewind(mark);
+    }
+    Executed::Done
+}
+
+#[expect(clippy::too_many_arguments, reason = "everything one request touches, and no place keeps it together")]
+fn run<'k>(
+    node: &'k Node,
+    registry: &'k Registry,
+    session: &mut Session,
+    batch: &mut Batch,
+    out: &mut ReplyBuffer,
+    row: &'k Row,
+    words: Arguments<'_>,
+    may_block: bool,
+) -> Outcome {
+    let mut ctx = Context { node, registry, session, out, access: None, in_transaction: false };
+    if let Err(stop) = gates::pass(&ctx, row) {
+        ctx.session.spoil_transaction();
+        return Err(stop);
+    }
+    if ctx.session.transaction.is_some() && !row.is(Flags::IMMEDIATE) {
+        return queue(&mut ctx, row, words);
+    }
+    batch.begin_command(node, row.index);
+    let Some(keyspace) = node.keyspace() else { return (row.command.handler)(&mut ctx, arguments(row, words)) };
+    let mut access = open_access(keyspace, registry, ctx.session, row, words, batch.now);
+    access.may_block = may_block;
+    access.counts = row.is(Flags::READONLY);
+    access.touches = !ctx.session.no_touch;
+    ctx.access = Some(&mut access);
+    let outcome = (row.command.handler)(&mut ctx, arguments(row, words));
+    if matches!(outcome, Ok(_) | Err(Stop::Written | Stop::Silent)) {
+        let (wait, tally) = access.commit()?;
+        batch.wait = batch.wait.max(wait);
+        batch.tally.add(&tally);
+    } else {
+        // An error may tell what was read, and expiry may have happened.
+        let (wait, tally) = access.abandon();
+        batch.wait = batch.wait.max(wait);
+        batch.tally.add(&tally);
+    }
+    outcome
+}
+
+/// Runs a queued command inside EXEC, with the transaction's own access.
+pub(super) fn run_queued(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<'_>) -> Outcome {
+    if let Some(access) = &mut ctx.access {
+        access.counts = row.is(Flags::READONLY);
+        access.select(ctx.session.database);
+    }
+    (row.command.handler)(ctx, arguments(row, words))
+}
+
+fn arguments<'a>(row: &Row, words: Arguments<'a>) -> Args<'a> {
+    Args::new(words.from(row.names))
+}
+
+fn queue(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<'_>) -> Outcome {
+    let Some(transaction) = &mut ctx.session.transaction else { return Ok(Reply::Ok) };
+    transaction.push(Queued::new(row.index, words));
+    Ok(Reply::Simple("QUEUED"))
+}
+
+fn open_access<'k>(
+    keyspace: &'k Keyspace,
+    registry: &Registry,
+    session: &Session,
+    row: &Row,
+    words: Arguments<'_>,
+    now: u64,
+) -> Access<'k> {
+    let database = session.database;
+    let mode = if row.is(Flags::WRITE) { Mode::Exclusive } else { Mode::Shared };
+    if row.is(Flags::TRANSACTION) {
+        return open_transaction(keyspace, registry, session, now);
+    }
+    if row.is(Flags::WHOLE) {
+        return keyspace.access_all(database, mode, now, mode == Mode::Exclusive);
+    }
+    let mut keys = row.keys(words);
+    match (keys.next(), keys.next()) {
+        (None, _) => keyspace.access_none(database, now),
+        (Some(key), None) => keyspace.access_one(database, key, mode, now, row.is(Flags::BATCH)),
+        (Some(_), Some(_)) => keyspace.access_several(database, row.keys(words), mode, now),
+    }
+}
+
+/// The latches of all keys that a transaction names or watches, or all there are.
+fn open_transaction<'k>(keyspace: &'k Keyspace, registry: &Registry, session: &Session, now: u64) -> Access<'k> {
+    let queued = session.transaction.iter().flat_map(|transaction| transaction.queue());
+    let rows = queued.map(|queued| (&registry.rows()[queued.row], queued.words()));
+    let writes = rows.clone().any(|(row, _)| row.is(Flags::WRITE));
+    let mode = if writes { Mode::Exclusive } else { Mode::Shared };
+    if rows.clone().any(|(row, _)| row.is(Flags::WHOLE) || row.is(Flags::WALKS)) {
+        return keyspace.access_all(session.database, mode, now, writes);
+    }
+    let named = rows.flat_map(|(row, words)| row.keys(words));
+    let watched = session.watched().map(|(_, key)| key);
+    keyspace.access_several(session.database, named.chain(watched), mode, now)
+}

@@ -1,0 +1,106 @@
+//! What a client can read as an error, each text in one place: clients match on code and words.
+
+use std::borrow::Cow;
+
+use crate::keyspace::{Cold, Halt};
+use crate::store::Refused;
+
+/// Why a command has no reply.
+#[derive(Debug)]
+pub enum Stop {
+    /// An error to send; its first word is the code.
+    Error(Cow<'static, str>),
+    /// Values have to be fetched from the disk first; then the command runs again.
+    Cold(Vec<Cold>),
+    /// Nothing is sent: CLIENT REPLY said so.
+    Silent,
+    /// The reply stands in the output already.
+    Written,
+}
+
+impl Stop {
+    /// An error with a text of its own.
+    pub fn error(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Error(text.into())
+    }
+}
+
+impl From<Halt> for Stop {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Cold(cold) => Self::Cold(cold),
+            Halt::Damaged => text::DAMAGED.into(),
+            Halt::Unreadable(reason) => Self::error(format!("ERR the disk failed to read this value: {reason}")),
+            Halt::Refused(refused) => refused.into(),
+        }
+    }
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::DiskFull => text::DISK_FULL.into(),
+            Refused::ReadOnly(reason) => Self::error(format!(
+                "MISCONF Caskade cannot write its log and refuses changes until it is restarted: {reason}"
+            )),
+            Refused::TooLarge { .. } => text::TOO_LARGE.into(),
+        }
+    }
+}
+
+impl From<&'static str> for Stop {
+    fn from(text: &'static str) -> Self {
+        Self::Error(Cow::Borrowed(text))
+    }
+}
+
+/// The texts.
+pub mod text {
+    use super::Stop;
+
+    pub const SYNTAX: &str = "ERR syntax error";
+    pub const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+    pub const NOT_A_FLOAT: &str = "ERR value is not a valid float";
+    pub const NO_SUCH_KEY: &str = "ERR no such key";
+    pub const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    pub const OVERFLOW: &str = "ERR increment or decrement would overflow";
+    pub const DECREMENT_OVERFLOW: &str = "ERR decrement would overflow";
+    pub const NAN_OR_INFINITY: &str = "ERR increment would produce NaN or Infinity";
+    pub const STRING_TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    pub const OFFSET_OUT_OF_RANGE: &str = "ERR offset is out of range";
+    pub const DB_OUT_OF_RANGE: &str = "ERR DB index is out of range";
+    pub const INVALID_DB: &str = "ERR invalid DB index";
+    pub const SAME_OBJECT: &str = "ERR source and destination objects are the same";
+    pub const INVALID_CURSOR: &str = "ERR invalid cursor";
+    pub const NO_AUTH: &str = "NOAUTH Authentication required.";
+    pub const WRONG_PASS: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+    pub const EXEC_ABORT: &str = "EXECABORT Transaction discarded because of previous errors.";
+    pub const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+    pub const LOADING: &str = "LOADING Redis is loading the dataset in memory";
+    pub const DAMAGED: &str =
+        "ERR the newest record of this key is damaged on the disk; the server's log names the place";
+    pub const DISK_FULL: &str =
+        "MISCONF the disk is full: writes are refused until there is space, reads and DEL go on";
+    pub const TOO_LARGE: &str = "ERR the change is larger than one batch of the log may be (2 GiB)";
+
+    /// The keys are not there yet.
+    pub fn loading() -> Stop {
+        LOADING.into()
+    }
+
+    /// The number of arguments is not one the command takes.
+    pub fn wrong_arity(name: &str) -> Stop {
+        Stop::error(format!("ERR wrong number of arguments for '{name}' command"))
+    }
+
+    /// A time to live that no key can have.
+    pub fn invalid_expire(name: &str) -> Stop {
+        Stop::error(format!("ERR invalid expire time in '{name}' command"))
+    }
+
+    /// A subcommand that the container does not have.
+    pub fn unknown_subcommand(subcommand: &[u8], container: &str) -> Stop {
+        let shown = String::from_utf8_lossy(&subcommand[..subcommand.len().min(128)]);
+        Stop::error(format!("ERR unknown subcommand '{shown}'. Try {} HELP.", container.to_uppercase()))
+    }
+}

@@ -1,0 +1,39 @@
+//! What may refuse a command before it runs, in Redis's order: the first gate that objects decides. Whether the log
+//! takes a change only the log can say, when it is asked to.
+
+use super::Context;
+use super::error::{Stop, text};
+use super::registry::Row;
+use super::table::Flags;
+
+type Gate = fn(&Context<'_, '_>, &Row) -> Result<(), Stop>;
+
+const GATES: &[Gate] = &[authenticated, not_in_transaction, enough_memory, loaded];
+
+/// Lets the command through or says why not.
+#[inline]
+pub(super) fn pass(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
+    GATES.iter().try_for_each(|gate| gate(ctx, row))
+}
+
+fn authenticated(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
+    if ctx.session.authenticated || row.is(Flags::NO_AUTH) { Ok(()) } else { Err(text::NO_AUTH.into()) }
+}
+
+fn not_in_transaction(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
+    if ctx.session.transaction.is_some() && row.is(Flags::NO_MULTI) {
+        return Err(Stop::error("ERR Command not allowed inside a transaction"));
+    }
+    Ok(())
+}
+
+fn enough_memory(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
+    if row.is(Flags::DENYOOM) && ctx.node.keyspace().is_some_and(|keyspace| keyspace.is_out_of_memory()) {
+        return Err(text::OUT_OF_MEMORY.into());
+    }
+    Ok(())
+}
+
+fn loaded(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
+    if ctx.node.keyspace().is_none() && !row.is(Flags::LOADING) { Err(text::loading()) } else { Ok(()) }
+}

@@ -1,0 +1,83 @@
+//! One value from one key to another.
+
+use super::{Args, Context, Outcome, Reply, text};
+
+pub(super) fn copy(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let (source, destination) = (args.word()?, args.word()?);
+    let databases = ctx.databases();
+    let from = ctx.keys()?.database();
+    let (mut to, mut replace) = (from, false);
+    while !args.is_empty() {
+        if args.keyword("REPLACE") {
+            replace = true;
+        } else if args.keyword("DB") && !args.is_empty() {
+            to = args.database(databases)?;
+        } else {
+            return Err(text::SYNTAX.into());
+        }
+    }
+    if source == destination && from == to {
+        return Err(text::SAME_OBJECT.into());
+    }
+    let access = ctx.keys()?;
+    let Some(value) = access.value(source)? else { return Ok(Reply::Integer(0)) };
+    access.select(to);
+    let copied = replace || !access.exists(destination);
+    if copied {
+        access.put(destination, value.kind, &value.bytes, value.expiry)?;
+    }
+    access.select(from);
+    Ok(Reply::zero_or_one(copied))
+}
+
+pub(super) fn move_to(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let key = args.word()?;
+    let to = args.database(ctx.databases())?;
+    let access = ctx.keys()?;
+    let from = access.database();
+    if from == to {
+        return Err(text::SAME_OBJECT.into());
+    }
+    let Some(value) = access.value(key)? else { return Ok(Reply::Integer(0)) };
+    access.select(to);
+    let moved = !access.exists(key);
+    if moved {
+        access.put(key, value.kind, &value.bytes, value.expiry)?;
+    }
+    access.select(from);
+    if moved {
+        access.delete(key)?;
+    }
+    Ok(Reply::zero_or_one(moved))
+}
+
+pub(super) fn rename(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    rename_if(ctx, args, |_| true)?;
+    Ok(Reply::Ok)
+}
+
+pub(super) fn renamenx(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    let renamed = rename_if(ctx, args, |exists| !exists)?;
+    Ok(Reply::zero_or_one(renamed))
+}
+
+fn rename_if(
+    ctx: &mut Context<'_, '_>,
+    mut args: Args<'_>,
+    may: impl Fn(bool) -> bool,
+) -> Result<bool, crate::commands::Stop> {
+    let (key, new) = (args.word()?, args.word()?);
+    let access = ctx.keys()?;
+    if !access.exists(key) {
+        return Err(text::NO_SUCH_KEY.into());
+    }
+    if !may(access.exists(new)) {
+        return Ok(false);
+    }
+    if key != new {
+        let value = access.value(key)?.ok_or(text::NO_SUCH_KEY)?;
+        access.delete(key)?;
+        access.put(new, value.kind, &value.bytes, value.expiry)?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,120 @@
+//! Commands on keys, whatever they hold.
+
+mod copy;
+mod expiry;
+mod object;
+mod walk;
+
+use super::table::checked;
+use super::{Args, Command, Context, Flags, Group, Outcome, text};
+use crate::protocol::Reply;
+use crate::types::kind::Kind;
+
+pub(super) const TABLE: &[Command] = &checked(
+    Group::Generic,
+    [
+        Command::write("COPY", "source destination [DB destination-db] [REPLACE]", copy::copy)
+            .summary("Copies a value and its expiry to another key.")
+            .since("6.2.0")
+            .complexity("O(N) for a value of N bytes")
+            .flag(Flags::DENYOOM),
+        Command::write("DEL", "key [key ...]", del)
+            .summary("Deletes keys; all of them or none, even through a crash.")
+            .complexity("O(N) for N keys"),
+        Command::read("EXISTS", "key [key ...]", exists)
+            .summary("Counts which of the keys exist; one that is named twice counts twice.")
+            .complexity("O(N) for N keys")
+            .flag(Flags::FAST),
+        Command::write("EXPIRE", "key seconds [NX | XX | GT | LT]", expiry::expire)
+            .summary("Lets a key expire after some seconds.")
+            .flag(Flags::FAST),
+        Command::write("EXPIREAT", "key unix-time-seconds [NX | XX | GT | LT]", expiry::expireat)
+            .summary("Lets a key expire at a time given in seconds.")
+            .since("1.2.0")
+            .flag(Flags::FAST),
+        Command::read("EXPIRETIME", "key", expiry::expiretime)
+            .summary("Answers at what time a key expires, in seconds.")
+            .since("7.0.0")
+            .flag(Flags::FAST),
+        Command::read("KEYS", "pattern", walk::keys)
+            .summary("Answers all keys that match a pattern, as of one moment; SCAN does not hold up others.")
+            .complexity("O(N) for N keys in the database")
+            .flag(Flags::WHOLE)
+            .flag(Flags::DANGEROUS),
+        Command::write("MOVE", "key db", copy::move_to)
+            .summary("Moves a key to another database.")
+            .flag(Flags::FAST)
+            .flag(Flags::BATCH),
+        Command::new("OBJECT", "subcommand [argument ...]", object::container)
+            .summary("Looks at how a key is kept.")
+            .since("2.2.3")
+            .complexity("Depends on the subcommand")
+            .subcommands(object::TABLE),
+        Command::write("PERSIST", "key", expiry::persist)
+            .summary("Removes the expiry of a key.")
+            .since("2.2.0")
+            .flag(Flags::FAST),
+        Command::write("PEXPIRE", "key milliseconds [NX | XX | GT | LT]", expiry::pexpire)
+            .summary("Lets a key expire after some milliseconds.")
+            .since("2.6.0")
+            .flag(Flags::FAST),
+        Command::write("PEXPIREAT", "key unix-time-milliseconds [NX | XX | GT | LT]", expiry::pexpireat)
+            .summary("Lets a key expire at a time given in milliseconds.")
+            .since("2.6.0")
+            .flag(Flags::FAST),
+        Command::read("PEXPIRETIME", "key", expiry::pexpiretime)
+            .summary("Answers at what time a key expires, in milliseconds.")
+            .since("7.0.0")
+            .flag(Flags::FAST),
+        Command::read("PTTL", "key", expiry::pttl)
+            .summary("Answers how long a key still lives, in milliseconds.")
+            .since("2.6.0")
+            .flag(Flags::FAST),
+        Command::read("RANDOMKEY", "", walk::randomkey).summary("Answers some key of the database.").flag(Flags::WALKS),
+        Command::write("RENAME", "key newkey", copy::rename)
+            .summary("Gives a value another key, replacing what was there.")
+            .complexity("O(N) for a value of N bytes"),
+        Command::write("RENAMENX", "key newkey", copy::renamenx)
+            .summary("Gives a value another key, if there is nothing yet.")
+            .complexity("O(N) for a value of N bytes")
+            .flag(Flags::FAST),
+        Command::read("SCAN", "cursor [MATCH pattern] [COUNT count] [TYPE type]", walk::scan)
+            .summary("Walks over the keys of the database, some at each call.")
+            .since("2.8.0")
+            .complexity("O(1) for each call, O(N) for a walk over N keys")
+            .flag(Flags::WALKS),
+        Command::read("TOUCH", "key [key ...]", exists)
+            .summary("Counts which of the keys exist, and makes them recently used.")
+            .since("3.2.1")
+            .complexity("O(N) for N keys")
+            .flag(Flags::FAST),
+        Command::read("TTL", "key", expiry::ttl)
+            .summary("Answers how long a key still lives, in seconds.")
+            .flag(Flags::FAST),
+        Command::read("TYPE", "key", kind).summary("Answers the type of a key's value.").flag(Flags::FAST),
+        Command::write("UNLINK", "key [key ...]", del)
+            .summary("Deletes keys and frees their memory in the background.")
+            .since("4.0.0")
+            .complexity("O(N) for N keys")
+            .flag(Flags::FAST),
+    ],
+);
+
+fn del(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    let access = ctx.keys()?;
+    let mut deleted = 0;
+    for key in args.rest() {
+        deleted += i64::from(access.delete(key)?);
+    }
+    Ok(Reply::Integer(deleted))
+}
+
+fn exists(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    let access = ctx.keys()?;
+    Ok(Reply::from(args.rest().filter(|key| access.exists(key)).count()))
+}
+
+fn kind(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let meta = ctx.keys()?.meta(args.word()?);
+    Ok(Reply::Simple(meta.map_or("none", |meta| Kind(meta.kind).of().name())))
+}

@@ -1,0 +1,192 @@
+//! COMMAND: the command tables, as clients read them.
+
+use super::checked;
+use crate::commands::{Args, Command, Context, Flags, Group, Outcome, Row, Stop, text};
+use crate::protocol::{Arguments, Reply};
+use crate::types::glob;
+
+pub(super) const TABLE: &[Command] = &checked(
+    Group::Server,
+    [
+        Command::new("COUNT", "", count).summary("Answers how many commands there are.").since("2.8.13").flag(ALWAYS),
+        Command::new("DOCS", "[command-name [command-name ...]]", docs)
+            .summary("Answers what the documentation says of commands.")
+            .since("7.0.0")
+            .complexity("O(N) for N commands")
+            .flag(ALWAYS),
+        Command::new("GETKEYS", "command [argument ...]", getkeys)
+            .summary("Finds the keys in a full command.")
+            .since("2.8.13")
+            .complexity("O(N) for N arguments")
+            .flag(ALWAYS),
+        Command::new("HELP", "", help).summary("Lists the subcommands.").since("5.0.0").flag(ALWAYS),
+        Command::new("INFO", "[command-name [command-name ...]]", info)
+            .summary("Describes commands: arity, flags, where their keys stand.")
+            .since("2.8.13")
+            .complexity("O(N) for N commands")
+            .flag(ALWAYS),
+        Command::new("LIST", "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]", list)
+            .summary("Answers the names of all commands.")
+            .since("7.0.0")
+            .complexity("O(N) for N commands")
+            .flag(ALWAYS),
+    ],
+);
+
+const ALWAYS: Flags = Flags::LOADING.with(Flags::STALE);
+
+pub(super) fn all(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    let rows: Vec<&Row> = ctx.registry.commands().collect();
+    Ok(Reply::Array(rows.into_iter().map(|row| describe(ctx, row)).collect()))
+}
+
+fn help(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    Ok(ctx.help("command"))
+}
+
+fn count(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    Ok(Reply::from(ctx.registry.commands().count()))
+}
+
+fn info(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    if args.is_empty() {
+        return all(ctx, args);
+    }
+    let found = args.rest().map(|name| ctx.registry.find(name).map_or(Reply::NullArray, |row| describe(ctx, row)));
+    Ok(Reply::Array(found.collect()))
+}
+
+fn docs(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    let rows: Vec<&Row> = if args.is_empty() {
+        ctx.registry.commands().collect()
+    } else {
+        args.rest().filter_map(|name| ctx.registry.find(name)).collect()
+    };
+    Ok(Reply::Map(rows.into_iter().map(|row| (name(&row.name), document(ctx, row))).collect()))
+}
+
+fn list(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let mut keep: Box<dyn Fn(&Row) -> bool + '_> = Box::new(|_| true);
+    if !args.is_empty() {
+        if !args.keyword("FILTERBY") || args.left() != 2 {
+            return Err(text::SYNTAX.into());
+        }
+        let (by, wanted) = (args.word()?.to_ascii_uppercase(), args.word()?);
+        keep = match by.as_slice() {
+            // There are no modules.
+            b"MODULE" => Box::new(|_| false),
+            b"PATTERN" => Box::new(move |row| glob::matches(wanted, row.name.as_bytes(), true)),
+            b"ACLCAT" => {
+                let wanted = format!("@{}", String::from_utf8_lossy(wanted).to_lowercase());
+                Box::new(move |row| categories(row).contains(&wanted.as_str()))
+            }
+            _ => return Err(text::SYNTAX.into()),
+        };
+    }
+    let rows = ctx.registry.commands().filter(|row| keep(row));
+    Ok(Reply::Array(rows.map(|row| name(&row.name)).collect()))
+}
+
+fn getkeys(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    let words: Vec<&[u8]> = args.rest().collect();
+    let mut ranges = Vec::new();
+    let mut start = 0;
+    for word in &words {
+        ranges.push((start, start + word.len()));
+        start += word.len();
+    }
+    let bytes = words.concat();
+    let words = Arguments::new(&bytes, &ranges);
+    let row = ctx.registry.resolve(words).map_err(|stop| match stop {
+        Stop::Error(text) if text.starts_with("ERR wrong number") => {
+            Stop::from("ERR Invalid number of arguments specified for command")
+        }
+        _ => "ERR Invalid command specified".into(),
+    })?;
+    let keys: Vec<Reply> = row.keys(words).map(Reply::bulk).collect();
+    if keys.is_empty() { Err("ERR The command has no key arguments".into()) } else { Ok(Reply::Array(keys)) }
+}
+
+fn describe(ctx: &Context<'_, '_>, row: &Row) -> Reply {
+    let flags = Flags::NAMED.iter().filter(|(flag, _)| row.is(*flag)).map(|(_, name)| Reply::Simple(name));
+    let (first, last, step) =
+        row.keys.map_or((0, 0, 0), |keys| (keys.first as i64, keys.last as i64, keys.step as i64));
+    let subcommands = row.subcommands.iter().map(|index| describe(ctx, &ctx.registry.rows()[*index]));
+    Reply::Array(vec![
+        name(&row.name),
+        Reply::Integer(i64::from(row.arity)),
+        Reply::Set(flags.collect()),
+        Reply::Integer(first),
+        Reply::Integer(last),
+        Reply::Integer(step),
+        Reply::Set(categories(row).into_iter().map(Reply::Simple).collect()),
+        Reply::Array(Vec::new()),
+        Reply::Array(key_specs(row)),
+        Reply::Array(subcommands.collect()),
+    ])
+}
+
+fn categories(row: &Row) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for (flag, name) in [(Flags::WRITE, "@write"), (Flags::READONLY, "@read"), (Flags::ADMIN, "@admin")] {
+        if row.is(flag) {
+            names.push(name);
+        }
+    }
+    if row.is(Flags::ADMIN) || row.is(Flags::DANGEROUS) {
+        names.push("@dangerous");
+    }
+    match row.command.group {
+        Group::String => names.push("@string"),
+        Group::Generic => names.push("@keyspace"),
+        Group::Connection => names.push("@connection"),
+        Group::Transactions => names.push("@transaction"),
+        Group::Server => {}
+    }
+    names.push(if row.is(Flags::FAST) { "@fast" } else { "@slow" });
+    names
+}
+
+fn key_specs(row: &Row) -> Vec<Reply> {
+    let Some(keys) = row.keys else { return Vec::new() };
+    let flags = if row.is(Flags::READONLY) { ["RO", "access"] } else { ["RW", "update"] };
+    let integer = |number: i64| Reply::Integer(number);
+    // Counted from the first key, as key specs are.
+    let last = if keys.last < 0 { keys.last as i64 } else { keys.last as i64 - keys.first as i64 };
+    let index = vec![(name("index"), integer(keys.first as i64))];
+    let range = vec![
+        (name("lastkey"), integer(last)),
+        (name("keystep"), integer(keys.step as i64)),
+        (name("limit"), integer(0)),
+    ];
+    let part = |kind: &str, spec| Reply::Map(vec![(name("type"), name(kind)), (name("spec"), Reply::Map(spec))]);
+    vec![Reply::Map(vec![
+        (name("flags"), Reply::Set(flags.into_iter().map(Reply::Simple).collect())),
+        (name("begin_search"), part("index", index)),
+        (name("find_keys"), part("range", range)),
+    ])]
+}
+
+fn document(ctx: &Context<'_, '_>, row: &Row) -> Reply {
+    let mut fields = vec![
+        (name("summary"), name(row.command.summary)),
+        (name("since"), name(row.command.since)),
+        (name("group"), name(row.command.group.name())),
+        (name("complexity"), name(row.command.complexity)),
+    ];
+    if let Some((since, instead)) = row.command.deprecated {
+        fields.push((name("doc_flags"), Reply::Set(vec![Reply::Simple("deprecated")])));
+        fields.push((name("deprecated_since"), name(since)));
+        fields.push((name("replaced_by"), name(instead)));
+    }
+    if !row.subcommands.is_empty() {
+        let rows = row.subcommands.iter().map(|index| &ctx.registry.rows()[*index]);
+        let subcommands = rows.map(|row| (name(&row.name), document(ctx, row)));
+        fields.push((name("subcommands"), Reply::Map(subcommands.collect())));
+    }
+    Reply::Map(fields)
+}
+
+fn name(text: &str) -> Reply {
+    Reply::Text(text.into())
+}

@@ -1,0 +1,92 @@
+//! The commands: one row and one function each.
+//!
+//! Always true: a row says everything about its command that is a fact (arity, keys, flags and documentation follow
+//! from it); a handler reads and refuses all arguments before it changes anything, and has no effect unless it
+//! returns a reply; nothing outside this floor knows a command by its name.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `table` | what a row is, and the check of all rows while compiling |
+//! | `usage` | what follows from a usage line: arity, keys, the arguments of COMMAND DOCS |
+//! | `registry` | all rows, found by name |
+//! | `dispatch` | from a request to its effects and its reply |
+//! | `gates` | what may refuse a command before it runs, in Redis's order |
+//! | `arguments` | reading arguments |
+//! | `error` | what a client can read as an error |
+//! | the rest | one module per group of commands |
+
+mod arguments;
+mod connection;
+mod dispatch;
+mod error;
+mod gates;
+mod generic;
+mod introspection;
+mod registry;
+mod server;
+mod strings;
+mod table;
+mod transactions;
+mod usage;
+
+pub use arguments::Args;
+pub use dispatch::{Batch, Executed, execute};
+pub use error::{Stop, text};
+pub use registry::{Registry, Row};
+pub use table::{Command, Flags, Group};
+
+use crate::keyspace::{Access, Keyspace};
+use crate::node::{Node, Session};
+use crate::protocol::{Reply, ReplyBuffer};
+
+/// What a handler returns: a reply, or why there is none.
+pub type Outcome = Result<Reply, Stop>;
+
+/// What a handler works with.
+pub struct Context<'a, 'k> {
+    /// What all connections share.
+    pub node: &'k Node,
+    /// All commands.
+    pub registry: &'k Registry,
+    /// This connection.
+    pub session: &'a mut Session,
+    /// Where a handler may write its reply itself, returning [`Context::written`].
+    pub out: &'a mut ReplyBuffer,
+    access: Option<&'a mut Access<'k>>,
+    /// Whether this runs inside EXEC.
+    pub in_transaction: bool,
+}
+
+impl<'k> Context<'_, 'k> {
+    /// The keys, as this command may see them; an error while they are being loaded.
+    #[inline]
+    pub fn keys(&mut self) -> Result<&mut Access<'k>, Stop> {
+        self.access.as_deref_mut().ok_or_else(text::loading)
+    }
+
+    /// The keys, and the output beside them.
+    #[inline]
+    pub fn keys_and_out(&mut self) -> Result<(&mut Access<'k>, &mut ReplyBuffer), Stop> {
+        let access = self.access.as_deref_mut().ok_or_else(text::loading)?;
+        Ok((access, &mut *self.out))
+    }
+
+    /// The longest string there may be, in bytes.
+    pub fn string_bytes_max(&self) -> usize {
+        usize::try_from(self.node.config.get().proto_max_bulk_len).unwrap_or(usize::MAX)
+    }
+
+    /// All databases, for what is not about single keys; an error while they are being loaded.
+    pub fn keyspace(&self) -> Result<&'k Keyspace, Stop> {
+        self.node.keyspace().ok_or_else(text::loading)
+    }
+
+    /// The time this command runs at, in milliseconds since the Unix epoch.
+    pub fn now(&self) -> u64 {
+        self.access.as_ref().map_or_else(|| self.node.wall_now(), |access| access.now())
+    }
+}
+
+/// Every command, in the groups of the documentation.
+pub(crate) const TABLES: &[&[Command]] =
+    &[connection::TABLE, generic::TABLE, introspection::TABLE, server::TABLE, strings::TABLE, transactions::TABLE];

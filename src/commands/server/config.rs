@@ -1,0 +1,76 @@
+//! CONFIG: the settings of the running server.
+
+use super::{ADMIN, ALWAYS, Args, Command, Context, Flags, Group, Outcome, Stop, checked, text};
+use crate::protocol::Reply;
+use crate::types::glob;
+
+const SETTINGS: Flags = ADMIN.with(ALWAYS).with(Flags::NOSCRIPT);
+
+pub(super) const TABLE: &[Command] = &checked(
+    Group::Server,
+    [
+        Command::new("GET", "parameter [parameter ...]", get)
+            .summary("Answers the settings that match patterns.")
+            .since("2.0.0")
+            .complexity("O(N) for N patterns")
+            .flag(SETTINGS),
+        Command::new("HELP", "", help).summary("Lists the subcommands.").since("5.0.0").flag(ALWAYS),
+        Command::new("RESETSTAT", "", resetstat)
+            .summary("Sets the counters of INFO to zero.")
+            .since("2.0.0")
+            .flag(SETTINGS),
+        Command::new("REWRITE", "", rewrite)
+            .summary("Writes the settings into the configuration file, keeping its comments.")
+            .since("2.8.0")
+            .flag(SETTINGS),
+        Command::new("SET", "parameter value [parameter value ...]", set)
+            .summary("Changes settings: all of them or none.")
+            .since("2.0.0")
+            .complexity("O(N) for N settings")
+            .flag(SETTINGS),
+    ],
+);
+
+pub(super) fn container(_: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    Err(text::wrong_arity("config"))
+}
+
+fn help(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    Ok(ctx.help("config"))
+}
+
+fn get(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    let matches = |name: &str| args.rest().any(|pattern| glob::matches(pattern, name.as_bytes(), true));
+    let settings = ctx.node.config.matching(&matches);
+    let pairs = settings.into_iter().map(|(name, value)| (Reply::Text(name.into()), Reply::Text(value)));
+    Ok(Reply::Map(pairs.collect()))
+}
+
+fn set(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    let pairs = args.pairs().ok_or_else(|| text::wrong_arity("config|set"))?;
+    let mut texts = Vec::new();
+    for (name, value) in pairs {
+        let name = String::from_utf8_lossy(name).into_owned();
+        let Ok(value) = std::str::from_utf8(value) else {
+            let refusal = "argument must be UTF-8 text";
+            let failed = format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {refusal}");
+            return Err(Stop::error(failed));
+        };
+        texts.push((name, value));
+    }
+    let texts: Vec<(&str, &str)> = texts.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let changed = ctx.node.config.set(&texts, |_, _, _| Ok(()));
+    changed.map_err(|error| Stop::error(error.to_string()))?;
+    ctx.node.host.settings_changed();
+    Ok(Reply::Ok)
+}
+
+fn rewrite(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    ctx.node.config.rewrite().map_err(|error| Stop::error(error.to_string()))?;
+    Ok(Reply::Ok)
+}
+
+fn resetstat(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    ctx.node.stats.reset();
+    Ok(Reply::Ok)
+}

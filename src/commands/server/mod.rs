@@ -1,0 +1,165 @@
+//! Commands about the server.
+
+mod config;
+mod memory;
+mod save;
+
+use super::table::checked;
+use super::{Args, Command, Context, Flags, Group, Outcome, Stop, text};
+use crate::node::ShutdownRequest;
+use crate::protocol::Reply;
+
+const ALWAYS: Flags = Flags::LOADING.with(Flags::STALE);
+const ADMIN: Flags = Flags::ADMIN.with(Flags::DANGEROUS);
+
+pub(super) const TABLE: &[Command] = &checked(
+    Group::Server,
+    [
+        Command::new("BGSAVE", "[SCHEDULE]", save::bgsave)
+            .summary("Syncs the log in the background; nothing is lost without it either.")
+            .complexity("O(N) for N bytes not yet synced")
+            .flag(ADMIN)
+            .flag(Flags::NOSCRIPT)
+            .flag(Flags::NO_ASYNC_LOADING),
+        Command::new("CONFIG", "subcommand [argument ...]", config::container)
+            .summary("Reads and changes the configuration.")
+            .since("2.0.0")
+            .complexity("Depends on the subcommand")
+            .subcommands(config::TABLE),
+        Command::read("DBSIZE", "", dbsize)
+            .summary("Answers how many keys the database has.")
+            .flag(Flags::FAST)
+            .flag(Flags::WHOLE),
+        Command::write("FLUSHALL", "[ASYNC | SYNC]", flushall)
+            .summary("Deletes all keys of all databases.")
+            .flag(Flags::DANGEROUS)
+            .flag(Flags::WHOLE),
+        Command::write("FLUSHDB", "[ASYNC | SYNC]", flushdb)
+            .summary("Deletes all keys of the database.")
+            .flag(Flags::DANGEROUS)
+            .flag(Flags::WHOLE),
+        Command::new("LASTSAVE", "", save::lastsave)
+            .summary("Answers when the log was last synced by SAVE or BGSAVE, in seconds.")
+            .flag(ALWAYS)
+            .flag(Flags::FAST)
+            .flag(ADMIN),
+        Command::new("MEMORY", "subcommand [argument ...]", memory::container)
+            .summary("Tells what takes memory.")
+            .since("4.0.0")
+            .complexity("Depends on the subcommand")
+            .subcommands(memory::TABLE),
+        Command::new("ROLE", "", role)
+            .summary("Answers that this server is a master, and who follows it.")
+            .since("2.8.12")
+            .flag(ALWAYS)
+            .flag(Flags::NOSCRIPT)
+            .flag(Flags::FAST)
+            .flag(ADMIN),
+        Command::new("SAVE", "", save::save)
+            .summary("Syncs the log and answers when that is done.")
+            .complexity("O(N) for N bytes not yet synced")
+            .flag(ADMIN)
+            .flag(Flags::NOSCRIPT)
+            .flag(Flags::NO_ASYNC_LOADING)
+            .flag(Flags::NO_MULTI),
+        Command::new("SHUTDOWN", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", shutdown)
+            .summary("Ends the server.")
+            .complexity("O(N) for N bytes not yet synced")
+            .flag(ADMIN)
+            .flag(ALWAYS)
+            .flag(Flags::NOSCRIPT)
+            .flag(Flags::NO_MULTI)
+            .flag(Flags::ALLOW_BUSY),
+        Command::write("SWAPDB", "index1 index2", swapdb)
+            .summary("Lets two databases change places.")
+            .since("4.0.0")
+            .flag(Flags::FAST)
+            .flag(Flags::DANGEROUS)
+            .flag(Flags::WHOLE),
+        Command::new("TIME", "", time)
+            .summary("Answers the time in seconds, and microseconds.")
+            .since("2.6.0")
+            .flag(ALWAYS)
+            .flag(Flags::FAST),
+    ],
+);
+
+fn dbsize(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    Ok(Reply::from(ctx.keys()?.keys()))
+}
+
+fn flushdb(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    flush_mode(args)?;
+    ctx.keys()?.flush()?;
+    Ok(Reply::Ok)
+}
+
+fn flushall(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    flush_mode(args)?;
+    let access = ctx.keys()?;
+    let selected = access.database();
+    for database in 0..access.keyspace().databases() {
+        access.select(database);
+        access.flush()?;
+    }
+    access.select(selected);
+    Ok(Reply::Ok)
+}
+
+/// Both modes take the same time here, as neither waits for the keys to be taken apart.
+fn flush_mode(mut args: Args<'_>) -> Result<(), Stop> {
+    if !args.is_empty() && !args.keyword("ASYNC") && !args.keyword("SYNC") {
+        return Err(text::SYNTAX.into());
+    }
+    args.end()
+}
+
+fn swapdb(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let databases = ctx.databases();
+    let index = |word: &[u8], which: &str| {
+        let number = crate::types::number::parse_i64(word).filter(|number| i32::try_from(*number).is_ok());
+        number.ok_or_else(|| Stop::error(format!("ERR invalid {which} DB index")))
+    };
+    let first = index(args.word()?, "first")?;
+    let second = index(args.word()?, "second")?;
+    let usable = |number: i64| u32::try_from(number).ok().filter(|number| *number < databases);
+    let (Some(first), Some(second)) = (usable(first), usable(second)) else {
+        return Err(text::DB_OUT_OF_RANGE.into());
+    };
+    ctx.keys()?.swap(first, second)?;
+    Ok(Reply::Ok)
+}
+
+fn role(_: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    Ok(Reply::Array(vec![Reply::Text("master".into()), Reply::Integer(0), Reply::Array(Vec::new())]))
+}
+
+fn time(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    let microseconds = ctx.node.wall_microseconds();
+    let text = |number: u64| Reply::Text(number.to_string());
+    Ok(Reply::Array(vec![text(microseconds / 1_000_000), text(microseconds % 1_000_000)]))
+}
+
+fn shutdown(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let (mut save, mut nosave, mut now, mut force, mut abort) = (false, false, false, false, false);
+    while !args.is_empty() {
+        match () {
+            () if args.keyword("NOSAVE") => nosave = true,
+            () if args.keyword("SAVE") => save = true,
+            () if args.keyword("NOW") => now = true,
+            () if args.keyword("FORCE") => force = true,
+            () if args.keyword("ABORT") => abort = true,
+            () => return Err(text::SYNTAX.into()),
+        }
+    }
+    if save && nosave || abort && (save || nosave || now || force) {
+        return Err(text::SYNTAX.into());
+    }
+    if abort {
+        return Err("ERR No shutdown in progress.".into());
+    }
+    ctx.node.host.shut_down(ShutdownRequest { save: !nosave, now });
+    // As with Redis, the client's answer is that the connection ends.
+    ctx.session.closing = true;
+    Err(Stop::Silent)
+}

@@ -1,0 +1,29 @@
+//! Syncing the log by hand. Every acknowledged write is in the log already; these make sure it is on the disk.
+
+use super::{Args, Context, Outcome, Stop, text};
+use crate::protocol::Reply;
+
+pub(super) fn save(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    sync(ctx)?;
+    Ok(Reply::Ok)
+}
+
+pub(super) fn bgsave(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    if !args.is_empty() && !args.keyword("SCHEDULE") {
+        return Err(text::SYNTAX.into());
+    }
+    args.end()?;
+    sync(ctx)?;
+    Ok(Reply::Simple("Background saving started"))
+}
+
+pub(super) fn lastsave(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    Ok(Reply::Integer(ctx.node.last_save() as i64))
+}
+
+fn sync(ctx: &Context<'_, '_>) -> Result<(), Stop> {
+    let store = ctx.keyspace()?.store();
+    store.sync().map_err(|error| Stop::error(format!("ERR the log could not be synced: {error}")))?;
+    ctx.node.saved();
+    Ok(())
+}

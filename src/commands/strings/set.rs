@@ -1,0 +1,172 @@
+//! Setting strings, with all that SET and GETEX can be told.
+
+use super::{Args, Context, Kind, Outcome, Reply, Stop, string, text};
+use crate::types::time::{self, Basis, Unit};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    None,
+    Absent,
+    Present,
+}
+
+/// What becomes of the expiry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expiry {
+    /// There is none.
+    Clear,
+    /// It stays what it is.
+    Keep,
+    /// A number, still to be checked.
+    At(i64, Unit, Basis),
+}
+
+struct Options {
+    condition: Condition,
+    get: bool,
+    expiry: Option<Expiry>,
+}
+
+pub(super) fn set(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let (key, value) = (args.word()?, args.word()?);
+    let mut options = Options { condition: Condition::None, get: false, expiry: None };
+    while !args.is_empty() {
+        if args.keyword("NX") && options.condition != Condition::Present {
+            options.condition = Condition::Absent;
+        } else if args.keyword("XX") && options.condition != Condition::Absent {
+            options.condition = Condition::Present;
+        } else if args.keyword("GET") {
+            options.get = true;
+        } else if args.keyword("KEEPTTL") && options.expiry.is_none() {
+            options.expiry = Some(Expiry::Keep);
+        } else {
+            expiry_option(&mut args, &mut options.expiry)?;
+        }
+    }
+    set_generic(ctx, key, value, &options, "set")
+}
+
+pub(super) fn setnx(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let options = Options { condition: Condition::Absent, get: false, expiry: None };
+    let reply = set_generic(ctx, args.word()?, args.word()?, &options, "setnx")?;
+    Ok(Reply::zero_or_one(reply == Reply::Ok))
+}
+
+pub(super) fn setex(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    set_expiring(ctx, args, Unit::Seconds, "setex")
+}
+
+pub(super) fn psetex(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    set_expiring(ctx, args, Unit::Milliseconds, "psetex")
+}
+
+pub(super) fn getset(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let options = Options { condition: Condition::None, get: true, expiry: None };
+    set_generic(ctx, args.word()?, args.word()?, &options, "getset")
+}
+
+pub(super) fn getex(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let key = args.word()?;
+    let mut expiry = None;
+    while !args.is_empty() {
+        if args.keyword("PERSIST") && expiry.is_none() {
+            expiry = Some(Expiry::Clear);
+        } else {
+            expiry_option(&mut args, &mut expiry)?;
+        }
+    }
+    let deadline = match expiry {
+        Some(Expiry::At(amount, unit, basis)) => Some(deadline(ctx.now(), amount, unit, basis, "getex")?),
+        _ => None,
+    };
+    let outcome = ctx.send_string(key);
+    if !matches!(outcome, Err(Stop::Written)) {
+        return outcome;
+    }
+    let now = ctx.now();
+    let access = ctx.keys()?;
+    match (expiry, deadline) {
+        (_, Some(deadline)) if deadline <= now => _ = access.delete(key)?,
+        (_, Some(deadline)) => _ = access.set_expiry(key, Some(deadline))?,
+        (Some(Expiry::Clear), None) if access.meta(key).is_some_and(|meta| meta.expiry.is_some()) => {
+            access.set_expiry(key, None)?;
+        }
+        _ => {}
+    }
+    outcome
+}
+
+pub(super) fn mset(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    let pairs = args.pairs().ok_or_else(|| text::wrong_arity("mset"))?;
+    for (key, value) in pairs {
+        ctx.keys()?.put(key, Kind::of_string(value).0, value, None)?;
+    }
+    Ok(Reply::Ok)
+}
+
+pub(super) fn msetnx(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    let mut pairs = args.pairs().ok_or_else(|| text::wrong_arity("msetnx"))?;
+    let access = ctx.keys()?;
+    if pairs.clone().any(|(key, _)| access.exists(key)) {
+        return Ok(Reply::Integer(0));
+    }
+    pairs.try_for_each(|(key, value)| access.put(key, Kind::of_string(value).0, value, None))?;
+    Ok(Reply::Integer(1))
+}
+
+fn set_expiring(ctx: &mut Context<'_, '_>, mut args: Args<'_>, unit: Unit, name: &'static str) -> Outcome {
+    let (key, amount, value) = (args.word()?, args.integer()?, args.word()?);
+    let expiry = Some(Expiry::At(amount, unit, Basis::Relative));
+    set_generic(ctx, key, value, &Options { condition: Condition::None, get: false, expiry }, name)
+}
+
+fn expiry_option(args: &mut Args<'_>, expiry: &mut Option<Expiry>) -> Result<(), Stop> {
+    let (unit, basis) = match () {
+        () if args.keyword("EX") => (Unit::Seconds, Basis::Relative),
+        () if args.keyword("PX") => (Unit::Milliseconds, Basis::Relative),
+        () if args.keyword("EXAT") => (Unit::Seconds, Basis::Absolute),
+        () if args.keyword("PXAT") => (Unit::Milliseconds, Basis::Absolute),
+        () => return Err(text::SYNTAX.into()),
+    };
+    if expiry.is_some() || args.is_empty() {
+        return Err(text::SYNTAX.into());
+    }
+    // The number is refused only when all options are read, as a syntax error behind it comes first.
+    let amount = args.integer()?;
+    *expiry = Some(Expiry::At(amount, unit, basis));
+    Ok(())
+}
+
+fn set_generic(ctx: &mut Context<'_, '_>, key: &[u8], value: &[u8], options: &Options, name: &'static str) -> Outcome {
+    let now = ctx.now();
+    let mut expiry = match options.expiry {
+        Some(Expiry::At(amount, unit, basis)) => Some(deadline(now, amount, unit, basis, name)?),
+        _ => None,
+    };
+    let access = ctx.keys()?;
+    let mut reply = Reply::Ok;
+    if options.get {
+        let old = access.view(key, |view| string(&view).map(|bytes| view.shared.cloned().ok_or(bytes.to_vec())))?;
+        reply = match old.transpose()? {
+            Some(Ok(shared)) => Reply::Bulk(shared),
+            Some(Err(copied)) => Reply::from(copied),
+            None => Reply::Null,
+        };
+    }
+    if options.condition != Condition::None || options.expiry == Some(Expiry::Keep) {
+        let meta = access.meta(key);
+        if meta.is_some() == (options.condition == Condition::Absent) && options.condition != Condition::None {
+            return Ok(if options.get { reply } else { Reply::Null });
+        }
+        if options.expiry == Some(Expiry::Keep) {
+            expiry = meta.and_then(|meta| meta.expiry);
+        }
+    }
+    access.put(key, Kind::of_string(value).0, value, expiry)?;
+    Ok(reply)
+}
+
+fn deadline(now: u64, amount: i64, unit: Unit, basis: Basis, name: &'static str) -> Result<u64, Stop> {
+    let deadline = if amount > 0 { time::deadline(now, amount, unit, basis).ok() } else { None };
+    deadline.and_then(|deadline| u64::try_from(deadline).ok()).ok_or_else(|| text::invalid_expire(name))
+}

@@ -1,0 +1,218 @@
+//! What a row of a command table is.
+//!
+//! A row is plain Rust in a `const`; [`checked`] refuses while compiling what could never be right: names out of
+//! order, a command without a summary, a command that only reads but may be refused for want of memory.
+
+use std::ops::BitOr;
+
+use super::{Args, Context, Outcome};
+
+/// The function behind a command.
+pub type Handler = fn(&mut Context<'_, '_>, Args<'_>) -> Outcome;
+
+/// Properties of a command, as COMMAND INFO names them, and some of our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags(u32);
+
+impl Flags {
+    pub const NONE: Self = Self(0);
+    pub const WRITE: Self = Self(1);
+    pub const READONLY: Self = Self(1 << 1);
+    pub const DENYOOM: Self = Self(1 << 2);
+    pub const ADMIN: Self = Self(1 << 3);
+    pub const NOSCRIPT: Self = Self(1 << 4);
+    pub const LOADING: Self = Self(1 << 5);
+    pub const STALE: Self = Self(1 << 6);
+    pub const FAST: Self = Self(1 << 7);
+    pub const NO_AUTH: Self = Self(1 << 8);
+    pub const NO_MULTI: Self = Self(1 << 9);
+    pub const ALLOW_BUSY: Self = Self(1 << 10);
+    pub const SKIP_MONITOR: Self = Self(1 << 11);
+    pub const SKIP_SLOWLOG: Self = Self(1 << 12);
+    pub const NO_ASYNC_LOADING: Self = Self(1 << 13);
+    pub const MOVABLE_KEYS: Self = Self(1 << 14);
+    /// The command looks at the whole database, so it takes every latch.
+    pub const WHOLE: Self = Self(1 << 20);
+    /// Inside MULTI the command runs at once, instead of being queued.
+    pub const IMMEDIATE: Self = Self(1 << 21);
+    /// The command walks over a database, latch by latch; inside a transaction it needs all of them.
+    pub const WALKS: Self = Self(1 << 23);
+    /// The command runs the queued ones, so it takes the latches of all their keys.
+    pub const TRANSACTION: Self = Self(1 << 24);
+    /// The command changes one key in more than one step, which must become visible together.
+    pub const BATCH: Self = Self(1 << 25);
+    /// The command is dangerous by nature (ACL category).
+    pub const DANGEROUS: Self = Self(1 << 22);
+
+    /// The flags that COMMAND INFO names, in its order.
+    pub const NAMED: &[(Self, &str)] = &[
+        (Self::WRITE, "write"),
+        (Self::READONLY, "readonly"),
+        (Self::DENYOOM, "denyoom"),
+        (Self::ADMIN, "admin"),
+        (Self::NOSCRIPT, "noscript"),
+        (Self::LOADING, "loading"),
+        (Self::STALE, "stale"),
+        (Self::SKIP_MONITOR, "skip_monitor"),
+        (Self::SKIP_SLOWLOG, "skip_slowlog"),
+        (Self::FAST, "fast"),
+        (Self::NO_AUTH, "no_auth"),
+        (Self::NO_ASYNC_LOADING, "no_async_loading"),
+        (Self::NO_MULTI, "no_multi"),
+        (Self::ALLOW_BUSY, "allow_busy"),
+        (Self::MOVABLE_KEYS, "movablekeys"),
+    ];
+
+    /// Whether all of `other` are set.
+    #[inline]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both together.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        self.with(other)
+    }
+}
+
+/// The group a command is documented in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    Connection,
+    Generic,
+    Server,
+    String,
+    Transactions,
+}
+
+impl Group {
+    /// As COMMAND DOCS names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Generic => "generic",
+            Self::Server => "server",
+            Self::String => "string",
+            Self::Transactions => "transactions",
+        }
+    }
+}
+
+/// One command, or one subcommand.
+#[derive(Clone, Copy, Debug)]
+pub struct Command {
+    /// In upper case; a subcommand's without its container's.
+    pub name: &'static str,
+    /// The arguments: lower-case words are values, upper-case ones stand for themselves, `[...]` may be left out,
+    /// `|` separates alternatives, `...` says that what is before may repeat.
+    pub usage: &'static str,
+    pub handler: Handler,
+    pub flags: Flags,
+    pub group: Group,
+    pub summary: &'static str,
+    pub since: &'static str,
+    pub complexity: &'static str,
+    /// Of a container.
+    pub subcommands: &'static [Command],
+    /// What has been replaced by something else: since when, and by what.
+    pub deprecated: Option<(&'static str, &'static str)>,
+}
+
+impl Command {
+    /// A command that only reads keys.
+    pub const fn read(name: &'static str, usage: &'static str, handler: Handler) -> Self {
+        Self::new(name, usage, handler).flag(Flags::READONLY)
+    }
+
+    /// A command that changes keys.
+    pub const fn write(name: &'static str, usage: &'static str, handler: Handler) -> Self {
+        Self::new(name, usage, handler).flag(Flags::WRITE)
+    }
+
+    /// A command that is about no key.
+    pub const fn new(name: &'static str, usage: &'static str, handler: Handler) -> Self {
+        Self {
+            name,
+            usage,
+            handler,
+            flags: Flags::NONE,
+            group: Group::Generic,
+            summary: "",
+            since: "1.0.0",
+            complexity: "O(1)",
+            subcommands: &[],
+            deprecated: None,
+        }
+    }
+
+    pub const fn flag(mut self, flag: Flags) -> Self {
+        self.flags = self.flags.with(flag);
+        self
+    }
+
+    pub const fn group(mut self, group: Group) -> Self {
+        self.group = group;
+        self
+    }
+
+    pub const fn summary(mut self, summary: &'static str) -> Self {
+        self.summary = summary;
+        self
+    }
+
+    pub const fn since(mut self, since: &'static str) -> Self {
+        self.since = since;
+        self
+    }
+
+    pub const fn complexity(mut self, complexity: &'static str) -> Self {
+        self.complexity = complexity;
+        self
+    }
+
+    pub const fn deprecated(mut self, since: &'static str, instead: &'static str) -> Self {
+        self.deprecated = Some((since, instead));
+        self
+    }
+
+    /// Makes it a container: its handler runs only when it is called without a subcommand.
+    pub const fn subcommands(mut self, subcommands: &'static [Command]) -> Self {
+        self.subcommands = subcommands;
+        self
+    }
+}
+
+/// Refuses, while compiling, a table that could never be right; gives all its rows a group.
+pub const fn checked<const N: usize>(group: Group, mut table: [Command; N]) -> [Command; N] {
+    let mut index = 0;
+    while index < N {
+        let row = &table[index];
+        assert!(!row.summary.is_empty(), "a command without a summary");
+        assert!(!(row.flags.has(Flags::READONLY) && row.flags.has(Flags::DENYOOM)), "a reader needs no memory");
+        assert!(!(row.flags.has(Flags::READONLY) && row.flags.has(Flags::WRITE)), "a reader does not write");
+        assert!(index == 0 || is_before(table[index - 1].name, row.name), "names out of order");
+        table[index].group = group;
+        index += 1;
+    }
+    table
+}
+
+const fn is_before(first: &str, second: &str) -> bool {
+    let (first, second) = (first.as_bytes(), second.as_bytes());
+    let mut index = 0;
+    while index < first.len() && index < second.len() {
+        if first[index] != second[index] {
+            return first[index] < second[index];
+        }
+        index += 1;
+    }
+    first.len() < second.len()
+}

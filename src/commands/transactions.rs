@@ -1,0 +1,140 @@
+//! Transactions.
+
+use std::sync::Arc;
+
+use super::table::checked;
+use super::{Args, Command, Context, Flags, Group, Outcome, Stop, dispatch, text};
+use crate::node::Transaction;
+use crate::protocol::Reply;
+
+pub(super) const TABLE: &[Command] = &checked(
+    Group::Transactions,
+    [
+        Command::new("DISCARD", "", discard)
+            .summary("Forgets the commands queued since MULTI.")
+            .since("2.0.0")
+            .complexity("O(N) for N queued commands")
+            .flag(ALWAYS)
+            .flag(Flags::IMMEDIATE),
+        Command::new("EXEC", "", exec)
+            .summary("Runs the commands queued since MULTI as one.")
+            .since("1.2.0")
+            .complexity("Depends on the commands")
+            .flag(Flags::NOSCRIPT)
+            .flag(Flags::LOADING)
+            .flag(Flags::STALE)
+            .flag(Flags::IMMEDIATE)
+            .flag(Flags::TRANSACTION),
+        Command::new("MULTI", "", multi)
+            .summary("Begins to queue commands, to be run as one by EXEC.")
+            .since("1.2.0")
+            .flag(ALWAYS)
+            .flag(Flags::IMMEDIATE),
+        Command::new("UNWATCH", "", unwatch).summary("Forgets all watched keys.").since("2.2.0").flag(ALWAYS),
+        Command::new("WATCH", "key [key ...]", watch)
+            .summary("Lets the next EXEC do nothing if one of the keys changes before it.")
+            .since("2.2.0")
+            .complexity("O(N) for N keys")
+            .flag(ALWAYS)
+            .flag(Flags::IMMEDIATE),
+    ],
+);
+
+const ALWAYS: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST).with(Flags::ALLOW_BUSY);
+
+fn multi(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    if ctx.session.transaction.is_some() {
+        return Err("ERR MULTI calls can not be nested".into());
+    }
+    ctx.session.transaction = Some(Transaction::default());
+    Ok(Reply::Ok)
+}
+
+fn discard(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    if ctx.session.transaction.take().is_none() {
+        return Err("ERR DISCARD without MULTI".into());
+    }
+    forget_watches(ctx);
+    Ok(Reply::Ok)
+}
+
+fn watch(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    if ctx.session.transaction.is_some() {
+        return Err("ERR WATCH inside MULTI is not allowed".into());
+    }
+    let mark = Arc::clone(ctx.session.watch());
+    for key in args.rest() {
+        let access = ctx.keys()?;
+        access.watch(key, &mark);
+        ctx.session.note_watched(ctx.session.database, key);
+    }
+    Ok(Reply::Ok)
+}
+
+fn unwatch(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    forget_watches(ctx);
+    Ok(Reply::Ok)
+}
+
+fn exec(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    let Some(transaction) = ctx.session.transaction.take() else {
+        return Err("ERR EXEC without MULTI".into());
+    };
+    if transaction.spoilt {
+        forget_watches(ctx);
+        return Err(text::EXEC_ABORT.into());
+    }
+    if has_watched_change(ctx)? {
+        forget_watches(ctx);
+        return Ok(Reply::NullArray);
+    }
+    let before = (ctx.session.database, ctx.out.mark());
+    ctx.in_transaction = true;
+    ctx.out.array(transaction.queue().len());
+    for queued in transaction.queue() {
+        let row = &ctx.registry.rows()[queued.row];
+        let mark = ctx.out.mark();
+        match dispatch::run_queued(ctx, row, queued.words()) {
+            Ok(reply) => reply.write(ctx.out),
+            Err(Stop::Written) => {}
+            // Nothing may be missing in the array; what follows it is silenced.
+            Err(Stop::Silent) => Reply::Ok.write(ctx.out),
+            Err(Stop::Error(text)) => {
+                ctx.out.rewind(mark);
+                ctx.out.error(text.as_bytes());
+                ctx.node.stats.errors.count(&text);
+                ctx.node.stats.commands.count(Some(row.index), true, false);
+            }
+            Err(Stop::Cold(cold)) => {
+                // Nothing has happened: the whole transaction runs again once the values are there.
+                ctx.session.database = before.0;
+                ctx.session.transaction = Some(transaction);
+                return Err(Stop::Cold(cold));
+            }
+        }
+    }
+    forget_watches(ctx);
+    Err(Stop::Written)
+}
+
+fn has_watched_change(ctx: &mut Context<'_, '_>) -> Result<bool, Stop> {
+    let watched: Vec<(u32, Vec<u8>)> = ctx.session.watched().map(|(database, key)| (database, key.to_vec())).collect();
+    if watched.is_empty() {
+        return Ok(false);
+    }
+    let access = ctx.keys()?;
+    let selected = access.database();
+    for (database, key) in watched {
+        access.select(database);
+        // A key whose time was over since WATCH has changed.
+        access.refresh(&key);
+    }
+    access.select(selected);
+    Ok(ctx.session.watch().is_dirty())
+}
+
+fn forget_watches(ctx: &mut Context<'_, '_>) {
+    if let Some(keyspace) = ctx.node.keyspace() {
+        ctx.session.unwatch(keyspace);
+    }
+}
