@@ -1,1 +1,44 @@
-fn main() {}
+//! The program: arguments, logging, run.
+
+use std::process::ExitCode;
+
+use caskade::config::cli::{self, Invocation};
+use caskade::{server, types};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let invocation = match cli::parse(std::env::args_os(), std::env::vars_os(), types::glob::matches) {
+        Ok(invocation) => invocation,
+        Err(error) => return fail(&error),
+    };
+    match invocation {
+        Invocation::Help(text) | Invocation::Version(text) => {
+            println!("{}", text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Invocation::Healthcheck(check) => match server::healthcheck(&check) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(reason) => fail(&reason),
+        },
+        Invocation::Serve(launch) => {
+            let level = match server::logging::start(&launch.settings) {
+                Ok(level) => level,
+                Err(error) => return fail(&format!("cannot write the log: {error}")),
+            };
+            match server::run(*launch, level) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    tracing::error!("{error}");
+                    fail(&error)
+                }
+            }
+        }
+    }
+}
+
+fn fail(reason: &impl std::fmt::Display) -> ExitCode {
+    eprintln!("caskade: {reason}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,313 @@
+//! One client: bytes in, requests executed, replies out.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
+
+use super::listen::Stream;
+use super::workers::Shared;
+use crate::commands::{self, Batch, Executed};
+use crate::keyspace::Cold;
+use crate::node::{Client, Session};
+use crate::protocol::{Decoded, Decoder, Limits, ReplyBuffer, Version};
+use crate::store::ReadError;
+
+/// Room for what a client sends is made in steps of this size.
+const READ_BYTES: usize = 16 * 1024;
+
+/// A buffer that grew beyond this is given back once it is empty.
+const BUFFER_BYTES_KEPT: usize = 64 * 1024;
+
+/// When so many bytes of replies wait, they are sent before the next request of the pipeline is executed.
+const OUTPUT_BYTES_HIGH: usize = 1024 * 1024;
+
+/// After so many attempts with fetched values, a request runs on a thread that may wait for the disk.
+const COLD_RETRIES_MAX: usize = 2;
+
+const SLICES: usize = 16;
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum End {
+    /// The client went away, or asked for it, or was killed.
+    Closed,
+    /// It was idle for too long.
+    Idle,
+    /// It does not read its replies.
+    OutputLimit,
+    /// One of its requests is larger than it may be.
+    QueryLimit,
+    /// The bytes it sent are no requests; the reply says so.
+    Protocol,
+    /// Whether its changes are on the disk is unknown.
+    LogFailed(String),
+    /// A request failed in a way that should not be possible.
+    Panicked,
+}
+
+pub(super) struct Connection {
+    shared: Arc<Shared>,
+    stream: Stream,
+    session: Session,
+    input: BytesMut,
+    decoder: Decoder,
+    out: ReplyBuffer,
+    over_soft_since: Option<Instant>,
+}
+
+/// Serves a client until it goes or the server ends.
+pub(super) async fn serve(shared: Arc<Shared>, stream: Stream, client: Arc<Client>) {
+    let authenticated = shared.node.config.get().requirepass.is_none();
+    let mut connection = Connection {
+        session: Session::new(client.clone(), authenticated),
+        input: BytesMut::new(),
+        decoder: Decoder::new(),
+        out: ReplyBuffer::new(Version::Resp2),
+        over_soft_since: None,
+        stream,
+        shared: shared.clone(),
+    };
+    let end = connection.run().await;
+    let (id, address) = (client.id, client.address());
+    match end {
+        End::Closed | End::Idle => tracing::debug!(client = id, %address, "connection ended: {end:?}"),
+        End::OutputLimit => {
+            shared.node.stats.output_limit_disconnections.add(1);
+            tracing::warn!(client = id, %address, "client cut off: it does not read its replies fast enough (client-output-buffer-limit)");
+        }
+        End::QueryLimit => {
+            shared.node.stats.query_limit_disconnections.add(1);
+            tracing::warn!(client = id, %address, "client cut off: a request larger than client-query-buffer-limit");
+        }
+        End::Protocol => tracing::info!(client = id, %address, "client cut off after a protocol error"),
+        End::LogFailed(reason) => {
+            tracing::error!(client = id, %address, "client cut off, as the outcome of its writes is unknown: {reason}");
+        }
+        End::Panicked => {
+            tracing::error!(client = id, %address, "client cut off: a request of it hit a bug; please report it")
+        }
+    }
+    if let Some(keyspace) = shared.node.keyspace() {
+        connection.session.unwatch(keyspace);
+    }
+    shared.node.clients.remove(&client);
+}
+
+impl Connection {
+    async fn run(&mut self) -> End {
+        loop {
+            match self.turn().await {
+                Ok(()) => {}
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// Reads once, executes all complete requests, sends their replies.
+    async fn turn(&mut self) -> Result<(), End> {
+        let received = self.read().await?;
+        self.shared.node.stats.input_bytes.add(received as u64);
+        if self.input.len() as u64 > self.shared.node.config.get().client_query_buffer_limit {
+            return Err(End::QueryLimit);
+        }
+        let mut end = Ok(());
+        let mut consumed = 0;
+        let mut more = true;
+        while more && end.is_ok() {
+            let node = &self.shared.node;
+            let mut batch = Batch::begin(node);
+            let executed = self.execute_some(&mut consumed, &mut batch).await;
+            batch.finish(&self.shared.node);
+            self.session.client.note_activity(batch.now, batch.last_command(), received as u64, self.input.len());
+            self.session.publish();
+            self.settle(&batch).await?;
+            match executed {
+                Ok(goes_on) => more = goes_on,
+                Err(error) => end = Err(error),
+            }
+            self.flush().await?;
+            if self.session.closing {
+                return Err(End::Closed);
+            }
+        }
+        let _ = self.input.split_to(consumed);
+        if self.input.is_empty() && self.input.capacity() > BUFFER_BYTES_KEPT {
+            self.input = BytesMut::new();
+        }
+        end
+    }
+
+    /// Executes requests from `consumed` on. True if it stopped because enough output is waiting.
+    async fn execute_some(&mut self, consumed: &mut usize, batch: &mut Batch) -> Result<bool, End> {
+        let bulk_bytes_max = self.shared.node.config.get().proto_max_bulk_len as usize;
+        loop {
+            if self.session.closing || self.session.client.is_killed() {
+                return Ok(false);
+            }
+            if self.out.len() > OUTPUT_BYTES_HIGH {
+                return Ok(true);
+            }
+            let limits = match self.session.authenticated {
+                true => Limits::authenticated(bulk_bytes_max),
+                false => Limits::unauthenticated(),
+            };
+            match self.decoder.decode(&self.input[*consumed..], &limits) {
+                Ok(Decoded::Request { consumed: length }) => {
+                    self.execute_one(*consumed, batch).await?;
+                    *consumed += length;
+                }
+                Ok(Decoded::Nothing { consumed: length }) => *consumed += length,
+                Ok(Decoded::Incomplete { .. }) => return Ok(false),
+                Err(error) => {
+                    let (id, address) = (self.session.client.id, self.session.client.address());
+                    tracing::info!(client = id, %address, "{error}");
+                    error.write(&mut self.out);
+                    return Err(End::Protocol);
+                }
+            }
+        }
+    }
+
+    async fn execute_one(&mut self, at: usize, batch: &mut Batch) -> Result<(), End> {
+        for _ in 0..=COLD_RETRIES_MAX {
+            match self.attempt(at, batch, false)? {
+                Executed::Done => return Ok(()),
+                Executed::Cold(cold) => self.fetch(cold).await,
+            }
+        }
+        // The values are driven out of memory as fast as they come in: wait for the disk while holding them.
+        // `block_in_place` needs a runtime of several threads; here the worker itself waits, which is rare.
+        self.attempt(at, batch, true)?;
+        Ok(())
+    }
+
+    fn attempt(&mut self, at: usize, batch: &mut Batch, may_block: bool) -> Result<Executed, End> {
+        let shared = &self.shared;
+        let words = self.decoder.arguments(&self.input[at..]);
+        let (session, out) = (&mut self.session, &mut self.out);
+        let run = || commands::execute(&shared.node, &shared.registry, session, batch, out, words, may_block);
+        catch_unwind(AssertUnwindSafe(run)).map_err(|_| End::Panicked)
+    }
+
+    /// Fetches values from the disk, all at once, on other threads.
+    async fn fetch(&self, cold: Vec<Cold>) {
+        let fetches: Vec<_> = cold
+            .into_iter()
+            .map(|cold| {
+                let shared = self.shared.clone();
+                tokio::task::spawn_blocking(move || -> Result<(), ReadError> {
+                    shared.node.keyspace().map_or(Ok(()), |keyspace| cold.fetch(keyspace))
+                })
+            })
+            .collect();
+        for fetch in fetches {
+            // What went wrong is seen again, and told, by the attempt that may wait.
+            if let Ok(Err(error)) = fetch.await {
+                tracing::warn!("a value could not be fetched: {error}");
+            }
+        }
+    }
+
+    /// Waits until the log is where the replies of this batch need it.
+    async fn settle(&self, batch: &Batch) -> Result<(), End> {
+        let Some(keyspace) = self.shared.node.keyspace() else { return Ok(()) };
+        let store = keyspace.store();
+        if store.acknowledged(batch.wait) {
+            return Ok(());
+        }
+        // Others of this worker that are ready append first, so that one write serves them all.
+        tokio::task::yield_now().await;
+        if store.advance(batch.wait) {
+            return Ok(());
+        }
+        let settled = poll_fn(|context| store.poll_acknowledged(batch.wait, context.waker())).await;
+        settled.map_err(|failed| End::LogFailed(failed.to_string()))
+    }
+
+    /// Reads what has arrived. Nothing is reserved for what was only announced.
+    async fn read(&mut self) -> Result<usize, End> {
+        let timeout = self.shared.node.config.get().timeout;
+        self.input.reserve(READ_BYTES);
+        let client = self.session.client.clone();
+        let killed = poll_fn(move |context| match client.on_kill(context.waker()) {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        });
+        let read = self.stream.read_buf(&mut self.input);
+        let idle = async {
+            match timeout {
+                0 => std::future::pending().await,
+                seconds => tokio::time::sleep(Duration::from_secs(seconds)).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = killed => Err(End::Closed),
+            read = read => match read {
+                Ok(0) | Err(_) => Err(End::Closed),
+                Ok(received) => Ok(received),
+            },
+            () = idle => Err(End::Idle),
+        }
+    }
+
+    /// Sends all replies. While it waits for the client, nothing more is read from it.
+    async fn flush(&mut self) -> Result<(), End> {
+        while !self.out.is_empty() {
+            self.check_output_limit()?;
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = self.out.as_slices(&mut slices);
+            match self.stream.try_write_vectored(&slices[..count]) {
+                Ok(0) => return Err(End::Closed),
+                Ok(sent) => {
+                    self.out.advance(sent);
+                    self.session.client.note_output(sent as u64);
+                    self.shared.node.stats.output_bytes.add(sent as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_for_reader().await?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(End::Closed),
+            }
+        }
+        self.over_soft_since = None;
+        Ok(())
+    }
+
+    async fn wait_for_reader(&mut self) -> Result<(), End> {
+        let limit = self.shared.node.config.get().client_output_buffer_limit.normal;
+        let over_soft = limit.soft > 0 && self.out.memory_bytes() as u64 > limit.soft;
+        let since = if over_soft { Some(*self.over_soft_since.get_or_insert_with(Instant::now)) } else { None };
+        let client = self.session.client.clone();
+        let killed = poll_fn(move |context| match client.on_kill(context.waker()) {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        });
+        let too_long = async {
+            match since {
+                None => std::future::pending().await,
+                Some(since) => tokio::time::sleep_until(since + Duration::from_secs(limit.soft_seconds)).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = killed => Err(End::Closed),
+            ready = self.stream.writable() => ready.map_err(|_| End::Closed),
+            () = too_long => Err(End::OutputLimit),
+        }
+    }
+
+    fn check_output_limit(&self) -> Result<(), End> {
+        let limit = self.shared.node.config.get().client_output_buffer_limit.normal;
+        if limit.hard > 0 && self.out.memory_bytes() as u64 > limit.hard {
+            return Err(End::OutputLimit);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! Asking a server whether it is ready: for containers and probes without a shell.
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use crate::config::cli::Healthcheck;
+
+/// Sends PING; ready is who answers PONG, or asks for a password.
+///
+/// # Errors
+/// A line that says why the server is not ready.
+pub fn healthcheck(check: &Healthcheck) -> Result<(), String> {
+    let answer = ask(check).map_err(|error| format!("no answer: {error}"))?;
+    if answer.starts_with("+PONG") || answer.starts_with("-NOAUTH") {
+        return Ok(());
+    }
+    Err(format!("not ready: {}", answer.trim_end()))
+}
+
+fn ask(check: &Healthcheck) -> std::io::Result<String> {
+    if let Some(path) = &check.unixsocket {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(check.timeout))?;
+        return ping(stream);
+    }
+    let mut last = std::io::Error::other("the host has no address");
+    for address in (check.host.as_str(), check.port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, check.timeout.max(Duration::from_millis(1))) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(check.timeout))?;
+                return ping(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn ping(mut stream: impl Read + Write) -> std::io::Result<String> {
+    stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while !line.ends_with(b"\n") && line.len() < 1024 {
+        if stream.read(&mut byte)? == 0 {
+            break;
+        }
+        line.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}

@@ -1,0 +1,193 @@
+//! Listening sockets.
+
+use std::fs;
+use std::io::{self, IoSlice};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use crate::config::Settings;
+use crate::node::Peer;
+
+/// A client's socket.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A client's socket on its way to the thread that will serve it.
+pub(super) enum Accepted {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// What the server listens on.
+pub(super) struct Listeners {
+    pub(super) tcp: Vec<TcpListener>,
+    pub(super) unix: Option<(UnixListener, PathBuf)>,
+}
+
+impl Listeners {
+    /// Opens all sockets that the settings name; the error names the address.
+    pub(super) fn open(settings: &Settings) -> Result<Self, String> {
+        let mut tcp = Vec::new();
+        if settings.port != 0 {
+            for address in &settings.bind {
+                match listen_tcp(&address.host, settings) {
+                    Ok(listeners) => tcp.extend(listeners),
+                    Err(error) if address.optional && is_absent(&error) => {
+                        tracing::debug!("not listening on {}, which this machine does not have: {error}", address.host);
+                    }
+                    Err(error) => {
+                        return Err(format!("cannot listen on {} port {}: {error}", address.host, settings.port));
+                    }
+                }
+            }
+        }
+        let unix = match &settings.unixsocket {
+            None => None,
+            Some(path) => {
+                let listener = listen_unix(path, settings.unixsocketperm.0)
+                    .map_err(|error| format!("cannot listen on the Unix socket {}: {error}", path.display()))?;
+                Some((listener, path.clone()))
+            }
+        };
+        if tcp.is_empty() && unix.is_none() {
+            return Err("there is nothing to listen on: set `port` and `bind`, or `unixsocket`".into());
+        }
+        Ok(Self { tcp, unix })
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported | io::ErrorKind::NotFound)
+        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+}
+
+fn listen_tcp(host: &str, settings: &Settings) -> io::Result<Vec<TcpListener>> {
+    let addresses: Vec<SocketAddr> = (host, settings.port).to_socket_addrs()?.collect();
+    addresses.into_iter().map(|address| listen_address(address, settings.tcp_backlog)).collect()
+}
+
+fn listen_address(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
+/// The socket has its permissions before anybody can connect to it.
+fn listen_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    if let Ok(found) = fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(io::Error::other("there is a file of that name which is no socket"));
+        }
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(io::Error::other("another server listens on it"));
+        }
+        fs::remove_file(path)?;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    // Nobody can connect before `listen`.
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    socket.listen(511)?;
+    UnixListener::from_std(socket.into())
+}
+
+impl Accepted {
+    /// Sets the options of the socket.
+    pub(super) fn configure(&self, keepalive: u32) -> io::Result<()> {
+        if let Self::Tcp(stream) = self {
+            stream.set_nodelay(true)?;
+            if keepalive > 0 {
+                let every = Duration::from_secs(u64::from(keepalive));
+                let probes =
+                    TcpKeepalive::new().with_time(every).with_interval((every / 3).max(Duration::from_secs(1)));
+                SockRef::from(stream).set_tcp_keepalive(&probes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where it comes from, and the descriptor.
+    pub(super) fn peer(&self, unix_path: Option<&Path>) -> (Peer, i32) {
+        match self {
+            Self::Tcp(stream) => {
+                let text =
+                    |address: io::Result<SocketAddr>| address.map_or("?:0".into(), |address| address.to_string());
+                let peer = Peer::Tcp { peer: text(stream.peer_addr()), local: text(stream.local_addr()) };
+                (peer, stream.as_raw_fd())
+            }
+            Self::Unix(stream) => {
+                let path = unix_path.map(|path| path.display().to_string()).unwrap_or_default();
+                (Peer::Unix { path }, stream.as_raw_fd())
+            }
+        }
+    }
+
+    /// Whether it comes from this machine.
+    pub(super) fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback()),
+            Self::Unix(_) => true,
+        }
+    }
+
+    /// Hands the socket to this thread's runtime.
+    pub(super) fn into_stream(self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
+            Self::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+
+    /// Sends a last line and closes.
+    pub(super) fn refuse(self, line: &str) {
+        use std::io::Write;
+        // The client may be gone already, and that is all the same.
+        let _ = match self {
+            Self::Tcp(mut stream) => stream.write(line.as_bytes()),
+            Self::Unix(mut stream) => stream.write(line.as_bytes()),
+        };
+    }
+}
+
+impl Stream {
+    pub(super) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write_vectored(slices),
+            Self::Unix(stream) => stream.try_write_vectored(slices),
+        }
+    }
+
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.writable().await,
+            Self::Unix(stream) => stream.writable().await,
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The server: sockets, tasks, timers, signals. The only async floor.
+//!
+//! Always true: a connection lives on one worker thread from its first byte to its last; no lock is held across an
+//! await; a reply is sent only when the log is where that reply needs it.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `connection` | one client: bytes in, requests executed, replies out |
+//! | `listen` | listening sockets |
+//! | `workers` | the threads connections live on |
+//! | `timers` | expiry, the memory limit, rates |
+//! | `start` | from settings to a running server, and down again |
+//! | `healthcheck` | asking a server whether it is ready |
+//! | `logging` | log lines |
+
+mod connection;
+mod healthcheck;
+mod listen;
+pub mod logging;
+mod start;
+mod timers;
+mod workers;
+
+pub use healthcheck::healthcheck;
+pub use start::{StartError, run};

@@ -1,0 +1,345 @@
+//! From settings to a running server, and down again.
+
+use std::fmt;
+use std::fs;
+use std::future::poll_fn;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::listen::{Accepted, Listeners};
+use super::logging::Level;
+use super::timers;
+use super::workers::{Shared, Workers};
+use crate::commands::Registry;
+use crate::config::cli::Launch;
+use crate::config::{AppendFsync, Config, SegmentSize, Settings};
+use crate::keyspace::Keyspace;
+use crate::node::{Host, Node, ShutdownRequest};
+use crate::store;
+use crate::store::clock::SystemClock;
+use crate::store::disk::OsDisk;
+
+/// So long a stopping server waits for what is in flight.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Descriptors that are not clients'.
+const RESERVED_DESCRIPTORS: u64 = 64;
+
+/// How often loading tells how far it is, in bytes of the log.
+const PROGRESS_BYTES: u64 = 1 << 30;
+
+/// Why the server did not start or did not end well; displays as one line.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<String> for StartError {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+struct ServerHost {
+    shutdown: UnboundedSender<ShutdownRequest>,
+    level: Level,
+    node: Mutex<std::sync::Weak<Shared>>,
+}
+
+impl Host for ServerHost {
+    fn shut_down(&self, request: ShutdownRequest) {
+        // Nobody listens any more when the server is ending already.
+        let _ = self.shutdown.send(request);
+    }
+
+    fn settings_changed(&self) {
+        let Some(shared) = self.node.lock().upgrade() else { return };
+        let settings = shared.node.config.snapshot();
+        self.level.set(settings.loglevel);
+        if let Some(keyspace) = shared.node.keyspace() {
+            keyspace.store().set_fsync(fsync(settings.appendfsync));
+            keyspace.set_memory_limit(settings.maxmemory);
+        }
+    }
+}
+
+/// Runs a server until it is told to end.
+///
+/// # Errors
+/// When it cannot start, or could not write everything at the end.
+pub fn run(launch: Launch, level: Level) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    runtime.block_on(serve(launch, level))
+}
+
+async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
+    let mut settings = launch.settings;
+    let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
+    tracing::info!("Caskade {version} is starting as process {pid}, speaking the protocol of Redis 7.2");
+    for note in &launch.notes {
+        if note.is_warning() { tracing::warn!("{note}") } else { tracing::info!("{note}") }
+    }
+    fit_clients(&mut settings);
+    refuse_foreign(&settings)?;
+    let disk = OsDisk::open(&settings.dir).map_err(|error| error.to_string())?;
+    let listeners = Listeners::open(&settings)?;
+    tell_addresses(&settings);
+    let registry = Registry::new();
+    let (shutdown, requests) = unbounded_channel();
+    let host = Arc::new(ServerHost { shutdown, level, node: Mutex::default() });
+    let config = Config::new(settings.clone(), launch.file);
+    let clock = Arc::new(SystemClock::new());
+    let node = Node::new(config, clock.clone(), Box::new(Arc::clone(&host)), registry.rows().len());
+    let shared = Arc::new(Shared { node, registry });
+    *host.node.lock() = Arc::downgrade(&shared);
+    let threads = match settings.worker_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let unix_path = listeners.unix.as_ref().map(|(_, path)| path.clone());
+    let workers = Workers::start(&shared, threads, unix_path.clone());
+    let workers = workers.map_err(|error| format!("cannot start {threads} worker threads: {error}"))?;
+    write_pidfile(&settings)?;
+    let loading = shared.clone();
+    let loaded = tokio::task::spawn_blocking(move || load(&loading, disk, clock));
+    let accepting = accept(&listeners, &workers);
+    let ending = end_of(requests, loaded);
+    let ended = tokio::select! {
+        ended = ending => ended,
+        () = accepting => Ok(()),
+        () = timers::run(shared.clone()) => Ok(()),
+    };
+    drop(listeners);
+    for path in unix_path.iter().chain(&settings.pidfile) {
+        // It may be gone already.
+        let _ = fs::remove_file(path);
+    }
+    stop(&shared, workers, ended)
+}
+
+/// Waits for a reason to end: a signal, SHUTDOWN, or keys that cannot be loaded.
+async fn end_of(
+    mut requests: UnboundedReceiver<ShutdownRequest>,
+    loaded: tokio::task::JoinHandle<Result<(), String>>,
+) -> Result<(), StartError> {
+    let install = |kind| signal(kind).map_err(|error| format!("cannot listen to signals: {error}"));
+    let (mut terminate, mut interrupt) = (install(SignalKind::terminate())?, install(SignalKind::interrupt())?);
+    let _hangup = install(SignalKind::hangup())?;
+    let mut loaded = Some(loaded);
+    loop {
+        let loading = async {
+            match &mut loaded {
+                Some(loading) => loading.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = terminate.recv() => {
+                tracing::info!("told to end by SIGTERM");
+                break;
+            }
+            _ = interrupt.recv() => {
+                tracing::info!("told to end by SIGINT; a second one ends at once");
+                tokio::spawn(async move {
+                    interrupt.recv().await;
+                    std::process::exit(1);
+                });
+                break;
+            }
+            Some(request) = requests.recv() => {
+                tracing::info!("told to end by SHUTDOWN{}", if request.save { "" } else { " NOSAVE" });
+                break;
+            }
+            result = loading => {
+                loaded = None;
+                result.map_err(|error| format!("loading failed: {error}"))??;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn load(shared: &Shared, disk: OsDisk, clock: Arc<SystemClock>) -> Result<(), String> {
+    let node = &shared.node;
+    let settings = node.config.snapshot();
+    let began = node.monotonic_nanoseconds();
+    let options = store::Options {
+        fsync: fsync(settings.appendfsync),
+        segment_size: match settings.segment_size {
+            SegmentSize::Auto => store::SegmentSize::Auto,
+            SegmentSize::Bytes(bytes) => store::SegmentSize::Fixed(bytes),
+        },
+        ..store::Options::default()
+    };
+    let mut told = 0;
+    let mut progress = |done: u64, total: u64| {
+        node.loading().note(done, total);
+        if done >= told + PROGRESS_BYTES {
+            told = done;
+            tracing::info!("loading: {} of {} MB of the log read", done >> 20, total >> 20);
+        }
+    };
+    let opened = Keyspace::open(Arc::new(disk), clock, options, settings.databases, &mut progress);
+    let (keyspace, recovered) = opened.map_err(|error| error.to_string())?;
+    keyspace.store().start_threads().map_err(|error| format!("no threads for the log: {error}"))?;
+    if recovered.torn_bytes > 0 {
+        tracing::warn!(
+            "the log ended in the middle of a write: {} bytes that were never acknowledged as being on the disk were cut off",
+            recovered.torn_bytes
+        );
+    }
+    if recovered.damaged > 0 {
+        tracing::error!("{} records are damaged on the disk; reading their keys is an error", recovered.damaged);
+    }
+    keyspace.set_memory_limit(settings.maxmemory);
+    let keys: usize = (0..keyspace.databases()).map(|database| keyspace.size(database).keys).sum();
+    let seconds = (node.monotonic_nanoseconds() - began) as f64 / 1e9;
+    tracing::info!("loaded {keys} keys from {} MB of log in {seconds:.3} seconds", recovered.bytes >> 20);
+    node.set_keyspace(keyspace);
+    tracing::info!("Ready to accept connections");
+    Ok(())
+}
+
+async fn accept(listeners: &Listeners, workers: &Workers) {
+    let mut all: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = Vec::new();
+    for listener in &listeners.tcp {
+        all.push(Box::pin(accept_tcp(listener, workers)));
+    }
+    if let Some((listener, _)) = &listeners.unix {
+        all.push(Box::pin(accept_unix(listener, workers)));
+    }
+    poll_fn(|context| {
+        all.iter_mut().for_each(|one| _ = one.as_mut().poll(context));
+        Poll::Pending
+    })
+    .await
+}
+
+async fn accept_tcp(listener: &TcpListener, workers: &Workers) {
+    loop {
+        match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
+            Ok(stream) => workers.take(Accepted::Tcp(stream)),
+            Err(error) => pause(&error).await,
+        }
+    }
+}
+
+async fn accept_unix(listener: &UnixListener, workers: &Workers) {
+    loop {
+        match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
+            Ok(stream) => workers.take(Accepted::Unix(stream)),
+            Err(error) => pause(&error).await,
+        }
+    }
+}
+
+/// Without descriptors, accepting would fail over and over.
+async fn pause(error: &std::io::Error) {
+    tracing::warn!("a connection could not be accepted: {error}");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// Answers what is in flight, then writes and syncs the log.
+fn stop(shared: &Arc<Shared>, workers: Workers, ended: Result<(), StartError>) -> Result<(), StartError> {
+    // Every connection's task is woken, finishes the requests it is executing, and ends.
+    shared.node.clients.kill_all();
+    let (done, finished) = std::sync::mpsc::channel();
+    let waiter = std::thread::Builder::new().name("caskade-stop".into()).spawn(move || {
+        workers.finish();
+        // Nobody waits any more after the time is over.
+        let _ = done.send(());
+    });
+    if waiter.is_err() || finished.recv_timeout(DRAIN).is_err() {
+        tracing::warn!("some clients did not take their last replies in time");
+    }
+    if let Some(keyspace) = shared.node.keyspace() {
+        keyspace.store().close().map_err(|error| format!("the log could not be written at the end: {error}"))?;
+        tracing::info!("the log is written and synced; bye");
+    }
+    ended
+}
+
+/// A directory of Redis must not look like an empty one of ours.
+fn refuse_foreign(settings: &Settings) -> Result<(), String> {
+    if settings.ignore_foreign_data || settings.dir.join("MANIFEST").exists() {
+        return Ok(());
+    }
+    for name in ["dump.rdb", "appendonlydir", "appendonly.aof"] {
+        let path = settings.dir.join(name);
+        if path.exists() {
+            return Err(format!(
+                "{} was written by Redis and is not read by this server: starting would look as if all data were lost. \
+                 Choose another `dir`, or set `ignore-foreign-data yes` to start empty beside it",
+                path.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Every client needs a descriptor.
+fn fit_clients(settings: &mut Settings) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = u64::from(settings.maxclients) + RESERVED_DESCRIPTORS;
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.current.unwrap_or(u64::MAX);
+    if current >= wanted {
+        return;
+    }
+    let raised = wanted.min(limit.maximum.unwrap_or(u64::MAX));
+    let reached = match setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum }) {
+        Ok(()) => raised,
+        Err(_) => current,
+    };
+    if reached < wanted {
+        let clients = reached.saturating_sub(RESERVED_DESCRIPTORS).max(1);
+        tracing::warn!(
+            "maxclients is {clients} instead of {}: the limit on open files is {reached}; raise it with `ulimit -n {wanted}`",
+            settings.maxclients
+        );
+        settings.maxclients = u32::try_from(clients).unwrap_or(settings.maxclients);
+    }
+}
+
+fn tell_addresses(settings: &Settings) {
+    let hosts: Vec<&str> = settings.bind.iter().map(|address| address.host.as_str()).collect();
+    if settings.port != 0 {
+        tracing::info!("listening on {} port {}", hosts.join(" "), settings.port);
+    }
+    if let Some(path) = &settings.unixsocket {
+        tracing::info!("listening on the Unix socket {}", path.display());
+    }
+    let dir = fs::canonicalize(&settings.dir).unwrap_or_else(|_| settings.dir.clone());
+    tracing::info!("data directory {}", dir.display());
+}
+
+fn write_pidfile(settings: &Settings) -> Result<(), String> {
+    let Some(path) = &settings.pidfile else { return Ok(()) };
+    let written = fs::write::<&Path, String>(path, format!("{}\n", std::process::id()));
+    written.map_err(|error| format!("cannot write the pidfile {}: {error}", path.display()))
+}
+
+fn fsync(setting: AppendFsync) -> store::Fsync {
+    match setting {
+        AppendFsync::Always => store::Fsync::Always,
+        AppendFsync::Everysec => store::Fsync::Everysec,
+        AppendFsync::No => store::Fsync::No,
+    }
+}

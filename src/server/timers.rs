@@ -1,0 +1,48 @@
+//! What happens by itself: expiry, the memory limit, rates.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::workers::Shared;
+
+/// How often due keys are looked for.
+const EXPIRY_EVERY: Duration = Duration::from_millis(10);
+
+/// How many keys are removed before other tasks of the thread run.
+const EXPIRY_SLICE: usize = 256;
+
+/// How often the memory limit is looked after and rates are sampled.
+const GOVERN_EVERY: Duration = Duration::from_millis(100);
+
+/// Runs for as long as the server does.
+pub(super) async fn run(shared: Arc<Shared>) {
+    tokio::join!(expire(&shared), govern(&shared));
+}
+
+async fn expire(shared: &Shared) {
+    let mut tick = interval(EXPIRY_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let Some(keyspace) = shared.node.keyspace() else { continue };
+        while keyspace.expire_due(keyspace.now(), EXPIRY_SLICE) >= EXPIRY_SLICE {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+async fn govern(shared: &Shared) {
+    let mut tick = interval(GOVERN_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let node = &shared.node;
+        node.stats.sample(node.monotonic_nanoseconds() / 1_000_000);
+        if let Some(keyspace) = node.keyspace() {
+            keyspace.set_memory_limit(node.config.get().maxmemory);
+            keyspace.govern(keyspace.store().status().window_bytes);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The threads that connections live on: each has a runtime of its own, so that nothing moves between threads.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::connection;
+use super::listen::Accepted;
+use crate::commands::Registry;
+use crate::node::Node;
+
+/// What everything of a running server shares.
+pub(super) struct Shared {
+    pub(super) node: Node,
+    pub(super) registry: Registry,
+}
+
+/// One thread.
+struct Worker {
+    sockets: UnboundedSender<Accepted>,
+    connections: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+pub(super) struct Workers {
+    shared: Arc<Shared>,
+    workers: Vec<Worker>,
+}
+
+const DENIED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password is \
+    set for the default user. In this mode connections are only accepted from the loopback interface. Set \
+    `requirepass`, or turn `protected-mode` off where a firewall already decides who may connect.\r\n";
+
+impl Workers {
+    /// Starts so many threads.
+    pub(super) fn start(shared: &Arc<Shared>, count: usize, unix_path: Option<PathBuf>) -> io::Result<Self> {
+        let workers = (0..count).map(|number| Worker::start(shared.clone(), number, unix_path.clone()));
+        Ok(Self { shared: shared.clone(), workers: workers.collect::<io::Result<_>>()? })
+    }
+
+    /// Gives a new socket to the thread with the fewest, unless it must be refused.
+    pub(super) fn take(&self, socket: Accepted) {
+        let node = &self.shared.node;
+        let settings = node.config.get();
+        node.stats.connections.add(1);
+        if settings.protected_mode && settings.requirepass.is_none() && !socket.is_local() {
+            node.stats.rejected_connections.add(1);
+            return socket.refuse(DENIED);
+        }
+        let connected: usize = self.workers.iter().map(|worker| worker.connections.load(SeqCst)).sum();
+        if connected >= settings.maxclients as usize {
+            node.stats.rejected_connections.add(1);
+            return socket.refuse("-ERR max number of clients reached\r\n");
+        }
+        if let Err(error) = socket.configure(settings.tcp_keepalive) {
+            return tracing::debug!("a connection was gone before it could be set up: {error}");
+        }
+        let least = self.workers.iter().min_by_key(|worker| worker.connections.load(SeqCst));
+        if let Some(worker) = least {
+            worker.connections.fetch_add(1, SeqCst);
+            // A thread that has ended takes nothing more: the socket is closed.
+            let _ = worker.sockets.send(socket);
+        }
+    }
+
+    /// Takes no more sockets, and waits for the connections to end.
+    pub(super) fn finish(self) {
+        for worker in self.workers {
+            drop(worker.sockets);
+            if worker.thread.join().is_err() {
+                tracing::error!("a worker thread had panicked");
+            }
+        }
+    }
+}
+
+impl Worker {
+    fn start(shared: Arc<Shared>, number: usize, unix_path: Option<PathBuf>) -> io::Result<Self> {
+        let (sockets, receiver) = unbounded_channel();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = connections.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let work = move || runtime.block_on(serve_all(shared, receiver, count, unix_path));
+        let thread = std::thread::Builder::new().name(format!("caskade-worker-{number}")).spawn(work)?;
+        Ok(Self { sockets, connections, thread })
+    }
+}
+
+async fn serve_all(
+    shared: Arc<Shared>,
+    mut sockets: UnboundedReceiver<Accepted>,
+    connections: Arc<AtomicUsize>,
+    unix_path: Option<PathBuf>,
+) {
+    let mut tasks = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            socket = sockets.recv() => {
+                let Some(socket) = socket else { break };
+                let (peer, descriptor) = socket.peer(unix_path.as_deref());
+                let Ok(stream) = socket.into_stream() else {
+                    connections.fetch_sub(1, SeqCst);
+                    continue;
+                };
+                let client = shared.node.clients.add(peer, descriptor, shared.node.now());
+                let (shared, connections) = (shared.clone(), connections.clone());
+                tasks.spawn(async move {
+                    connection::serve(shared, stream, client).await;
+                    connections.fetch_sub(1, SeqCst);
+                });
+            }
+            Some(_) = tasks.join_next() => {}
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+}
