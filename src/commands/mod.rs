@@ -50,7 +50,7 @@ pub struct Context<'a, 'k> {
     pub registry: &'k Registry,
     /// This connection.
     pub session: &'a mut Session,
-    /// Where a handler may write its reply itself, returning [`Context::written`].
+    /// Where a handler may write its reply itself, returning [`Stop::Written`].
     pub out: &'a mut ReplyBuffer,
     access: Option<&'a mut Access<'k>>,
     /// Whether this runs inside EXEC.

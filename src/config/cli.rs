@@ -1,7 +1,7 @@
 //! The command line, by the contract of redis-server: `caskade [file.conf | -] [--directive value ...]...`, and subcommands.
 //!
 //! Redis lets an option take any number of words, words that look like options included, which no option parser does; so
-//! [`words`] first turns each option into one argument, and clap does the rest. File, then environment, then command line:
+//! `words` first turns each option into one argument, and clap does the rest. File, then environment, then command line:
 //! what is later wins.
 
 use std::ffi::OsString;

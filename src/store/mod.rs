@@ -1,8 +1,8 @@
 //! The Bitcask without its index: one totally ordered log in segments, its recovery, and the disk below it.
 //!
 //! The store knows records, keys and keyspaces, and nothing of what they mean. Whoever uses it keeps the index: where
-//! the newest record of a key is. `docs/storage-format.md` specifies every byte; [`record`] and [`segment`] know
-//! them, [`log`] appends, [`commit`] writes and syncs, [`repair`] moves on when the disk fails, [`recovery`] reads
+//! the newest record of a key is. `docs/storage-format.md` specifies every byte; `record` and `segment` know
+//! them, `log` appends, `commit` writes and syncs, `repair` moves on when the disk fails, `recovery` reads
 //! back.
 
 pub mod clock;
