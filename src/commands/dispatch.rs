@@ -3,7 +3,7 @@
 //! Always true: a request gets exactly one reply, in order; latches are held from the handler's first look to its
 //! last effect, and never longer; what a pipeline waits for is the highest log position any of its commands needs.
 
-use super::error::Stop;
+use super::error::{Stop, text};
 use super::registry::{Registry, Row};
 use super::table::Flags;
 use super::{Args, Context, Outcome, gates};
@@ -89,7 +89,21 @@ pub fn execute(
     let row_index = row.as_ref().ok().map(|row| row.index);
     let outcome = match row {
         Ok(row) => run(node, registry, session, batch, out, row, words, may_block),
-        Err(stop) => Err(stop),
+        Err(stop) => {
+            session.spoil_transaction();
+            Err(stop)
+        }
+    };
+    let outcome = match outcome {
+        Err(Stop::Error(reason)) if is_rejected_exec(session, &reason, words) => {
+            session.transaction = None;
+            if let Some(keyspace) = node.keyspace() {
+                session.unwatch(keyspace);
+            }
+            let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
+            Err(Stop::error(format!("EXECABORT Transaction discarded because of: {reason}")))
+        }
+        outcome => outcome,
     };
     let (failed, rejected) = match outcome {
         Ok(reply) => {
@@ -119,6 +133,12 @@ pub fn execute(
         out.rewind(mark);
     }
     Executed::Done
+}
+
+/// An EXEC that ran has ended its transaction; one that was refused has not.
+fn is_rejected_exec(session: &Session, reason: &str, words: Arguments<'_>) -> bool {
+    (session.transaction.is_some() || reason == text::NO_AUTH)
+        && words.get(0).is_some_and(|word| word.eq_ignore_ascii_case(b"exec"))
 }
 
 #[expect(clippy::too_many_arguments, reason = "everything one request touches, and no place keeps it together")]

@@ -145,7 +145,11 @@ impl Default for Registry {
 }
 
 fn unknown_command(words: Arguments<'_>) -> Stop {
-    let shown = |word: &[u8], most: usize| String::from_utf8_lossy(&word[..word.len().min(most)]).into_owned();
+    // As Redis prints it, a word ends at its first zero byte.
+    let shown = |word: &[u8], most: usize| {
+        let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(&word[..word.len().min(most)]).into_owned()
+    };
     let mut arguments = String::new();
     for word in words.from(1).iter() {
         if arguments.len() >= UNKNOWN_SHOWN_BYTES {

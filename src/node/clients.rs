@@ -152,11 +152,16 @@ impl Client {
     /// Notes activity at `now` (milliseconds), the last command's number, and the bytes that came in.
     pub fn note_activity(&self, now: u64, command: Option<usize>, input: u64, buffered: usize) {
         self.last_active.store(now, Relaxed);
+        self.note_command(command);
+        self.input_bytes.fetch_add(input, Relaxed);
+        self.input_buffer.store(buffered, Relaxed);
+    }
+
+    /// Notes the last command's number, if there was one.
+    pub fn note_command(&self, command: Option<usize>) {
         if let Some(command) = command {
             self.command_index.store(command, Relaxed);
         }
-        self.input_bytes.fetch_add(input, Relaxed);
-        self.input_buffer.store(buffered, Relaxed);
     }
 
     /// Notes bytes sent.

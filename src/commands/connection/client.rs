@@ -7,52 +7,57 @@ use crate::node::{Client, ReplyMode};
 use crate::protocol::Reply;
 use crate::types::number;
 
-pub(super) const TABLE: &[Command] = &checked(Group::Connection, [
-    Command::new("GETNAME", "", getname).summary("Answers the connection's name.").since("2.6.9").flag(INFO),
-    Command::new("HELP", "", help)
-        .summary("Lists the subcommands.")
-        .since("5.0.0")
-        .flag(Flags::LOADING)
-        .flag(Flags::STALE),
-    Command::new("ID", "", id).summary("Answers the connection's number.").since("5.0.0").flag(INFO),
-    Command::new("INFO", "", info).summary("Describes this connection.").since("6.2.0").flag(INFO),
-    Command::new(
-        "KILL",
-        "<ip:port | [ID client-id] [TYPE client-type] [USER username] [ADDR addr] [LADDR laddr] [SKIPME yes-or-no]>",
-        kill,
-    )
-    .summary("Ends connections.")
-    .since("2.4.0")
-    .complexity("O(N) for N connections")
-    .flag(ADMIN),
-    Command::new("LIST", "[TYPE client-type] [ID client-id [client-id ...]]", list)
-        .summary("Describes all connections.")
+pub(super) const TABLE: &[Command] = &checked(
+    Group::Connection,
+    [
+        Command::new("GETNAME", "", getname).summary("Answers the connection's name.").since("2.6.9").flag(INFO),
+        Command::new("GETREDIR", "", getredir)
+            .summary("Answers to which connection invalidations go: to none.")
+            .since("6.0.0")
+            .flag(INFO),
+        Command::new("HELP", "", help)
+            .summary("Lists the subcommands.")
+            .since("5.0.0")
+            .flag(Flags::LOADING)
+            .flag(Flags::STALE),
+        Command::new("ID", "", id).summary("Answers the connection's number.").since("5.0.0").flag(INFO),
+        Command::new("INFO", "", info).summary("Describes this connection.").since("6.2.0").flag(INFO),
+        Command::new(
+            "KILL",
+            "<ip:port | ID client-id | TYPE client-type | USER username | ADDR addr | LADDR laddr | SKIPME yes-or-no> \
+         [filter value ...]",
+            kill,
+        )
+        .summary("Ends connections.")
         .since("2.4.0")
         .complexity("O(N) for N connections")
         .flag(ADMIN),
-    Command::new("NO-EVICT", "<ON | OFF>", no_evict)
-        .summary("Keeps this connection when memory gets scarce.")
-        .since("7.0.0")
-        .flag(ADMIN),
-    Command::new("NO-TOUCH", "<ON | OFF>", no_touch)
-        .summary("Lets this connection read values without making them recently used.")
-        .since("7.2.0")
-        .flag(Flags::NOSCRIPT)
-        .flag(Flags::LOADING)
-        .flag(Flags::STALE),
-    Command::new("REPLY", "<ON | OFF | SKIP>", reply)
-        .summary("Chooses whether requests are answered.")
-        .since("3.2.0")
-        .flag(INFO),
-    Command::new("SETINFO", "<LIB-NAME libname | LIB-VER libver>", setinfo)
-        .summary("Notes which library the client uses.")
-        .since("7.2.0")
-        .flag(INFO),
-    Command::new("SETNAME", "connection-name", setname)
-        .summary("Names the connection.")
-        .since("2.6.9")
-        .flag(INFO),
-]);
+        Command::new("LIST", "[TYPE client-type] [ID client-id [client-id ...]]", list)
+            .summary("Describes all connections.")
+            .since("2.4.0")
+            .complexity("O(N) for N connections")
+            .flag(ADMIN),
+        Command::new("NO-EVICT", "<ON | OFF>", no_evict)
+            .summary("Keeps this connection when memory gets scarce.")
+            .since("7.0.0")
+            .flag(ADMIN),
+        Command::new("NO-TOUCH", "<ON | OFF>", no_touch)
+            .summary("Lets this connection read values without making them recently used.")
+            .since("7.2.0")
+            .flag(Flags::NOSCRIPT)
+            .flag(Flags::LOADING)
+            .flag(Flags::STALE),
+        Command::new("REPLY", "<ON | OFF | SKIP>", reply)
+            .summary("Chooses whether requests are answered.")
+            .since("3.2.0")
+            .flag(INFO),
+        Command::new("SETINFO", "<LIB-NAME libname | LIB-VER libver>", setinfo)
+            .summary("Notes which library the client uses.")
+            .since("7.2.0")
+            .flag(INFO),
+        Command::new("SETNAME", "connection-name", setname).summary("Names the connection.").since("2.6.9").flag(INFO),
+    ],
+);
 
 const INFO: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
 const ADMIN: Flags = INFO.with(Flags::ADMIN).with(Flags::DANGEROUS);
@@ -77,6 +82,11 @@ fn getname(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
     Ok(if name.is_empty() { Reply::Null } else { Reply::Text(name) })
 }
 
+/// Keys are not tracked for clients, so nothing is redirected.
+fn getredir(_: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    Ok(Reply::Integer(-1))
+}
+
 fn setname(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let name = valid_name(args.word()?)?;
     ctx.session.client.set_name(name);
@@ -85,9 +95,10 @@ fn setname(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
 
 fn setinfo(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let (what, value) = (args.word()?, args.word()?);
-    let name = String::from_utf8_lossy(what).to_ascii_lowercase();
+    let given = String::from_utf8_lossy(what);
+    let name = given.to_ascii_lowercase();
     let value = printable(value)
-        .ok_or_else(|| Stop::error(format!("ERR {name} cannot contain spaces, newlines or special characters.")));
+        .ok_or_else(|| Stop::error(format!("ERR {given} cannot contain spaces, newlines or special characters.")));
     match name.as_str() {
         "lib-name" => ctx.session.client.set_library(value?),
         "lib-ver" => ctx.session.client.set_library_version(value?),
@@ -100,13 +111,13 @@ fn setinfo(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
 }
 
 fn info(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
-    ctx.session.publish();
+    note_command(ctx, "client|info");
     let line = describe(ctx, &ctx.session.client);
     Ok(Reply::Verbatim("txt", line + "\n"))
 }
 
 fn list(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
-    ctx.session.publish();
+    note_command(ctx, "client|list");
     let mut clients = ctx.node.clients.all();
     if args.keyword("TYPE") {
         let wanted = client_type(args.word()?)?;
@@ -229,6 +240,13 @@ fn end(ctx: &mut Context<'_, '_>, client: &Arc<Client>) {
 
 fn describe(ctx: &Context<'_, '_>, client: &Client) -> String {
     client.describe(ctx.now(), |index| ctx.registry.rows()[index].name.clone())
+}
+
+/// Others see the state once a pipeline is done; this command shows it now.
+fn note_command(ctx: &Context<'_, '_>, name: &str) {
+    ctx.session.publish();
+    let index = ctx.registry.find(name.as_bytes()).map(|row| row.index);
+    ctx.session.client.note_command(index);
 }
 
 fn client_type(word: &[u8]) -> Result<&'static str, Stop> {

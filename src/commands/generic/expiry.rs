@@ -85,7 +85,10 @@ fn tell(ctx: &mut Context<'_, '_>, mut args: Args<'_>, how: impl Fn(i64, i64) ->
 
 /// To the nearest second.
 fn seconds(milliseconds: i64) -> i64 {
-    milliseconds.saturating_add(500) / 1000
+    match u64::try_from(milliseconds) {
+        Ok(milliseconds) => ((milliseconds + 500) / 1000) as i64,
+        Err(_) => milliseconds / 1000,
+    }
 }
 
 impl Conditions {
@@ -98,6 +101,8 @@ impl Conditions {
                 () if args.keyword("GT") => read.gt = true,
                 () if args.keyword("LT") => read.lt = true,
                 () => {
+                    // As Redis prints it, a word ends at its first zero byte.
+                    let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
                     let word = String::from_utf8_lossy(word);
                     return Err(Stop::error(format!("ERR Unsupported option {word}")));
                 }

@@ -42,12 +42,16 @@ fn help(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
 fn get(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
     let matches = |name: &str| args.rest().any(|pattern| glob::matches(pattern, name.as_bytes(), true));
     let settings = ctx.node.config.matching(&matches);
-    let pairs = settings.into_iter().map(|(name, value)| (Reply::Text(name.into()), Reply::Text(value)));
+    // A name without wildcards comes back as it was asked for.
+    let asked = |name: &str| args.rest().find(|word| word.eq_ignore_ascii_case(name.as_bytes())).map(Reply::bulk);
+    let pairs = settings
+        .into_iter()
+        .map(|(name, value)| (asked(name).unwrap_or_else(|| Reply::Text(name.into())), Reply::Text(value)));
     Ok(Reply::Map(pairs.collect()))
 }
 
 fn set(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
-    let pairs = args.pairs().ok_or_else(|| text::wrong_arity("config|set"))?;
+    let pairs = args.pairs().ok_or(text::SYNTAX)?;
     let mut texts = Vec::new();
     for (name, value) in pairs {
         let name = String::from_utf8_lossy(name).into_owned();

@@ -1,6 +1,7 @@
 //! Setting strings, with all that SET and GETEX can be told.
 
 use super::{Args, Context, Kind, Outcome, Reply, Stop, string, text};
+use crate::types::number;
 use crate::types::time::{self, Basis, Unit};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -12,19 +13,19 @@ enum Condition {
 
 /// What becomes of the expiry.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Expiry {
+enum Expiry<'a> {
     /// There is none.
     Clear,
     /// It stays what it is.
     Keep,
     /// A number, still to be checked.
-    At(i64, Unit, Basis),
+    At(&'a [u8], Unit, Basis),
 }
 
-struct Options {
+struct Options<'a> {
     condition: Condition,
     get: bool,
-    expiry: Option<Expiry>,
+    expiry: Option<Expiry<'a>>,
 }
 
 pub(super) fn set(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
@@ -37,7 +38,7 @@ pub(super) fn set(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
             options.condition = Condition::Present;
         } else if args.keyword("GET") {
             options.get = true;
-        } else if args.keyword("KEEPTTL") && options.expiry.is_none() {
+        } else if matches!(options.expiry, None | Some(Expiry::Keep)) && args.keyword("KEEPTTL") {
             options.expiry = Some(Expiry::Keep);
         } else {
             expiry_option(&mut args, &mut options.expiry)?;
@@ -74,6 +75,9 @@ pub(super) fn getex(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         } else {
             expiry_option(&mut args, &mut expiry)?;
         }
+    }
+    if !ctx.keys()?.exists(key) {
+        return Ok(Reply::Null);
     }
     let deadline = match expiry {
         Some(Expiry::At(amount, unit, basis)) => Some(deadline(ctx.now(), amount, unit, basis, "getex")?),
@@ -115,12 +119,12 @@ pub(super) fn msetnx(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
 }
 
 fn set_expiring(ctx: &mut Context<'_, '_>, mut args: Args<'_>, unit: Unit, name: &'static str) -> Outcome {
-    let (key, amount, value) = (args.word()?, args.integer()?, args.word()?);
+    let (key, amount, value) = (args.word()?, args.word()?, args.word()?);
     let expiry = Some(Expiry::At(amount, unit, Basis::Relative));
     set_generic(ctx, key, value, &Options { condition: Condition::None, get: false, expiry }, name)
 }
 
-fn expiry_option(args: &mut Args<'_>, expiry: &mut Option<Expiry>) -> Result<(), Stop> {
+fn expiry_option<'a>(args: &mut Args<'a>, expiry: &mut Option<Expiry<'a>>) -> Result<(), Stop> {
     let (unit, basis) = match () {
         () if args.keyword("EX") => (Unit::Seconds, Basis::Relative),
         () if args.keyword("PX") => (Unit::Milliseconds, Basis::Relative),
@@ -128,16 +132,26 @@ fn expiry_option(args: &mut Args<'_>, expiry: &mut Option<Expiry>) -> Result<(),
         () if args.keyword("PXAT") => (Unit::Milliseconds, Basis::Absolute),
         () => return Err(text::SYNTAX.into()),
     };
-    if expiry.is_some() || args.is_empty() {
+    // The same option may be given twice; the last one counts. The number is read only when it is needed.
+    let fits = match expiry {
+        None => true,
+        Some(Expiry::At(_, other_unit, other_basis)) => (*other_unit, *other_basis) == (unit, basis),
+        Some(_) => false,
+    };
+    if !fits || args.is_empty() {
         return Err(text::SYNTAX.into());
     }
-    // The number is refused only when all options are read, as a syntax error behind it comes first.
-    let amount = args.integer()?;
-    *expiry = Some(Expiry::At(amount, unit, basis));
+    *expiry = Some(Expiry::At(args.word()?, unit, basis));
     Ok(())
 }
 
-fn set_generic(ctx: &mut Context<'_, '_>, key: &[u8], value: &[u8], options: &Options, name: &'static str) -> Outcome {
+fn set_generic(
+    ctx: &mut Context<'_, '_>,
+    key: &[u8],
+    value: &[u8],
+    options: &Options<'_>,
+    name: &'static str,
+) -> Outcome {
     let now = ctx.now();
     let mut expiry = match options.expiry {
         Some(Expiry::At(amount, unit, basis)) => Some(deadline(now, amount, unit, basis, name)?),
@@ -166,7 +180,8 @@ fn set_generic(ctx: &mut Context<'_, '_>, key: &[u8], value: &[u8], options: &Op
     Ok(reply)
 }
 
-fn deadline(now: u64, amount: i64, unit: Unit, basis: Basis, name: &'static str) -> Result<u64, Stop> {
+fn deadline(now: u64, amount: &[u8], unit: Unit, basis: Basis, name: &'static str) -> Result<u64, Stop> {
+    let amount = number::parse_i64(amount).ok_or(text::NOT_AN_INTEGER)?;
     let deadline = if amount > 0 { time::deadline(now, amount, unit, basis).ok() } else { None };
     deadline.and_then(|deadline| u64::try_from(deadline).ok()).ok_or_else(|| text::invalid_expire(name))
 }

@@ -367,22 +367,3 @@ proptest! {
         }
     }
 }
-
-#[test]
-fn tmp_diff() {
-    for line in std::fs::read_to_string("/tmp/types-oracle/diff.tsv").unwrap().lines() {
-        let f: Vec<&str> = line.split('\t').collect();
-        let got = match increment(f[0], f[1]) {
-            Ok(s) => s,
-            Err(NotAFloat) => "!N".into(),
-            Err(Infinite) => "!I".into(),
-        };
-        assert_eq!(got, f[2], "{} + {}", f[0], f[1]);
-    }
-    let mut n = 0;
-    let t = std::time::Instant::now();
-    for i in 0..100000 {
-        n += read("3.14159").plus(read(if i % 2 == 0 { "10.5" } else { "0.1" })).format().len();
-    }
-    eprintln!("{n} {:?}/op", t.elapsed() / 100000);
-}
