@@ -1,0 +1,15 @@
+//! The proof from outside: everything here talks to a running server as a client would.
+//!
+//! Always true: no module knows how the server is built; a check that compares with redis-server says so and is
+//! skipped with a printed reason where none is installed, unless `CASKADE_REQUIRE_ORACLE=1`.
+//!
+//! `CASKADE_TEST_SERVER=/path/to/program` puts another server in Caskade's place, which is how the checks
+//! themselves are proved.
+
+mod connection;
+mod differential;
+mod reply;
+mod server;
+mod target;
+mod transcripts;
+mod words;

@@ -1,0 +1,206 @@
+//! Servers as child processes: found, started on a free port, waited for, stopped, killed.
+//!
+//! Always true: a server has a directory of its own under the temporary directory, and is ended by its own process
+//! id when its owner goes, also when a test fails.
+
+use crate::connection::Connection;
+use crate::reply::Reply;
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Which program to run. Valkey is a second opinion on 7.2's behaviour, used where `CASKADE_VALKEY` names its binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    Caskade,
+    Redis,
+    Valkey,
+}
+
+impl Program {
+    /// redis-server, or `None` after saying why the check is skipped.
+    ///
+    /// # Panics
+    /// When there is none and `CASKADE_REQUIRE_ORACLE=1`.
+    pub fn oracle() -> Option<Program> {
+        if Program::Redis.path().is_some() {
+            return Some(Program::Redis);
+        }
+        assert!(!flag("CASKADE_REQUIRE_ORACLE"), "redis-server is required and not installed");
+        println!("skipped: redis-server is not installed, so there is nothing to compare with");
+        None
+    }
+
+    pub fn path(self) -> Option<PathBuf> {
+        match self {
+            Program::Caskade => Some(
+                std::env::var_os("CASKADE_TEST_SERVER")
+                    .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_caskade")), PathBuf::from),
+            ),
+            Program::Redis => find_on_path("redis-server"),
+            Program::Valkey => std::env::var_os("CASKADE_VALKEY").map(PathBuf::from),
+        }
+    }
+}
+
+pub fn flag(name: &str) -> bool {
+    std::env::var(name).is_ok_and(|value| value == "1")
+}
+
+/// A number from the environment, for sizes that are larger in continuous integration.
+pub fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
+}
+
+pub fn find_on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|candidate| candidate.is_file())
+}
+
+/// Polls until `condition` holds.
+///
+/// # Panics
+/// When it does not within `limit`.
+pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < limit, "waited {limit:?} for {what}");
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+pub struct Server {
+    program: Program,
+    child: Child,
+    port: u16,
+    home: Arc<TempDir>,
+    arguments: Vec<String>,
+}
+
+impl Server {
+    /// Starts a server on an empty directory and waits until it answers.
+    pub fn start(program: Program, arguments: &[&str]) -> Server {
+        let home = Arc::new(tempfile::Builder::new().prefix("caskade-test-").tempdir().expect("a temporary directory"));
+        std::fs::create_dir(home.path().join("data")).expect("a data directory");
+        Server::start_in(program, home, arguments.iter().map(|&text| text.to_owned()).collect())
+    }
+
+    fn start_in(program: Program, home: Arc<TempDir>, arguments: Vec<String>) -> Server {
+        // A port found free can be taken by another process before the server binds it, hence the attempts.
+        for _ in 0..5 {
+            let port = free_port();
+            let child = spawn(program, port, home.path(), &arguments);
+            let mut server = Server { program, child, port, home: Arc::clone(&home), arguments: arguments.clone() };
+            if server.wait_ready() {
+                return server;
+            }
+            if !server.log().contains("ddress already in use") {
+                panic!("{program:?} ended before it was ready:\n{}", server.log());
+            }
+        }
+        panic!("{program:?} found no free port");
+    }
+
+    /// Starts the same program again on the same directory.
+    pub fn restart(mut self) -> Server {
+        self.kill();
+        Server::start_in(self.program, Arc::clone(&self.home), std::mem::take(&mut self.arguments))
+    }
+
+    /// SIGKILL, then waits for the process to be gone.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("to kill the server");
+        self.child.wait().expect("to wait for the server");
+    }
+
+    /// SIGTERM, then waits for the process to end by itself.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("to signal the server");
+        let mut status = None;
+        wait_until("the server to end after SIGTERM", Duration::from_secs(30), || {
+            status = self.child.try_wait().expect("the server's status");
+            status.is_some()
+        });
+        status.expect("a status")
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("the server's status").is_none()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn connect(&self) -> Connection {
+        self.connect_with(2)
+    }
+
+    pub fn connect_with(&self, protocol: u8) -> Connection {
+        Connection::open_with(self.address(), protocol)
+            .unwrap_or_else(|error| panic!("no connection: {error}\n{}", self.log()))
+    }
+
+    /// Resident memory in bytes.
+    pub fn memory(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process's status");
+        let line = text.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") << 10
+    }
+
+    /// What the server printed since it was last started.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    }
+
+    fn wait_ready(&mut self) -> bool {
+        let address = self.address();
+        let mut running = true;
+        wait_until("the server to be ready", Duration::from_secs(60), || {
+            running = self.is_running();
+            let ready = |mut connection: Connection| {
+                connection.call(&["PING"]).is_ok_and(|reply| reply == Reply::Status(b"PONG".to_vec()))
+            };
+            !running || Connection::open(address).is_ok_and(ready)
+        });
+        // Another process may have answered on the port instead of this one.
+        running && self.is_running()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+fn spawn(program: Program, port: u16, home: &Path, arguments: &[String]) -> Child {
+    let path = program.path().unwrap_or_else(|| panic!("{program:?} is not installed"));
+    let log = File::create(home.join("log")).expect("a log file");
+    Command::new(&path)
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+        .arg("--dir")
+        .arg(home.join("data"))
+        .args(arguments)
+        .current_dir(home)
+        .stdin(Stdio::null())
+        .stderr(Stdio::from(log.try_clone().expect("the log file")))
+        .stdout(Stdio::from(log))
+        .spawn()
+        .unwrap_or_else(|error| panic!("{} does not start: {error}", path.display()))
+}
