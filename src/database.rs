@@ -151,6 +151,7 @@ impl Database {
     /// a crash.
     pub fn commit(&self, batch: &Batch) -> Result<(), Error> {
         let keys = batch.changes.iter().map(|(key, _)| &key[..]);
+        self.keyspace.store().wait_for_room();
         let mut access = self.keyspace.access_several(0, keys, Mode::Exclusive, self.keyspace.now());
         access.may_block = true;
         for (key, change) in &batch.changes {
@@ -180,6 +181,9 @@ impl Database {
     }
 
     fn access(&self, key: &[u8], mode: Mode) -> Access<'_> {
+        if mode == Mode::Exclusive {
+            self.keyspace.store().wait_for_room();
+        }
         let mut access = self.keyspace.access_one(0, key, mode, self.keyspace.now(), false);
         access.may_block = true;
         access

@@ -7,10 +7,10 @@ use super::error::{Stop, text};
 use super::registry::{Registry, Row};
 use super::table::Flags;
 use super::{Args, Context, Outcome, gates};
-use crate::keyspace::{Access, Cold, Keyspace, Mode, Tally};
+use crate::keyspace::{Access, Cold, Keyspace, Mode, Pins, Tally};
 use crate::node::{Node, Queued, ReplyMode, Session};
 use crate::protocol::{Arguments, Reply, ReplyBuffer};
-use crate::store::Position;
+use crate::store::{LogFailed, Position};
 
 /// What the requests that arrived together have in common.
 #[derive(Debug)]
@@ -69,11 +69,27 @@ impl Batch {
 pub enum Executed {
     /// Its reply is in the output, unless it has none.
     Done,
-    /// Nothing happened yet: these values have to be fetched first, then it is executed again.
+    /// Nothing happened yet: these values have to be fetched first, then it is executed again with their pins.
     Cold(Vec<Cold>),
+    /// Nothing happened yet: the log has to be synced first, then it is executed again, told how that went.
+    Sync,
+    /// Nothing happened yet: the log needs room first (see [`Store::poll_room`](crate::store::Store::poll_room)), then
+    /// it is executed again.
+    Room,
 }
 
-/// Executes one request of a connection. `may_block` says that this thread may wait for the disk.
+/// What was done for a request since it was executed in vain.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    /// The values it asked for.
+    pub pins: Pins,
+    /// How the sync went that it asked for.
+    pub synced: Option<Result<(), LogFailed>>,
+    /// Whether it was held back until the log had room.
+    pub admitted: bool,
+}
+
+/// Executes one request of a connection. `prepared` is what earlier attempts at it have asked for, if there were any.
 pub fn execute(
     node: &Node,
     registry: &Registry,
@@ -81,14 +97,14 @@ pub fn execute(
     batch: &mut Batch,
     out: &mut ReplyBuffer,
     words: Arguments<'_>,
-    may_block: bool,
+    prepared: Option<&Prepared>,
 ) -> Executed {
     let mark = out.mark();
     let mode = session.begin_reply();
     let row = registry.resolve(words);
     let row_index = row.as_ref().ok().map(|row| row.index);
     let outcome = match row {
-        Ok(row) => run(node, registry, session, batch, out, row, words, may_block),
+        Ok(row) => run(node, registry, session, batch, out, row, words, prepared),
         Err(stop) => {
             session.spoil_transaction();
             Err(stop)
@@ -120,6 +136,15 @@ pub fn execute(
             session.repeat_reply(mode);
             return Executed::Cold(cold);
         }
+        Err(Stop::Sync) => {
+            out.rewind(mark);
+            session.repeat_reply(mode);
+            return Executed::Sync;
+        }
+        Err(Stop::Room) => {
+            session.repeat_reply(mode);
+            return Executed::Room;
+        }
         Err(Stop::Error(text)) => {
             out.rewind(mark);
             out.error(text.as_bytes());
@@ -150,9 +175,10 @@ fn run<'k>(
     out: &mut ReplyBuffer,
     row: &'k Row,
     words: Arguments<'_>,
-    may_block: bool,
+    prepared: Option<&Prepared>,
 ) -> Outcome {
-    let mut ctx = Context { node, registry, session, out, access: None, in_transaction: false };
+    let synced = prepared.and_then(|prepared| prepared.synced.as_ref());
+    let mut ctx = Context { node, registry, session, out, access: None, in_transaction: false, synced };
     if let Err(stop) = gates::pass(&ctx, row) {
         ctx.session.spoil_transaction();
         return Err(stop);
@@ -160,10 +186,18 @@ fn run<'k>(
     if ctx.session.transaction.is_some() && !row.is(Flags::IMMEDIATE) {
         return queue(&mut ctx, row, words);
     }
-    batch.begin_command(node, row.index);
+    if prepared.is_none() {
+        batch.begin_command(node, row.index);
+    }
     let Some(keyspace) = node.keyspace() else { return (row.command.handler)(&mut ctx, arguments(row, words)) };
+    let held_back = prepared.is_some_and(|prepared| prepared.admitted);
+    if !held_back && !keyspace.store().has_room() && writes(registry, ctx.session, row) {
+        return Err(Stop::Room);
+    }
     let mut access = open_access(keyspace, registry, ctx.session, row, words, batch.now);
-    access.may_block = may_block;
+    if let Some(prepared) = prepared {
+        access.pins = prepared.pins.clone();
+    }
     access.counts = row.is(Flags::READONLY);
     access.touches = !ctx.session.no_touch;
     ctx.access = Some(&mut access);
@@ -176,7 +210,11 @@ fn run<'k>(
         // An error may tell what was read, and expiry may have happened.
         let (wait, tally) = access.abandon();
         batch.wait = batch.wait.max(wait);
-        batch.tally.add(&tally);
+        match outcome {
+            // What it looked up is counted when it runs again.
+            Err(Stop::Cold(_) | Stop::Sync | Stop::Room) => batch.tally.expired += tally.expired,
+            _ => batch.tally.add(&tally),
+        }
     }
     outcome
 }
@@ -188,6 +226,13 @@ pub(super) fn run_queued(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<
         access.select(ctx.session.database);
     }
     (row.command.handler)(ctx, arguments(row, words))
+}
+
+/// Whether a command may append to the log.
+fn writes(registry: &Registry, session: &Session, row: &Row) -> bool {
+    let queued = session.transaction.iter().flat_map(|transaction| transaction.queue());
+    row.is(Flags::WRITE)
+        || row.is(Flags::TRANSACTION) && queued.into_iter().any(|queued| registry.rows()[queued.row].is(Flags::WRITE))
 }
 
 fn arguments<'a>(row: &Row, words: Arguments<'a>) -> Args<'a> {

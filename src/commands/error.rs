@@ -12,6 +12,10 @@ pub enum Stop {
     Error(Cow<'static, str>),
     /// Values have to be fetched from the disk first; then the command runs again.
     Cold(Vec<Cold>),
+    /// The log has to be synced first; then the command runs again.
+    Sync,
+    /// The log has to take in what it has first; then the command runs again.
+    Room,
     /// Nothing is sent: CLIENT REPLY said so.
     Silent,
     /// The reply stands in the output already.

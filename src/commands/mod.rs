@@ -30,7 +30,7 @@ mod transactions;
 mod usage;
 
 pub use arguments::Args;
-pub use dispatch::{Batch, Executed, execute};
+pub use dispatch::{Batch, Executed, Prepared, execute};
 pub use error::{Stop, text};
 pub use registry::{Registry, Row};
 pub use table::{Command, Flags, Group};
@@ -38,6 +38,7 @@ pub use table::{Command, Flags, Group};
 use crate::keyspace::{Access, Keyspace};
 use crate::node::{Node, Session};
 use crate::protocol::{Reply, ReplyBuffer};
+use crate::store::LogFailed;
 
 /// What a handler returns: a reply, or why there is none.
 pub type Outcome = Result<Reply, Stop>;
@@ -55,6 +56,8 @@ pub struct Context<'a, 'k> {
     access: Option<&'a mut Access<'k>>,
     /// Whether this runs inside EXEC.
     pub in_transaction: bool,
+    /// How the sync went that this command asked for with [`Stop::Sync`].
+    synced: Option<&'a Result<(), LogFailed>>,
 }
 
 impl<'k> Context<'_, 'k> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::table::checked;
 use super::{Args, Command, Context, Flags, Group, Outcome, Stop, dispatch, text};
-use crate::node::Transaction;
+use crate::keyspace::Cold;
+use crate::node::{Queued, Transaction};
 use crate::protocol::Reply;
 
 pub(super) const TABLE: &[Command] = &checked(
@@ -91,7 +92,7 @@ fn exec(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
     let before = (ctx.session.database, ctx.out.mark());
     ctx.in_transaction = true;
     ctx.out.array(transaction.queue().len());
-    for queued in transaction.queue() {
+    for (at, queued) in transaction.queue().iter().enumerate() {
         let row = &ctx.registry.rows()[queued.row];
         let mark = ctx.out.mark();
         match dispatch::run_queued(ctx, row, queued.words()) {
@@ -105,16 +106,31 @@ fn exec(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
                 ctx.node.stats.errors.count(&text);
                 ctx.node.stats.commands.count(Some(row.index), true, false);
             }
-            Err(Stop::Cold(cold)) => {
-                // Nothing has happened: the whole transaction runs again once the values are there.
+            // Nothing has happened: the whole transaction runs again once what it lacks is there.
+            Err(Stop::Cold(mut cold)) => {
+                cold.extend(all_cold(ctx, &transaction.queue()[at + 1..]));
                 ctx.session.database = before.0;
                 ctx.session.transaction = Some(transaction);
                 return Err(Stop::Cold(cold));
+            }
+            Err(stop @ (Stop::Sync | Stop::Room)) => {
+                ctx.session.database = before.0;
+                ctx.session.transaction = Some(transaction);
+                return Err(stop);
             }
         }
     }
     forget_watches(ctx);
     Err(Stop::Written)
+}
+
+/// What the commands that are left will have to fetch, so that it is fetched together.
+fn all_cold(ctx: &mut Context<'_, '_>, left: &[Queued]) -> Vec<Cold> {
+    let registry = ctx.registry;
+    let Ok(access) = ctx.keys() else { return Vec::new() };
+    access.counts = false;
+    let keys = left.iter().flat_map(|queued| registry.rows()[queued.row].keys(queued.words()));
+    keys.filter_map(|key| access.cold(key)).collect()
 }
 
 fn has_watched_change(ctx: &mut Context<'_, '_>) -> Result<bool, Stop> {

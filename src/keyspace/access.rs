@@ -5,6 +5,7 @@
 //! command on one key writes at most one record and takes effect at once; one on several keys, and a transaction,
 //! collects its effects in an [`Overlay`], reads through it, and commits them as one batch, or drops them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -50,6 +51,11 @@ pub struct Cold {
     pub(super) location: Location,
 }
 
+/// Values fetched for a command that runs again: it finds them here, even if they have left memory meanwhile. So every
+/// further run gets further than the one before.
+#[derive(Clone, Debug, Default)]
+pub struct Pins(HashMap<Location, Result<Bytes, String>>);
+
 /// A value and what belongs to it, lent to the closure that asked.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
@@ -85,6 +91,8 @@ pub struct Access<'k> {
     wait: Position,
     /// Whether a cold value may be waited for right here.
     pub may_block: bool,
+    /// Values that were fetched for this command before.
+    pub pins: Pins,
     /// Whether reading a value counts as using it (not so for CLIENT NO-TOUCH and OBJECT).
     pub touches: bool,
     /// Whether look-ups count as hits and misses.
@@ -101,6 +109,7 @@ impl<'k> Access<'k> {
             overlay: batch.then(Box::default),
             wait: 0,
             may_block: false,
+            pins: Pins::default(),
             touches: true,
             counts: false,
             tally: Tally::default(),
@@ -420,7 +429,18 @@ impl<'k> Access<'k> {
         }
     }
 
+    /// What has to be fetched from the disk before the value of `key` can be looked at, if anything has.
+    pub fn cold(&mut self, key: &[u8]) -> Option<Cold> {
+        match self.view(key, |_| ()) {
+            Err(Halt::Cold(cold)) => cold.into_iter().next(),
+            _ => None,
+        }
+    }
+
     fn fetch(&mut self, slot: &Slot, key: &[u8], meta: &Meta) -> Result<Bytes, Halt> {
+        if let Some(pinned) = self.pins.0.get(&meta.location) {
+            return pinned.clone().map_err(Halt::Unreadable);
+        }
         let store = &self.keyspace.store;
         let read = match store.read_nowait(meta.location, key) {
             Ok(None) if self.may_block => store.read(meta.location, key).map(Some),
@@ -472,13 +492,48 @@ pub(super) fn is_expired(meta: &Meta, now: u64) -> bool {
 }
 
 impl Cold {
-    /// Reads the value, waiting for the disk, and puts it into memory if it is still the key's value.
-    pub fn fetch(&self, keyspace: &Keyspace) -> Result<(), ReadError> {
-        let value = keyspace.store.read(self.location, &self.key)?;
-        let now = (keyspace.store.now() / 1000) as u32;
-        self.keydir.warm(&self.slot, &self.key, self.location, &value, now);
-        keyspace.stats.cold_reads.fetch_add(1, Relaxed);
-        Ok(())
+    /// Where the value stands.
+    pub fn location(&self) -> Location {
+        self.location
+    }
+
+    /// Reads the value, waiting for the disk, and puts it into memory if there is room and it is still the key's
+    /// value. No latch may be held.
+    pub fn fetch(self, keyspace: &Keyspace) -> Fetched {
+        let value = match keyspace.store.read(self.location, &self.key) {
+            Ok(value) => Ok(value),
+            Err(ReadError::Io(error)) => Err(error.to_string()),
+            // Whoever looks at the key next is told.
+            Err(ReadError::Damaged(_) | ReadError::Gone(_)) => {
+                self.keydir.set_damaged(&self.slot, &self.key, self.location);
+                return Fetched { location: self.location, value: None };
+            }
+        };
+        if let Ok(value) = &value {
+            let now = (keyspace.store.now() / 1000) as u32;
+            if keyspace.memory.has_room() {
+                self.keydir.warm(&self.slot, &self.key, self.location, value, now);
+            }
+            keyspace.stats.cold_reads.fetch_add(1, Relaxed);
+        }
+        Fetched { location: self.location, value: Some(value) }
+    }
+}
+
+/// What became of fetching a value.
+#[derive(Debug)]
+pub struct Fetched {
+    location: Location,
+    /// None where the record is damaged, which the keydir knows by now.
+    value: Option<Result<Bytes, String>>,
+}
+
+impl Pins {
+    /// Keeps a fetched value.
+    pub fn add(&mut self, fetched: Fetched) {
+        if let Some(value) = fetched.value {
+            self.0.insert(fetched.location, value);
+        }
     }
 }
 

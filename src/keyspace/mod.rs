@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 
-pub use access::{Access, Cold, Halt, Usage, Value, View};
+pub use access::{Access, Cold, Fetched, Halt, Pins, Usage, Value, View};
 pub use entry::Meta;
 pub use keydir::Slot;
 pub use latch::{Held, Mode};

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
 use super::listen::Stream;
 use super::workers::Shared;
-use crate::commands::{self, Batch, Executed};
-use crate::keyspace::Cold;
+use crate::commands::{self, Batch, Executed, Prepared};
+use crate::keyspace::{Cold, Fetched, Pins};
 use crate::node::{Client, Session};
 use crate::protocol::{Decoded, Decoder, Limits, ReplyBuffer, Version};
-use crate::store::ReadError;
+use crate::store::LogFailed;
 
 /// Room for what a client sends is made in steps of this size.
 const READ_BYTES: usize = 16 * 1024;
@@ -28,8 +28,8 @@ const BUFFER_BYTES_KEPT: usize = 64 * 1024;
 /// When so many bytes of replies wait, they are sent before the next request of the pipeline is executed.
 const OUTPUT_BYTES_HIGH: usize = 1024 * 1024;
 
-/// After so many attempts with fetched values, a request runs on a thread that may wait for the disk.
-const COLD_RETRIES_MAX: usize = 2;
+/// How many threads at most fetch one request's values.
+const FETCH_THREADS_MAX: usize = 32;
 
 const SLICES: usize = 16;
 
@@ -137,7 +137,7 @@ impl Connection {
                 return Err(End::Closed);
             }
         }
-        let _ = self.input.split_to(consumed);
+        self.input.advance(consumed);
         if self.input.is_empty() && self.input.capacity() > BUFFER_BYTES_KEPT {
             self.input = BytesMut::new();
         }
@@ -176,43 +176,66 @@ impl Connection {
     }
 
     async fn execute_one(&mut self, at: usize, batch: &mut Batch) -> Result<(), End> {
-        for _ in 0..=COLD_RETRIES_MAX {
-            match self.attempt(at, batch, false)? {
-                Executed::Done => return Ok(()),
-                Executed::Cold(cold) => self.fetch(cold).await,
-            }
+        let mut executed = self.attempt(at, batch, None)?;
+        if matches!(executed, Executed::Done) {
+            return Ok(());
         }
-        // The values are driven out of memory as fast as they come in: wait for the disk while holding them.
-        // `block_in_place` needs a runtime of several threads; here the worker itself waits, which is rare.
-        self.attempt(at, batch, true)?;
-        Ok(())
+        // What an attempt asked for stays for the next, so that each gets further than the one before.
+        let mut prepared = Prepared::default();
+        loop {
+            match executed {
+                Executed::Done => return Ok(()),
+                Executed::Cold(cold) => self.fetch(cold, &mut prepared.pins).await?,
+                Executed::Sync => prepared.synced = Some(self.sync().await),
+                Executed::Room => {
+                    self.wait_for_room().await;
+                    prepared.admitted = true;
+                }
+            }
+            executed = self.attempt(at, batch, Some(&prepared))?;
+        }
     }
 
-    fn attempt(&mut self, at: usize, batch: &mut Batch, may_block: bool) -> Result<Executed, End> {
+    fn attempt(&mut self, at: usize, batch: &mut Batch, prepared: Option<&Prepared>) -> Result<Executed, End> {
         let shared = &self.shared;
         let words = self.decoder.arguments(&self.input[at..]);
         let (session, out) = (&mut self.session, &mut self.out);
-        let run = || commands::execute(&shared.node, &shared.registry, session, batch, out, words, may_block);
+        let run = || commands::execute(&shared.node, &shared.registry, session, batch, out, words, prepared);
         catch_unwind(AssertUnwindSafe(run)).map_err(|_| End::Panicked)
     }
 
-    /// Fetches values from the disk, all at once, on other threads.
-    async fn fetch(&self, cold: Vec<Cold>) {
-        let fetches: Vec<_> = cold
-            .into_iter()
-            .map(|cold| {
-                let shared = self.shared.clone();
-                tokio::task::spawn_blocking(move || -> Result<(), ReadError> {
-                    shared.node.keyspace().map_or(Ok(()), |keyspace| cold.fetch(keyspace))
-                })
-            })
-            .collect();
-        for fetch in fetches {
-            // What went wrong is seen again, and told, by the attempt that may wait.
-            if let Ok(Err(error)) = fetch.await {
-                tracing::warn!("a value could not be fetched: {error}");
-            }
+    /// Fetches values from the disk, on other threads, several at once and each thread's in the order of the disk.
+    async fn fetch(&self, mut cold: Vec<Cold>, pins: &mut Pins) -> Result<(), End> {
+        cold.sort_unstable_by_key(Cold::location);
+        let share = cold.len().div_ceil(FETCH_THREADS_MAX).max(1);
+        let mut fetches = Vec::new();
+        while !cold.is_empty() {
+            let (shared, some) = (self.shared.clone(), cold.split_off(cold.len().saturating_sub(share)));
+            fetches.push(tokio::task::spawn_blocking(move || -> Vec<Fetched> {
+                let fetch = |keyspace| some.into_iter().map(|cold| cold.fetch(keyspace)).collect();
+                shared.node.keyspace().map(fetch).unwrap_or_default()
+            }));
         }
+        for fetch in fetches {
+            let fetched = fetch.await.map_err(|_| End::Panicked)?;
+            fetched.into_iter().for_each(|fetched| pins.add(fetched));
+        }
+        Ok(())
+    }
+
+    /// Waits until the log has taken in what others have written.
+    async fn wait_for_room(&self) {
+        if let Some(keyspace) = self.shared.node.keyspace() {
+            poll_fn(|context| keyspace.store().poll_room(context.waker())).await;
+        }
+    }
+
+    /// Has the log written and synced, on another thread.
+    async fn sync(&self) -> Result<(), LogFailed> {
+        let shared = self.shared.clone();
+        let sync = move || shared.node.keyspace().map_or(Ok(()), |keyspace| keyspace.store().sync());
+        let synced = tokio::task::spawn_blocking(sync).await;
+        synced.unwrap_or_else(|error| Err(LogFailed { reason: error.to_string().into() }))
     }
 
     /// Waits until the log is where the replies of this batch need it.
@@ -235,11 +258,7 @@ impl Connection {
     async fn read(&mut self) -> Result<usize, End> {
         let timeout = self.shared.node.config.get().timeout;
         self.input.reserve(READ_BYTES);
-        let client = self.session.client.clone();
-        let killed = poll_fn(move |context| match client.on_kill(context.waker()) {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
-        });
+        let killed = killed(&self.session.client);
         let read = self.stream.read_buf(&mut self.input);
         let idle = async {
             match timeout {
@@ -247,13 +266,14 @@ impl Connection {
                 seconds => tokio::time::sleep(Duration::from_secs(seconds)).await,
             }
         };
+        // Bytes that are there come first: only who has to wait pays for being woken by the others.
         tokio::select! {
             biased;
-            () = killed => Err(End::Closed),
             read = read => match read {
                 Ok(0) | Err(_) => Err(End::Closed),
                 Ok(received) => Ok(received),
             },
+            () = killed => Err(End::Closed),
             () = idle => Err(End::Idle),
         }
     }
@@ -284,11 +304,7 @@ impl Connection {
         let limit = self.shared.node.config.get().client_output_buffer_limit.normal;
         let over_soft = limit.soft > 0 && self.out.memory_bytes() as u64 > limit.soft;
         let since = if over_soft { Some(*self.over_soft_since.get_or_insert_with(Instant::now)) } else { None };
-        let client = self.session.client.clone();
-        let killed = poll_fn(move |context| match client.on_kill(context.waker()) {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
-        });
+        let killed = killed(&self.session.client);
         let too_long = async {
             match since {
                 None => std::future::pending().await,
@@ -310,4 +326,12 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// Ready once the client is killed.
+fn killed(client: &Client) -> impl Future<Output = ()> + '_ {
+    poll_fn(|context| match client.on_kill(context.waker()) {
+        true => Poll::Pending,
+        false => Poll::Ready(()),
+    })
 }

@@ -269,7 +269,7 @@ impl Log {
         *self.failure.lock() = Some(LogFailed { reason: reason.into() });
         self.read_only.store(!full, Ordering::SeqCst);
         self.failing.store(true, Ordering::SeqCst);
-        self.room.notify_all();
+        self.room.wake(Position::MAX);
         self.waiters.wake(Position::MAX);
     }
 

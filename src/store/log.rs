@@ -6,11 +6,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::batch::Batch;
 use super::clock::Clock;
@@ -45,9 +46,8 @@ pub(super) struct Log {
     pub unlisted: Mutex<Option<Arc<Segment>>>,
     pub table: ArcSwap<Table>,
     pub active: Mutex<Active>,
-    /// Signalled under the lock of `active` when a stalled writer may go on.
-    pub room: Condvar,
-    pub stalled: AtomicUsize,
+    /// Writers that were held back before they took a latch.
+    pub room: Waiters,
     pub writer: Mutex<Writer>,
     pub syncer: Mutex<Syncer>,
     /// Taken from the buffer and not yet written.
@@ -188,8 +188,11 @@ impl Log {
                 self.refuse_or_recover(active)?;
                 continue;
             }
-            if active.position - self.settled() >= self.window_bytes_max {
-                self.wait_for_room(active);
+            if !self.signals.running() && active.position - self.settled() >= self.window_bytes_max {
+                MutexGuard::unlocked(active, || {
+                    // Its failure is kept in `refused`, which is looked at next.
+                    let _ = self.sync_round(self.fsync() != Fsync::No);
+                });
                 continue;
             }
             if active.sequence + count + 2 > SEQUENCE_MAX {
@@ -219,31 +222,35 @@ impl Log {
         }
     }
 
-    fn wait_for_room(&self, active: &mut MutexGuard<'_, Active>) {
+    /// Whether there is room for what the next writer appends: what must stay in memory until it is safe is within
+    /// its limit. A log that turns writers away makes none of them wait.
+    pub(super) fn has_room(&self) -> bool {
+        let appended = self.appended.load(Ordering::Acquire);
+        appended.saturating_sub(self.settled()) < self.window_bytes_max || self.failing.load(Ordering::SeqCst)
+    }
+
+    /// Ready when there is room; otherwise `waker` is woken then.
+    pub(super) fn poll_room(&self, waker: &Waker) -> Poll<()> {
+        if self.has_room() {
+            return Poll::Ready(());
+        }
         if !self.signals.running() {
-            MutexGuard::unlocked(active, || {
-                // Its failure is kept in `refused`, which is looked at next.
-                let _ = self.sync_round(self.fsync() != Fsync::No);
-            });
-            return;
+            // Its failure is kept in `refused`, which the append is told of.
+            let _ = self.sync_round(self.fsync() != Fsync::No);
+            return Poll::Ready(());
         }
-        self.stalled.fetch_add(1, Ordering::SeqCst);
-        while self.signals.running()
-            && active.refused.is_none()
-            && active.position - self.settled() >= self.window_bytes_max
-        {
-            self.signals.ask_for_sync();
-            self.room.wait(active);
+        let appended = self.appended.load(Ordering::Acquire);
+        self.room.register((appended + 1).saturating_sub(self.window_bytes_max), waker);
+        if self.has_room() {
+            return Poll::Ready(());
         }
-        self.stalled.fetch_sub(1, Ordering::SeqCst);
+        self.signals.ask_for_sync();
+        Poll::Pending
     }
 
     /// Lets stalled writers look again.
     pub(super) fn make_room(&self) {
-        if self.stalled.load(Ordering::SeqCst) > 0 {
-            drop(self.active.lock());
-            self.room.notify_all();
-        }
+        self.room.wake(self.settled());
     }
 
     /// Turns the writer away, unless the disk was full and may have room again.

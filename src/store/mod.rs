@@ -29,7 +29,7 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Poll, Wake, Waker};
 use std::thread::{JoinHandle, Thread};
 
 use bytes::Bytes;
@@ -157,6 +157,24 @@ impl Store {
         self.log.poll_acknowledged(position, waker)
     }
 
+    /// Whether a writer may go on without first waiting for [`Store::poll_room`]. Appending is possible in any case;
+    /// but only who asks before it takes a latch keeps the memory for unsynced bytes within its limit.
+    pub fn has_room(&self) -> bool {
+        self.log.has_room()
+    }
+
+    /// Ready when a writer may go on; otherwise `waker` is woken then.
+    pub fn poll_room(&self, waker: &Waker) -> Poll<()> {
+        self.log.poll_room(waker)
+    }
+
+    /// Blocks the thread until a writer may go on.
+    pub fn wait_for_room(&self) {
+        if !self.log.has_room() {
+            park_until(|waker| self.log.poll_room(waker));
+        }
+    }
+
     /// Blocks the thread until `position` is acknowledged.
     ///
     /// # Errors
@@ -165,14 +183,7 @@ impl Store {
         if self.log.advance(position) {
             return Ok(());
         }
-        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-        let context = Context::from_waker(&waker);
-        loop {
-            match self.log.poll_acknowledged(position, context.waker()) {
-                Poll::Ready(result) => return result,
-                Poll::Pending => std::thread::park(),
-            }
-        }
+        park_until(|waker| self.log.poll_acknowledged(position, waker))
     }
 
     /// The position behind the last record appended.
@@ -239,6 +250,16 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+fn park_until<T>(poll: impl Fn(&Waker) -> Poll<T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        match poll(&waker) {
+            Poll::Ready(result) => return result,
+            Poll::Pending => std::thread::park(),
+        }
     }
 }
 

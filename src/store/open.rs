@@ -1,11 +1,11 @@
 //! How a log begins and ends its life.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use super::clock::Clock;
 use super::commit::{Syncer, Writer};
@@ -15,7 +15,7 @@ use super::log::{Active, Counters, Log, capacity_for, is_full};
 use super::manifest::{Manifest, ManifestError};
 use super::options::{Fsync, Options};
 use super::recovery::{Recovered, Recovery, Replay, recover};
-use super::segment::Table;
+use super::segment::{Position, Table};
 use super::threads::Signals;
 use super::waiters::Waiters;
 
@@ -65,8 +65,7 @@ impl Log {
                 full_until: Duration::ZERO,
                 claimed: position,
             }),
-            room: Condvar::new(),
-            stalled: AtomicUsize::new(0),
+            room: Waiters::default(),
             writer: Mutex::new(Writer::default()),
             syncer: Mutex::new(Syncer::default()),
             in_flight: Mutex::default(),
@@ -132,7 +131,7 @@ impl Log {
         if !matches!(active.refused, Some(Refused::ReadOnly(_))) {
             active.refused = Some(closed());
         }
-        self.room.notify_all();
+        self.room.wake(Position::MAX);
         synced
     }
 }

@@ -39,7 +39,7 @@ pub(super) const FIRST_OFFSET: u32 = SEGMENT_HEADER_BYTES as u32;
 pub type Position = u64;
 
 /// Where one record is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
     /// The id of the segment.
     pub segment: u32,

@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::log::Log;
 use super::options::Fsync;
+use super::segment::Position;
 
 /// How long written bytes stay unsynced under [`Fsync::Everysec`].
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -98,8 +99,7 @@ impl Log {
         }
         // Who relied on them is served here once more.
         let _ = self.sync_round(self.fsync() == Fsync::Always);
-        drop(self.active.lock());
-        self.room.notify_all();
+        self.room.wake(Position::MAX);
     }
 
     fn run_log_thread(&self) {
