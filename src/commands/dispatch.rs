@@ -89,19 +89,21 @@ pub struct Prepared {
     pub admitted: bool,
 }
 
-/// Executes one request of a connection. `prepared` is what earlier attempts at it have asked for, if there were any.
+/// Executes one request of a connection. `found` is its row, where that is known already. `prepared` is what earlier attempts at it have asked for, if there were any.
+#[expect(clippy::too_many_arguments, reason = "everything one request touches, and no place keeps it together")]
 pub fn execute(
     node: &Node,
     registry: &Registry,
     session: &mut Session,
     batch: &mut Batch,
     out: &mut ReplyBuffer,
+    found: Option<&Row>,
     words: Arguments<'_>,
     prepared: Option<&Prepared>,
 ) -> Executed {
     let mark = out.mark();
     let mode = session.begin_reply();
-    let row = registry.resolve(words);
+    let row = found.map_or_else(|| registry.resolve(words), Ok);
     let row_index = row.as_ref().ok().map(|row| row.index);
     let outcome = match row {
         Ok(row) => run(node, registry, session, batch, out, row, words, prepared),

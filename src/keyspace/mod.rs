@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
+use smallvec::SmallVec;
 
 pub use access::{Access, Cold, Fetched, Halt, Pins, Usage, Value, View};
 pub use entry::Meta;
@@ -187,6 +188,12 @@ impl Keyspace {
     /// Access to no key: for what looks at the databases from outside, as a walk by cursor does.
     pub fn access_none(&self, database: u32, now: u64) -> Access<'_> {
         Access::new(self, self.latches.none(), database, now, false)
+    }
+
+    /// Tells that these keys of a database are about to be looked at, one command after the other.
+    pub fn prefetch<'a>(&self, database: u32, keys: impl Iterator<Item = &'a [u8]>) {
+        let slots: SmallVec<[Slot; 16]> = keys.map(|key| self.hasher.slot(key)).collect();
+        self.databases[database as usize].load().prefetch(&slots);
     }
 
     /// Ends watching a key.

@@ -12,11 +12,12 @@ use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
 use super::listen::Stream;
+use super::pipeline::{Found, Pipeline};
 use super::workers::Shared;
 use crate::commands::{self, Batch, Executed, Prepared};
 use crate::keyspace::{Cold, Fetched, Pins};
 use crate::node::{Client, Session};
-use crate::protocol::{Decoded, Decoder, Limits, ReplyBuffer, Version};
+use crate::protocol::{Limits, ReplyBuffer, Version};
 use crate::store::LogFailed;
 
 /// Room for what a client sends is made in steps of this size.
@@ -57,7 +58,7 @@ pub(super) struct Connection {
     stream: Stream,
     session: Session,
     input: BytesMut,
-    decoder: Decoder,
+    pipeline: Pipeline,
     out: ReplyBuffer,
     over_soft_since: Option<Instant>,
 }
@@ -68,7 +69,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: Stream, client: Arc<Clien
     let mut connection = Connection {
         session: Session::new(client.clone(), authenticated),
         input: BytesMut::new(),
-        decoder: Decoder::new(),
+        pipeline: Pipeline::default(),
         out: ReplyBuffer::new(Version::Resp2),
         over_soft_since: None,
         stream,
@@ -118,12 +119,11 @@ impl Connection {
             return Err(End::QueryLimit);
         }
         let mut end = Ok(());
-        let mut consumed = 0;
         let mut more = true;
         while more && end.is_ok() {
             let node = &self.shared.node;
             let mut batch = Batch::begin(node);
-            let executed = self.execute_some(&mut consumed, &mut batch).await;
+            let executed = self.execute_some(&mut batch).await;
             batch.finish(&self.shared.node);
             self.session.client.note_activity(batch.now, batch.last_command(), received as u64, self.input.len());
             self.session.publish();
@@ -137,46 +137,53 @@ impl Connection {
                 return Err(End::Closed);
             }
         }
-        self.input.advance(consumed);
+        self.input.advance(self.pipeline.take_finished());
         if self.input.is_empty() && self.input.capacity() > BUFFER_BYTES_KEPT {
             self.input = BytesMut::new();
         }
         end
     }
 
-    /// Executes requests from `consumed` on. True if it stopped because enough output is waiting.
-    async fn execute_some(&mut self, consumed: &mut usize, batch: &mut Batch) -> Result<bool, End> {
-        let bulk_bytes_max = self.shared.node.config.get().proto_max_bulk_len as usize;
+    /// Executes requests that have arrived. True if it stopped because enough output is waiting.
+    async fn execute_some(&mut self, batch: &mut Batch) -> Result<bool, End> {
+        let shared = self.shared.clone();
+        let bulk_bytes_max = shared.node.config.get().proto_max_bulk_len as usize;
         loop {
             if self.session.closing || self.session.client.is_killed() {
                 return Ok(false);
-            }
-            if self.out.len() > OUTPUT_BYTES_HIGH {
-                return Ok(true);
             }
             let limits = match self.session.authenticated {
                 true => Limits::authenticated(bulk_bytes_max),
                 false => Limits::unauthenticated(),
             };
-            match self.decoder.decode(&self.input[*consumed..], &limits) {
-                Ok(Decoded::Request { consumed: length }) => {
-                    self.execute_one(*consumed, batch).await?;
-                    *consumed += length;
+            let found = self.pipeline.find(&self.input, &limits, &shared.registry);
+            if let Some(keyspace) = shared.node.keyspace() {
+                found.prefetch(&self.input, &shared.registry, &self.session, keyspace);
+            }
+            for request in &found.list {
+                self.execute_one(request, batch).await?;
+                if self.session.closing || self.session.client.is_killed() {
+                    return Ok(false);
                 }
-                Ok(Decoded::Nothing { consumed: length }) => *consumed += length,
-                Ok(Decoded::Incomplete { .. }) => return Ok(false),
-                Err(error) => {
-                    let (id, address) = (self.session.client.id, self.session.client.address());
-                    tracing::info!(client = id, %address, "{error}");
-                    error.write(&mut self.out);
-                    return Err(End::Protocol);
+                if self.out.len() > OUTPUT_BYTES_HIGH {
+                    self.pipeline.rewind(request.end);
+                    return Ok(true);
                 }
+            }
+            if let Some(error) = &found.error {
+                let (id, address) = (self.session.client.id, self.session.client.address());
+                tracing::info!(client = id, %address, "{error}");
+                error.write(&mut self.out);
+                return Err(End::Protocol);
+            }
+            if found.list.is_empty() {
+                return Ok(false);
             }
         }
     }
 
-    async fn execute_one(&mut self, at: usize, batch: &mut Batch) -> Result<(), End> {
-        let mut executed = self.attempt(at, batch, None)?;
+    async fn execute_one(&mut self, request: &Found, batch: &mut Batch) -> Result<(), End> {
+        let mut executed = self.attempt(request, batch, None)?;
         if matches!(executed, Executed::Done) {
             return Ok(());
         }
@@ -192,15 +199,16 @@ impl Connection {
                     prepared.admitted = true;
                 }
             }
-            executed = self.attempt(at, batch, Some(&prepared))?;
+            executed = self.attempt(request, batch, Some(&prepared))?;
         }
     }
 
-    fn attempt(&mut self, at: usize, batch: &mut Batch, prepared: Option<&Prepared>) -> Result<Executed, End> {
+    fn attempt(&mut self, request: &Found, batch: &mut Batch, prepared: Option<&Prepared>) -> Result<Executed, End> {
         let shared = &self.shared;
-        let words = self.decoder.arguments(&self.input[at..]);
+        let words = request.words(&self.input);
+        let row = request.row.map(|row| &shared.registry.rows()[row]);
         let (session, out) = (&mut self.session, &mut self.out);
-        let run = || commands::execute(&shared.node, &shared.registry, session, batch, out, words, prepared);
+        let run = || commands::execute(&shared.node, &shared.registry, session, batch, out, row, words, prepared);
         catch_unwind(AssertUnwindSafe(run)).map_err(|_| End::Panicked)
     }
 
@@ -284,7 +292,7 @@ impl Connection {
             self.check_output_limit()?;
             let mut slices = [IoSlice::new(&[]); SLICES];
             let count = self.out.as_slices(&mut slices);
-            match self.stream.try_write_vectored(&slices[..count]) {
+            match self.stream.try_write(&slices[..count]) {
                 Ok(0) => return Err(End::Closed),
                 Ok(sent) => {
                     self.out.advance(sent);

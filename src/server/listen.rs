@@ -168,10 +168,13 @@ impl Accepted {
 }
 
 impl Stream {
-    pub(super) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write_vectored(slices),
-            Self::Unix(stream) => stream.try_write_vectored(slices),
+    /// Sends what the socket takes at once. One piece goes by the cheaper call.
+    pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match (self, slices) {
+            (Self::Tcp(stream), [only]) => stream.try_write(only),
+            (Self::Unix(stream), [only]) => stream.try_write(only),
+            (Self::Tcp(stream), slices) => stream.try_write_vectored(slices),
+            (Self::Unix(stream), slices) => stream.try_write_vectored(slices),
         }
     }
 

@@ -6,6 +6,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `connection` | one client: bytes in, requests executed, replies out |
+//! | `pipeline` | the requests of one client that have arrived |
 //! | `listen` | listening sockets |
 //! | `workers` | the threads connections live on |
 //! | `timers` | expiry, the memory limit, rates |
@@ -17,6 +18,7 @@ mod connection;
 mod healthcheck;
 mod listen;
 pub mod logging;
+mod pipeline;
 mod start;
 mod timers;
 mod workers;
