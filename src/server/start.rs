@@ -86,7 +86,10 @@ pub fn run(launch: Launch, level: Level) -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    runtime.block_on(serve(launch, level))
+    let ended = runtime.block_on(serve(launch, level));
+    // A server that is told to end while it loads does not load to the end first.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
@@ -131,7 +134,8 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
         // It may be gone already.
         let _ = fs::remove_file(path);
     }
-    stop(&shared, workers, ended)
+    stop(&shared, workers).await?;
+    ended
 }
 
 /// Waits for a reason to end: a signal, SHUTDOWN, or keys that cannot be loaded.
@@ -256,24 +260,25 @@ async fn pause(error: &std::io::Error) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-/// Answers what is in flight, then writes and syncs the log.
-fn stop(shared: &Arc<Shared>, workers: Workers, ended: Result<(), StartError>) -> Result<(), StartError> {
+/// Answers what is in flight, then writes and syncs the log. It waits without blocking this thread, so that a second
+/// SIGINT is still heard.
+async fn stop(shared: &Arc<Shared>, workers: Workers) -> Result<(), StartError> {
     // Every connection's task is woken, finishes the requests it is executing, and ends.
     shared.node.clients.kill_all();
-    let (done, finished) = std::sync::mpsc::channel();
-    let waiter = std::thread::Builder::new().name("caskade-stop".into()).spawn(move || {
-        workers.finish();
-        // Nobody waits any more after the time is over.
-        let _ = done.send(());
-    });
-    if waiter.is_err() || finished.recv_timeout(DRAIN).is_err() {
+    let finished = tokio::task::spawn_blocking(move || workers.finish());
+    if tokio::time::timeout(DRAIN, finished).await.is_err() {
         tracing::warn!("some clients did not take their last replies in time");
     }
-    if let Some(keyspace) = shared.node.keyspace() {
-        keyspace.store().close().map_err(|error| format!("the log could not be written at the end: {error}"))?;
-        tracing::info!("the log is written and synced; bye");
+    let closing = shared.clone();
+    let closed = tokio::task::spawn_blocking(move || closing.node.keyspace().map(|keyspace| keyspace.store().close()));
+    match closed.await.map_err(|error| format!("the log could not be closed: {error}"))? {
+        Some(Err(error)) => Err(format!("the log could not be written at the end: {error}").into()),
+        Some(Ok(())) => {
+            tracing::info!("the log is written and synced; bye");
+            Ok(())
+        }
+        None => Ok(()),
     }
-    ended
 }
 
 /// A directory of Redis must not look like an empty one of ours.
