@@ -6,8 +6,11 @@
 //! `CASKADE_TEST_SERVER=/path/to/program` puts another server in Caskade's place, which is how the checks
 //! themselves are proved.
 
+mod clients;
+mod concurrency;
 mod connection;
 mod differential;
+mod durability;
 mod reply;
 mod server;
 mod target;

@@ -5,6 +5,7 @@
 
 use crate::connection::Connection;
 use crate::reply::Reply;
+use rustix::process::{Pid, Signal};
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -105,10 +106,34 @@ impl Server {
         panic!("{program:?} found no free port");
     }
 
-    /// Starts the same program again on the same directory.
-    pub fn restart(mut self) -> Server {
+    /// Starts the same program again on the same directory, killing it if it still runs.
+    pub fn restart(self) -> Server {
+        let arguments = self.arguments.clone();
+        self.restart_owned(arguments)
+    }
+
+    /// As `restart`, with other arguments from now on.
+    pub fn restart_with(self, arguments: &[&str]) -> Server {
+        self.restart_owned(arguments.iter().map(|&text| text.to_owned()).collect())
+    }
+
+    fn restart_owned(mut self, arguments: Vec<String>) -> Server {
         self.kill();
-        Server::start_in(self.program, Arc::clone(&self.home), std::mem::take(&mut self.arguments))
+        Server::start_in(self.program, Arc::clone(&self.home), arguments)
+    }
+
+    /// Runs the program once more on the same directory, and does not wait for it to be ready.
+    pub fn respawn(&mut self) {
+        self.kill();
+        self.port = free_port();
+        self.child = spawn(self.program, self.port, self.home.path(), &self.arguments);
+    }
+
+    /// A second process on the directory of this one, which goes on running; not waited for.
+    pub fn rival(&self) -> Server {
+        let (port, home, arguments) = (free_port(), Arc::clone(&self.home), self.arguments.clone());
+        let child = spawn(self.program, port, home.path(), &arguments);
+        Server { program: self.program, child, port, home, arguments }
     }
 
     /// SIGKILL, then waits for the process to be gone.
@@ -119,14 +144,31 @@ impl Server {
 
     /// SIGTERM, then waits for the process to end by itself.
     pub fn terminate(&mut self) -> ExitStatus {
-        let id = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("to signal the server");
+        self.signal(Signal::TERM);
+        self.wait_exit("after SIGTERM")
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("to signal the server");
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn wait_exit(&mut self, when: &str) -> ExitStatus {
         let mut status = None;
-        wait_until("the server to end after SIGTERM", Duration::from_secs(30), || {
+        wait_until(&format!("the server to end {when}"), Duration::from_secs(30), || {
             status = self.child.try_wait().expect("the server's status");
             status.is_some()
         });
         status.expect("a status")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where the server keeps its data.
+    pub fn data(&self) -> PathBuf {
+        self.home.path().join("data")
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -157,9 +199,16 @@ impl Server {
         line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") << 10
     }
 
+    /// Time that the process has spent on its cores, in the kernel's hundredths of a second.
+    pub fn cpu_ticks(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("the process's times");
+        let fields: Vec<&str> = text.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+        fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+    }
+
     /// What the server printed since it was last started.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+        std::fs::read_to_string(log_file(self.home.path(), self.port)).unwrap_or_default()
     }
 
     fn wait_ready(&mut self) -> bool {
@@ -189,9 +238,13 @@ fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
+fn log_file(home: &Path, port: u16) -> PathBuf {
+    home.join(format!("log-{port}"))
+}
+
 fn spawn(program: Program, port: u16, home: &Path, arguments: &[String]) -> Child {
     let path = program.path().unwrap_or_else(|| panic!("{program:?} is not installed"));
-    let log = File::create(home.join("log")).expect("a log file");
+    let log = File::create(log_file(home, port)).expect("a log file");
     Command::new(&path)
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
         .arg("--dir")

@@ -1,0 +1,1 @@
+//! Unchanged client libraries.

@@ -1,0 +1,1 @@
+//! What many clients at once may see.

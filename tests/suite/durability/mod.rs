@@ -1,0 +1,20 @@
+//! What was acknowledged is there afterwards: after `kill -9`, after SIGTERM, after every form of SHUTDOWN.
+//!
+//! Always true: what must be there is computed from the answers that clients got, never from what the server says of
+//! itself; a server is ended when a number of answers has come, not when a time has passed.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `model` | what a client's own keys hold after each thing it asked for |
+//! | `writer` | one client: what it asks for, what it was told |
+//! | `load` | many of them at once, and the check afterwards |
+//! | `kill` | `kill -9` in the middle of it, again and again |
+//! | `ending` | SIGTERM, SIGINT and every form of SHUTDOWN |
+//! | `starting` | what is answered while loading, and who may not start |
+
+mod ending;
+mod kill;
+mod load;
+mod model;
+mod starting;
+mod writer;

@@ -1,0 +1,77 @@
+//! What is answered while loading, and who may not start.
+
+use std::time::Duration;
+
+use crate::connection::Connection;
+use crate::reply::Reply;
+use crate::server::{Program, Server, wait_until};
+
+#[test]
+fn a_second_process_on_the_directory_is_refused() {
+    let server = Server::start(Program::Caskade, &[]);
+    server.connect().ask(&["SET", "key", "value"]);
+    let mut rival = server.rival();
+    let status = rival.wait_exit("as the directory is taken");
+    assert_eq!(status.code(), Some(1), "{status}\n{}", rival.log());
+    for part in [server.data().to_str().expect("a path"), &format!("pid {}", server.pid())] {
+        assert!(rival.log().contains(part), "{part:?} is not in:\n{}", rival.log());
+    }
+    assert_eq!(server.connect().ask(&["GET", "key"]), Reply::Bulk(b"value".to_vec()));
+    // The lock goes with its holder, however that ends.
+    assert_eq!(server.restart().connect().ask(&["GET", "key"]), Reply::Bulk(b"value".to_vec()));
+}
+
+const KEYS: usize = 60_000;
+
+/// A server with so many keys that reading them takes longer than asking something meanwhile.
+fn large() -> Server {
+    let server = Server::start(Program::Caskade, &["--appendfsync", "no"]);
+    let mut connection = server.connect();
+    let keys: Vec<String> = (0..KEYS).map(|number| format!("key:{number}")).collect();
+    for some in keys.chunks(10_000) {
+        let words: Vec<&str> = std::iter::once("MSET").chain(some.iter().flat_map(|key| [key.as_str(), "v"])).collect();
+        connection.ask(&words);
+    }
+    server
+}
+
+/// A connection to a server that is still loading.
+fn connect_early(server: &mut Server) -> Connection {
+    server.respawn();
+    let mut connection = None;
+    wait_until("the port to be open", Duration::from_secs(30), || {
+        connection = Connection::open(server.address()).ok();
+        connection.is_some()
+    });
+    connection.expect("a connection")
+}
+
+#[test]
+fn answers_loading_until_everything_is_loaded() {
+    let mut server = large();
+    let mut connection = connect_early(&mut server);
+    let loading = Reply::Error(b"LOADING Redis is loading the dataset in memory".to_vec());
+    for words in [&["GET", "key:1"] as &[&str], &["SET", "key:1", "new"], &["PING"], &["DBSIZE"], &["FLUSHALL"]] {
+        assert_eq!(connection.call(words).expect("a reply"), loading, "{words:?}");
+    }
+    let info = connection.ask(&["INFO", "persistence"]);
+    let info = String::from_utf8_lossy(info.bytes().expect("text")).into_owned();
+    assert!(info.contains("\r\nloading:1\r\n"), "{info}");
+    assert_eq!(connection.ask(&["CONFIG", "GET", "appendfsync"]).elements().map(<[Reply]>::len), Some(2));
+    wait_until("loading to end", Duration::from_secs(60), || {
+        connection.call(&["PING"]).is_ok_and(|reply| reply != loading)
+    });
+    assert_eq!(connection.ask(&["DBSIZE"]), Reply::Integer(KEYS as i64));
+    assert_eq!(connection.ask(&["GET", "key:1"]), Reply::Bulk(b"v".to_vec()), "what was refused did not happen");
+}
+
+#[test]
+fn sigterm_while_loading_exits_with_0() {
+    let mut server = large();
+    let mut connection = connect_early(&mut server);
+    assert!(matches!(connection.call(&["PING"]), Ok(Reply::Error(text)) if text.starts_with(b"LOADING")));
+    let status = server.terminate();
+    assert_eq!(status.code(), Some(0), "{status}\n{}", server.log());
+    assert!(!server.log().contains("Ready to accept"), "it did not wait until everything was loaded\n{}", server.log());
+    assert_eq!(server.restart().connect().ask(&["DBSIZE"]), Reply::Integer(KEYS as i64));
+}

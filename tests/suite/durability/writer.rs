@@ -1,0 +1,228 @@
+//! One client: it asks for changes of its own keys and of keys that all share, and notes what it was told.
+//!
+//! Always true: a step is in `pending` from before its first byte is sent until its last reply is read; only then does
+//! it count in `model`.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::model::{Change, Expected, Model, Step, is_shared, number};
+use crate::connection::{Connection, encode, shown};
+use crate::reply::Reply;
+
+pub const COUNTERS: usize = 4;
+pub const JOURNALS: usize = 8;
+pub const GROUPS: usize = 8;
+pub const PARTS: usize = 4;
+
+/// Requests that are under way at once, at most.
+const PIPELINE: usize = 6;
+
+/// How long a brief key lives, at most.
+const BRIEF: Duration = Duration::from_millis(300);
+
+/// A deadline that no test reaches.
+const FAR: Duration = Duration::from_secs(100_000);
+
+pub struct Writer {
+    pub number: usize,
+    /// After everything that was acknowledged.
+    pub model: Model,
+    /// Asked for and not acknowledged, in order.
+    pub pending: VecDeque<Step>,
+    /// The highest value read or reached, for each shared counter.
+    pub seen: [i64; COUNTERS],
+    sequence: u64,
+    random: fastrand::Rng,
+}
+
+/// The connection ended.
+struct Gone;
+
+impl Writer {
+    pub fn new(number: usize) -> Writer {
+        let random = fastrand::Rng::with_seed(number as u64);
+        Writer { number, model: Model::new(), pending: VecDeque::new(), seen: [0; COUNTERS], sequence: 0, random }
+    }
+
+    /// Writes until the connection ends, or `enough` answers have come to all writers.
+    ///
+    /// # Panics
+    /// When an answer is not what it must be.
+    pub fn run(&mut self, connection: &mut Connection, answered: &AtomicU64, enough: u64) {
+        while answered.load(Ordering::Relaxed) < enough {
+            self.pending = (0..self.random.usize(1..=PIPELINE)).map(|_| self.plan()).collect();
+            let bytes: Vec<u8> = self.pending.iter().flat_map(encode_step).collect();
+            // Answers may have come although the rest could not be sent.
+            let _ = connection.send_raw(&bytes);
+            while let Some(step) = self.pending.front() {
+                let Ok(replies) = receive_step(connection, step) else { return };
+                let step = self.pending.pop_front().expect("the step just looked at");
+                self.note(&step, &replies);
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn note(&mut self, step: &Step, replies: &[Reply]) {
+        for (change, reply) in step.changes.iter().zip(replies) {
+            let expected = change.apply(&mut self.model);
+            assert!(
+                expected.is_met_by(reply),
+                "client {}: {} answered {reply:?} instead of {expected:?}",
+                self.number,
+                shown(&change.words())
+            );
+            if let Change::Increment { key } | Change::Get { key } = change
+                && is_shared(key)
+            {
+                self.saw(key, reply);
+            }
+        }
+    }
+
+    fn saw(&mut self, key: &str, reply: &Reply) {
+        let value = match reply {
+            Reply::Integer(value) => *value,
+            Reply::Bulk(text) => number(text),
+            _ => 0,
+        };
+        let seen = &mut self.seen[(0..COUNTERS).find(|&index| counter(index) == key).expect("a shared counter")];
+        assert!(value >= *seen, "client {}: {key} went back from {seen} to {value}", self.number);
+        *seen = value;
+    }
+
+    fn plan(&mut self) -> Step {
+        self.sequence += 1;
+        let one = |change| Step { changes: vec![change], transaction: false };
+        match self.random.u32(0..100) {
+            0..70 => one(self.own_change()),
+            70..74 => one(self.shared_change()),
+            74..80 => one(Change::SetMany { pairs: self.group() }),
+            80..84 => one(Change::SetMany { pairs: (0..4).map(|_| (self.own_text(), self.value())).collect() }),
+            84..90 => {
+                let sets = self.group().into_iter().map(|(key, value)| Change::Set { key, value, deadline: None });
+                Step { changes: sets.collect(), transaction: true }
+            }
+            _ => {
+                let mut changes: Vec<Change> = (0..self.random.usize(1..6)).map(|_| self.own_change()).collect();
+                changes.push(self.shared_change());
+                Step { changes, transaction: true }
+            }
+        }
+    }
+
+    fn own_change(&mut self) -> Change {
+        match self.random.u32(0..100) {
+            0..30 => Change::Set { key: self.own_text(), value: self.value(), deadline: None },
+            30..40 => Change::Set { key: self.own_text(), value: self.value(), deadline: Some(deadline(FAR)) },
+            40..52 => Change::Delete { key: self.own_text() },
+            52..67 => Change::Increment { key: self.own("number") },
+            67..77 => Change::Append { key: self.own_text(), text: format!("+{}", self.sequence).into_bytes() },
+            77..85 => Change::ExpireAt { key: self.own_text(), deadline: deadline(FAR) + self.sequence },
+            85..90 => {
+                let lifetime = Duration::from_millis(self.random.u64(1..BRIEF.as_millis() as u64));
+                Change::Set { key: self.own("brief"), value: self.value(), deadline: Some(deadline(lifetime)) }
+            }
+            90..92 => Change::Delete { key: self.own("brief") },
+            _ => Change::Get { key: self.own_text() },
+        }
+    }
+
+    fn shared_change(&mut self) -> Change {
+        let which = self.random.usize(0..COUNTERS);
+        match self.random.u32(0..3) {
+            0 => Change::Increment { key: counter(which) },
+            1 => Change::Get { key: counter(which) },
+            _ => {
+                // The sequence number alone does not tell two entries of one transaction apart, nor need it: there
+                // is one such change in a step.
+                let text = token(self.number, self.sequence).into_bytes();
+                Change::Append { key: journal(self.random.usize(0..JOURNALS)), text }
+            }
+        }
+    }
+
+    /// The same new value for every part of one of the groups.
+    fn group(&mut self) -> Vec<(String, Vec<u8>)> {
+        let which = self.random.usize(0..GROUPS);
+        let value = token(self.number, self.sequence).into_bytes();
+        (0..PARTS).map(|part| (group(which, part), value.clone())).collect()
+    }
+
+    fn own_text(&mut self) -> String {
+        self.own("text")
+    }
+
+    fn own(&mut self, kind: &str) -> String {
+        format!("own:{}:{kind}:{}", self.number, self.random.u32(0..4))
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        let size = match self.random.u32(0..100) {
+            0..90 => self.random.usize(0..100),
+            90..99 => self.random.usize(100..2_000),
+            _ => self.random.usize(2_000..40_000),
+        };
+        let mut value = token(self.number, self.sequence).into_bytes();
+        value.resize(value.len() + size, self.random.alphanumeric() as u8);
+        value
+    }
+}
+
+pub fn counter(index: usize) -> String {
+    format!("shared:counter:{index}")
+}
+
+pub fn journal(index: usize) -> String {
+    format!("shared:journal:{index}")
+}
+
+pub fn group(index: usize, part: usize) -> String {
+    format!("shared:group:{index}:{part}")
+}
+
+/// Says who wrote what: `3.17;`
+fn token(writer: usize, sequence: u64) -> String {
+    format!("{writer}.{sequence};")
+}
+
+/// Milliseconds since the Unix epoch.
+pub fn deadline(from_now: Duration) -> u64 {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970") + from_now;
+    time.as_millis() as u64
+}
+
+fn encode_step(step: &Step) -> Vec<u8> {
+    let commands = step.changes.iter().flat_map(|change| encode(&change.words()));
+    match step.transaction {
+        false => commands.collect(),
+        true => encode(&["MULTI"]).into_iter().chain(commands).chain(encode(&["EXEC"])).collect(),
+    }
+}
+
+/// One reply for each change of the step.
+fn receive_step(connection: &mut Connection, step: &Step) -> Result<Vec<Reply>, Gone> {
+    if !step.transaction {
+        return Ok(vec![receive(connection)?]);
+    }
+    assert!(Expected::Ok.is_met_by(&receive(connection)?), "MULTI must answer OK");
+    for change in &step.changes {
+        let reply = receive(connection)?;
+        assert_eq!(reply, Reply::Status(b"QUEUED".to_vec()), "{}", shown(&change.words()));
+    }
+    match receive(connection)? {
+        Reply::Array(replies) if replies.len() == step.changes.len() => Ok(replies),
+        other => panic!("EXEC of {} commands answered {other:?}", step.changes.len()),
+    }
+}
+
+fn receive(connection: &mut Connection) -> Result<Reply, Gone> {
+    match connection.receive() {
+        Ok(Reply::Closed) => Err(Gone),
+        Ok(Reply::Silent) => panic!("the server did not answer"),
+        Ok(reply) => Ok(reply),
+        Err(error) => panic!("an unreadable reply: {error}"),
+    }
+}
