@@ -122,11 +122,16 @@ impl Server {
         Server::start_in(self.program, Arc::clone(&self.home), arguments)
     }
 
-    /// Runs the program once more on the same directory, and does not wait for it to be ready.
+    /// Runs the program once more on the same directory and port, and does not wait for it to be ready.
     pub fn respawn(&mut self) {
         self.kill();
-        self.port = free_port();
         self.child = spawn(self.program, self.port, self.home.path(), &self.arguments);
+    }
+
+    /// As `restart`, on the same port, for clients that come back.
+    pub fn restart_in_place(&mut self) {
+        self.respawn();
+        assert!(self.wait_ready(), "{:?} ended before it was ready:\n{}", self.program, self.log());
     }
 
     /// A second process on the directory of this one, which goes on running; not waited for.
@@ -233,9 +238,12 @@ impl Drop for Server {
     }
 }
 
+/// Below the ports that the kernel gives to outgoing connections, so that none of those takes the port of a server
+/// that is between two starts.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
+    let ports = std::iter::repeat_with(|| fastrand::u16(10_000..32_000)).take(1_000);
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    ports.into_iter().find(free).expect("a free port")
 }
 
 fn log_file(home: &Path, port: u16) -> PathBuf {

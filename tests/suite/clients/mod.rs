@@ -1,1 +1,55 @@
-//! Unchanged client libraries.
+//! Unchanged client libraries and Redis's own tools: they store, read, expire and count.
+//!
+//! Always true: a check whose library or tool is missing says so and is skipped, unless `CASKADE_REQUIRE_CLIENTS=1`;
+//! `tests/clients/install` brings all libraries.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `libraries` | redis-py, ioredis, node-redis, redis-rs and fred, each driven by a program in `tests/clients` |
+//! | `redis_cli` | redis-cli and its modes |
+//! | `redis_benchmark` | redis-benchmark |
+
+mod libraries;
+mod redis_benchmark;
+mod redis_cli;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::server::{Server, find_on_path, flag};
+
+/// The path, if there is something there; otherwise says why the check is skipped.
+///
+/// # Panics
+/// When it is missing and `CASKADE_REQUIRE_CLIENTS=1`.
+fn required(what: &str, path: Option<PathBuf>) -> Option<PathBuf> {
+    let found = path.filter(|path| path.exists());
+    if found.is_none() {
+        assert!(!flag("CASKADE_REQUIRE_CLIENTS"), "{what} is required and not installed");
+        println!("skipped: {what} is not installed (tests/clients/install brings the libraries)");
+    }
+    found
+}
+
+/// One of Redis's tools, about to be run against the server.
+fn tool(name: &str, server: &Server, arguments: &[&str]) -> Option<Command> {
+    let mut command = Command::new(required(name, find_on_path(name))?);
+    command.args(["-p", &server.port().to_string()]).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Some(command)
+}
+
+/// Runs a tool to its end and returns what it printed.
+///
+/// # Panics
+/// When it fails or prints anything to standard error.
+fn output(name: &str, mut command: Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{name}: {error}"));
+    let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && errors.is_empty(), "{command:?}: {}\n{out}{errors}", output.status);
+    out.into_owned()
+}
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}

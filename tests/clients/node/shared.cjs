@@ -1,0 +1,32 @@
+// What both libraries' checks need. Called with a port; the checks print RESTART when the server is to be started
+// again, and wait for a line.
+
+const readline = require("node:readline");
+
+exports.port = Number(process.argv[2]);
+
+exports.restart = async () => {
+  const lines = readline.createInterface({ input: process.stdin });
+  console.log("RESTART");
+  await new Promise((resolve) => lines.once("line", resolve));
+  lines.close();
+};
+
+exports.eventually = async (what, condition) => {
+  const deadline = Date.now() + 20_000;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`waited for ${what}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+};
+
+exports.run = async (checks) => {
+  for (const [name, check] of Object.entries(checks)) {
+    await check();
+    console.log(name);
+  }
+};
+
+process.on("unhandledRejection", (error) => {
+  throw error;
+});
