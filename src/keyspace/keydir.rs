@@ -307,9 +307,10 @@ impl Keydir {
         entry::next_from(&shard, start).map(|entry| (entry.key().into(), entry.meta()))
     }
 
-    /// Sends one shard's values that `may_go` (are safe in the log) and were not used of late back to the disk.
+    /// Sends one shard's values that `may_go` (are safe in the log) and, unless `all` go, were not used of late back to
+    /// the disk.
     /// Returns the bytes set free.
-    pub(super) fn sweep(&self, shard: usize, may_go: impl Fn(Location) -> bool) -> usize {
+    pub(super) fn sweep(&self, shard: usize, all: bool, may_go: impl Fn(Location) -> bool) -> usize {
         let Some(map) = self.map.get() else { return 0 };
         let mut shard = map.shards()[shard].write();
         let (mut before, mut after) = (0, 0);
@@ -317,7 +318,7 @@ impl Keydir {
             if matches!(entry.value(), Cached::Cold) {
                 return;
             }
-            if entry.uses() > 0 {
+            if !all && entry.uses() > 0 {
                 return entry.forget_use();
             }
             if may_go(entry.location()) {

@@ -5,12 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use super::Keyspace;
 use super::keydir::SHARDS;
 
-/// How many rounds the hand makes at most for one call: a value used three times survives three passes.
+/// How many rounds the hand makes at most for one call before it spares nothing: a value used three times survives
+/// three of them.
 const ROUNDS_MAX: usize = 4;
 
 #[derive(Default)]
 pub(super) struct Memory {
     limit: AtomicU64,
+    /// More than the limit is in use; values that come from the disk are not kept.
+    crowded: AtomicBool,
+    /// The keys alone are over the limit.
     full: AtomicBool,
     hand: AtomicU64,
 }
@@ -18,7 +22,7 @@ pub(super) struct Memory {
 impl Memory {
     /// Whether another value may be kept in memory.
     pub(super) fn has_room(&self) -> bool {
-        !self.full.load(Relaxed)
+        !self.crowded.load(Relaxed)
     }
 }
 
@@ -65,20 +69,36 @@ impl Keyspace {
     pub fn govern(&self, other: u64) {
         let limit = self.memory.limit.load(Relaxed);
         if limit == 0 {
+            self.memory.crowded.store(false, Relaxed);
             return self.memory.full.store(false, Relaxed);
         }
         let used = self.memory_use().total() + other;
         let mut excess = used.saturating_sub(limit);
-        for _ in 0..ROUNDS_MAX * SHARDS {
+        let mut freed = 0;
+        for round in 0..=ROUNDS_MAX {
             if excess == 0 {
                 break;
             }
+            freed = self.sweep_round(&mut excess, round == ROUNDS_MAX);
+        }
+        self.memory.crowded.store(excess > 0, Relaxed);
+        let full = excess > 0 && freed == 0 && self.memory_use().total() > limit;
+        self.memory.full.store(full, Relaxed);
+    }
+
+    /// Lets the hand go round once, or until `excess` bytes are free; `all` spares nothing. Returns what it set free.
+    fn sweep_round(&self, excess: &mut u64, all: bool) -> u64 {
+        let mut freed = 0;
+        for _ in 0..SHARDS {
             let shard = self.memory.hand.fetch_add(1, Relaxed) as usize % SHARDS;
             for database in &self.databases {
-                let freed = database.load().sweep(shard, |location| self.store.is_written(location));
-                excess = excess.saturating_sub(freed as u64);
+                freed += database.load().sweep(shard, all, |location| self.store.is_written(location)) as u64;
+            }
+            if freed >= *excess {
+                break;
             }
         }
-        self.memory.full.store(excess > 0, Relaxed);
+        *excess = excess.saturating_sub(freed);
+        freed
     }
 }

@@ -7,6 +7,7 @@
 //! themselves are proved.
 
 mod clients;
+mod cold;
 mod concurrency;
 mod connection;
 mod differential;
