@@ -203,11 +203,32 @@ impl<'k> Access<'k> {
         }
         let appended = self.keyspace.store.append(&draft)?;
         let meta = Meta { location: appended.location, kind, expiry };
-        let before = self.keydir.upsert(&slot, key, &meta, Cached::hot(value, &mut None), self.now_seconds());
-        if let Some(before) = before {
-            self.keyspace.store.retire(before.meta.location);
+        self.stored(&slot, key, &meta, value, appended.end);
+        Ok(())
+    }
+
+    /// Sets every key to its value, none of which expires, all or none of them. Where this is all that the command does,
+    /// that is, outside a transaction, say so by `alone`: the effects then need no overlay to be read through.
+    pub fn put_all<'a>(
+        &mut self,
+        pairs: impl Iterator<Item = (&'a [u8], u8, &'a [u8])> + Clone,
+        alone: bool,
+    ) -> Result<(), Halt> {
+        if !alone {
+            return pairs.into_iter().try_for_each(|(key, kind, value)| self.put(key, kind, value, None));
         }
-        self.changed(&slot, key, appended.end, if before.is_some() { Change::Updated } else { Change::Created });
+        let mut batch = self.overlay.take().map(|overlay| overlay.batch).unwrap_or_default();
+        debug_assert!(batch.is_empty(), "a command that is alone has done nothing before");
+        for (key, kind, value) in pairs.clone() {
+            let keyspace = self.keydir.id;
+            batch.push(&Draft { op: Op::Put, keyspace, kind, expiry: None, object: None, key, value });
+        }
+        let end = self.keyspace.store.append_batch(&mut batch)?.end;
+        for (record, (key, kind, value)) in pairs.enumerate() {
+            let slot = self.slot(key);
+            let location = batch.location(record);
+            self.stored(&slot, key, &Meta { location, kind, expiry: None }, value, end);
+        }
         Ok(())
     }
 
@@ -317,6 +338,15 @@ impl<'k> Access<'k> {
             self.tally.hits += u64::from(hit);
             self.tally.misses += u64::from(!hit);
         }
+    }
+
+    /// Makes a value that is in the log the key's.
+    fn stored(&mut self, slot: &Slot, key: &[u8], meta: &Meta, value: &[u8], end: Position) {
+        let before = self.keydir.upsert(slot, key, meta, Cached::hot(value, &mut None), self.now_seconds());
+        if let Some(before) = before {
+            self.keyspace.store.retire(before.meta.location);
+        }
+        self.changed(slot, key, end, if before.is_some() { Change::Updated } else { Change::Created });
     }
 
     fn changed(&mut self, slot: &Slot, key: &[u8], end: Position, change: Change) {

@@ -54,6 +54,9 @@ use watch::Watchers;
 /// The most databases there can be.
 pub const DATABASES_MAX: u32 = loader::FIRST_FREE_ID;
 
+/// Fewer keys than this are not worth prefetching: each would wait for memory as long as without.
+const PREFETCHED_MIN: usize = 3;
+
 /// A database emptied with more keys than this is taken apart by a thread of its own.
 const RECLAIM_INLINE_KEYS_MAX: usize = 1024;
 
@@ -190,9 +193,12 @@ impl Keyspace {
         Access::new(self, self.latches.none(), database, now, false)
     }
 
-    /// Tells that these keys of a database are about to be looked at, one command after the other.
+    /// Tells that these keys of a database are about to be looked at, one after the other.
     pub fn prefetch<'a>(&self, database: u32, keys: impl Iterator<Item = &'a [u8]>) {
         let slots: SmallVec<[Slot; 16]> = keys.map(|key| self.hasher.slot(key)).collect();
+        if slots.len() < PREFETCHED_MIN {
+            return;
+        }
         self.databases[database as usize].load().prefetch(&slots);
     }
 

@@ -13,8 +13,8 @@ use crate::protocol::{Arguments, Decoded, Decoder, Limits, ProtocolError};
 /// How many requests are found before the first of them runs.
 const AHEAD: usize = 16;
 
-/// Fewer keys than this are not worth prefetching.
-const PREFETCHED_MIN: usize = 3;
+/// More keys than this would push each other out of the processor's first cache.
+const PREFETCHED_MAX: usize = 64;
 
 /// A request in the buffer.
 pub(super) struct Found {
@@ -96,9 +96,10 @@ impl Pipeline {
 impl Requests {
     /// Has the keys of all requests brought near the processor.
     pub(super) fn prefetch(&self, input: &[u8], registry: &Registry, session: &Session, keyspace: &Keyspace) {
-        if self.list.len() >= PREFETCHED_MIN && session.transaction.is_none() {
-            let keys = self.list.iter().filter_map(|found| registry.rows()[found.row?].keys(found.words(input)).next());
-            keyspace.prefetch(session.database, keys);
+        if session.transaction.is_none() {
+            let rows = self.list.iter().filter_map(|found| Some((&registry.rows()[found.row?], found.words(input))));
+            let keys = rows.flat_map(|(row, words)| row.keys(words));
+            keyspace.prefetch(session.database, keys.take(PREFETCHED_MAX));
         }
     }
 }

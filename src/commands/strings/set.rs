@@ -102,20 +102,27 @@ pub(super) fn getex(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
 
 pub(super) fn mset(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
     let pairs = args.pairs().ok_or_else(|| text::wrong_arity("mset"))?;
-    for (key, value) in pairs {
-        ctx.keys()?.put(key, Kind::of_string(value).0, value, None)?;
-    }
+    put_all(ctx, pairs)?;
     Ok(Reply::Ok)
 }
 
 pub(super) fn msetnx(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
-    let mut pairs = args.pairs().ok_or_else(|| text::wrong_arity("msetnx"))?;
+    let pairs = args.pairs().ok_or_else(|| text::wrong_arity("msetnx"))?;
     let access = ctx.keys()?;
     if pairs.clone().any(|(key, _)| access.exists(key)) {
         return Ok(Reply::Integer(0));
     }
-    pairs.try_for_each(|(key, value)| access.put(key, Kind::of_string(value).0, value, None))?;
+    put_all(ctx, pairs)?;
     Ok(Reply::Integer(1))
+}
+
+fn put_all<'a>(
+    ctx: &mut Context<'_, '_>,
+    pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+) -> Result<(), Stop> {
+    let alone = !ctx.in_transaction;
+    let pairs = pairs.map(|(key, value)| (key, Kind::of_string(value).0, value));
+    Ok(ctx.keys()?.put_all(pairs, alone)?)
 }
 
 fn set_expiring(ctx: &mut Context<'_, '_>, mut args: Args<'_>, unit: Unit, name: &'static str) -> Outcome {
