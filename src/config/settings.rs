@@ -114,7 +114,8 @@ parameters! {
         "maxmemory-samples" maxmemory_samples: u32, Kind::Integer { min: 1, max: i32::MAX as i64 }, "5", live;
     }
     Running {
-        /// How many threads serve clients; 0 takes one for each core the process may use.
+        /// How many threads serve clients; 0 takes one for each core the process may use but the last, which is left to
+        /// the log, to the kernel's network and to the neighbours.
         "worker-threads" worker_threads: usize, Kind::Integer { min: 0, max: 1024 }, "0";
         /// A file into which the server writes its process id while it runs; empty for none.
         "pidfile" pidfile: Option<PathBuf>, Kind::Text, "";

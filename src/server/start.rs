@@ -113,7 +113,7 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     let shared = Arc::new(Shared { node, registry });
     *host.node.lock() = Arc::downgrade(&shared);
     let threads = match settings.worker_threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)),
         threads => threads,
     };
     let unix_path = listeners.unix.as_ref().map(|(_, path)| path.clone());
