@@ -119,7 +119,7 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     let unix_path = listeners.unix.as_ref().map(|(_, path)| path.clone());
     let workers = Workers::start(&shared, threads, unix_path.clone());
     let workers = workers.map_err(|error| format!("cannot start {threads} worker threads: {error}"))?;
-    write_pidfile(&settings)?;
+    write_pidfile(&settings);
     let loading = shared.clone();
     let loaded = tokio::task::spawn_blocking(move || load(&loading, disk, clock));
     let accepting = accept(&listeners, &workers);
@@ -335,10 +335,12 @@ fn tell_addresses(settings: &Settings) {
     tracing::info!("data directory {}", dir.display());
 }
 
-fn write_pidfile(settings: &Settings) -> Result<(), String> {
-    let Some(path) = &settings.pidfile else { return Ok(()) };
-    let written = fs::write::<&Path, String>(path, format!("{}\n", std::process::id()));
-    written.map_err(|error| format!("cannot write the pidfile {}: {error}", path.display()))
+/// As with Redis, a pidfile that cannot be written is no reason not to serve.
+fn write_pidfile(settings: &Settings) {
+    let Some(path) = &settings.pidfile else { return };
+    if let Err(error) = fs::write::<&Path, String>(path, format!("{}\n", std::process::id())) {
+        tracing::warn!("cannot write the pidfile {}: {error}", path.display());
+    }
 }
 
 fn fsync(setting: AppendFsync) -> store::Fsync {
