@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use caskade::config::LogLevel;
 use caskade::config::cli::{self, Invocation};
 use caskade::{server, types};
 
@@ -23,6 +24,8 @@ fn main() -> ExitCode {
             Err(reason) => fail(&reason),
         },
         Invocation::Serve(launch) => {
+            // What the log shows on the terminal need not stand there twice.
+            let silent = launch.settings.logfile.is_some() || launch.settings.loglevel == LogLevel::Nothing;
             let level = match server::logging::start(&launch.settings) {
                 Ok(level) => level,
                 Err(error) => return fail(&format!("cannot write the log: {error}")),
@@ -31,7 +34,7 @@ fn main() -> ExitCode {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     tracing::error!("{error}");
-                    fail(&error)
+                    if silent { fail(&error) } else { ExitCode::FAILURE }
                 }
             }
         }

@@ -63,6 +63,10 @@ pub enum Note {
     Accepted(Vec<&'static str>),
     /// Redis's switches for persistence, as they were written; they do not switch anything here.
     AlwaysLogged { directives: Vec<String>, dir: PathBuf },
+    /// `daemonize yes`.
+    Foreground,
+    /// `syslog-enabled yes`.
+    NoSyslog,
     /// Names nobody knows, skipped because `ignore-unknown-config` is on.
     UnknownIgnored(Vec<String>),
     /// A variable with our prefix that was not used, and why.
@@ -88,6 +92,14 @@ impl fmt::Display for Note {
                  there are no snapshot files. `appendfsync` says how soon a write reaches the disk",
                 directives.join("`, `"),
                 dir.display()
+            ),
+            Note::Foreground => f.write_str(
+                "`daemonize yes` changes nothing here: the server stays in the foreground, and whoever started it (systemd, a \
+                 container, a shell's `&`) looks after it",
+            ),
+            Note::NoSyslog => f.write_str(
+                "`syslog-enabled yes` changes nothing here: the log goes to `logfile` or the standard output, which journald and \
+                 containers collect",
             ),
             Note::UnknownIgnored(names) => {
                 write!(f, "unknown directives ignored, as `ignore-unknown-config` asks: {}", names.join(", "))
@@ -273,10 +285,14 @@ fn notes_on(mentions: &BTreeMap<&'static str, (Place, String)>, settings: &Setti
         mentions.iter().filter(|(name, _)| is_switch(name)).map(|(_, (_, directive))| directive.clone()).collect();
     let without_effect = |name: &&&'static str| {
         let accepted = |row: &Parameter| matches!(row.standing, Standing::Accepted(_) | Standing::OffOnly { .. });
-        !is_switch(name) && find(name).is_some_and(accepted)
+        let is_told = is_switch(name) || matches!(**name, "daemonize" | "syslog-enabled");
+        !is_told && find(name).is_some_and(accepted)
     };
     let names: Vec<&'static str> = mentions.keys().filter(without_effect).copied().collect();
     let mut notes = Vec::new();
+    let is_on = |name: &str| settings.text(name) == Some("yes");
+    notes.extend(is_on("daemonize").then_some(Note::Foreground));
+    notes.extend(is_on("syslog-enabled").then_some(Note::NoSyslog));
     if !switches.is_empty() {
         notes.push(Note::AlwaysLogged { directives: switches, dir: settings.dir.clone() });
     }

@@ -99,6 +99,8 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     for note in &launch.notes {
         if note.is_warning() { tracing::warn!("{note}") } else { tracing::info!("{note}") }
     }
+    // Messages then say where a relative path led.
+    settings.dir = std::path::absolute(&settings.dir).unwrap_or(settings.dir);
     fit_clients(&mut settings);
     refuse_foreign(&settings)?;
     let disk = OsDisk::open(&settings.dir).map_err(|error| error.to_string())?;

@@ -52,7 +52,17 @@ impl fmt::Display for OpenError {
                 }
                 f.write_str("; stop it first, or choose another directory")
             }
-            Self::Io { action, path, error } => write!(f, "cannot {action} {}: {error}", path.display()),
+            Self::Io { action, path, error } => {
+                write!(f, "cannot {action} {}: {error}", path.display())?;
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+                        write!(f, "; the server runs as user {user}, group {group}, which must own the data directory")
+                    }
+                    io::ErrorKind::ReadOnlyFilesystem => f.write_str("; the data directory must be writable"),
+                    _ => Ok(()),
+                }
+            }
         }
     }
 }
