@@ -98,6 +98,18 @@ choice! {
 }
 
 choice! {
+    /// From where clients are accepted while there is no password.
+    ProtectedMode {
+        /// From this machine.
+        Yes = "yes",
+        /// From anywhere.
+        No = "no",
+        /// From this machine and from private networks.
+        Auto = "auto",
+    }
+}
+
+choice! {
     /// The least important line that is still logged.
     LogLevel {
         Debug = "debug",

@@ -9,7 +9,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::field::{
-    AppendFsync, BindAddress, Field, FileMode, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimits, SegmentSize,
+    AppendFsync, BindAddress, Field, FileMode, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimits, ProtectedMode,
+    SegmentSize,
 };
 use super::kind::Kind;
 use super::table::{Parameter, Section, find};
@@ -51,8 +52,10 @@ parameters! {
         /// The TCP port to listen on; 0 listens on no TCP port, which leaves the Unix socket.
         "port" port: u16, Kind::Integer { min: 0, max: 65535 }, "6379";
         /// Refuses clients from other machines as long as no password is set, whatever `bind` says.
-        /// Turn it off only where a firewall or a private network already decides who may connect.
-        "protected-mode" protected_mode: bool, Kind::Flag, "yes", live;
+        /// `auto` refuses those with public addresses, and accepts private networks (10/8, 172.16/12, 192.168/16, 100.64/10,
+        /// fc00::/7 and link-local addresses): the mode of the container image. A proxy hides where a client comes from.
+        /// Turn it off only where a firewall already decides who may connect.
+        "protected-mode" protected_mode: ProtectedMode, Kind::Choice(ProtectedMode::WORDS), "yes", live;
         /// How many connections the operating system may hold ready before the server accepts them.
         /// The kernel caps this number at its own `net.core.somaxconn`.
         "tcp-backlog" tcp_backlog: u32, SECONDS, "511";

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, IoSlice};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use crate::config::Settings;
+use crate::config::{ProtectedMode, Settings};
 use crate::node::Peer;
 
 /// A client's socket.
@@ -27,6 +27,14 @@ pub(super) enum Stream {
 pub(super) enum Accepted {
     Tcp(std::net::TcpStream),
     Unix(std::os::unix::net::UnixStream),
+}
+
+/// From where a client comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Machine,
+    PrivateNetwork,
+    Elsewhere,
 }
 
 /// What the server listens on.
@@ -109,6 +117,30 @@ fn listen_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
     UnixListener::from_std(socket.into())
 }
 
+impl Origin {
+    fn of(address: IpAddr) -> Self {
+        let private = match address.to_canonical() {
+            address if address.is_loopback() => return Self::Machine,
+            IpAddr::V4(address) => {
+                // 100.64.0.0/10 is shared address space, which clusters and overlay networks number their machines from.
+                let [first, second, ..] = address.octets();
+                address.is_private() || address.is_link_local() || (first == 100 && second & 0xc0 == 0x40)
+            }
+            IpAddr::V6(address) => address.is_unique_local() || address.is_unicast_link_local(),
+        };
+        if private { Self::PrivateNetwork } else { Self::Elsewhere }
+    }
+
+    /// Whether a client from here may come in without a password.
+    pub(super) fn is_admitted(self, mode: ProtectedMode) -> bool {
+        match mode {
+            ProtectedMode::Yes => self == Self::Machine,
+            ProtectedMode::Auto => self != Self::Elsewhere,
+            ProtectedMode::No => true,
+        }
+    }
+}
+
 impl Accepted {
     /// Sets the options of the socket.
     pub(super) fn configure(&self, keepalive: u32) -> io::Result<()> {
@@ -140,11 +172,11 @@ impl Accepted {
         }
     }
 
-    /// Whether it comes from this machine.
-    pub(super) fn is_local(&self) -> bool {
+    /// How far away it comes from; who has no address any more counts as far.
+    pub(super) fn origin(&self) -> Origin {
         match self {
-            Self::Tcp(stream) => stream.peer_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback()),
-            Self::Unix(_) => true,
+            Self::Tcp(stream) => stream.peer_addr().map_or(Origin::Elsewhere, |address| Origin::of(address.ip())),
+            Self::Unix(_) => Origin::Machine,
         }
     }
 
@@ -191,6 +223,38 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ProtectedMode::{Auto, No, Yes};
+
+    #[test]
+    fn who_may_come_in_without_a_password() {
+        let everywhere = ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"];
+        let private = [
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.254",
+            "192.168.1.1",
+            "100.64.0.1",
+            "100.127.0.1",
+            "169.254.1.1",
+            "fd00::1",
+            "fe80::1",
+            "::ffff:172.17.0.1",
+        ];
+        let public = ["8.8.8.8", "172.32.0.1", "192.169.0.1", "100.128.0.1", "2001:4860:4860::8888", "::ffff:8.8.8.8"];
+        for (addresses, modes) in [(&everywhere[..], &[Yes, Auto, No][..]), (&private, &[Auto, No]), (&public, &[No])] {
+            for address in addresses {
+                let origin = Origin::of(address.parse().unwrap());
+                for mode in [Yes, Auto, No] {
+                    assert_eq!(origin.is_admitted(mode), modes.contains(&mode), "{address} {mode:?}");
+                }
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use super::timers;
 use super::workers::{Shared, Workers};
 use crate::commands::Registry;
 use crate::config::cli::Launch;
-use crate::config::{AppendFsync, Config, SegmentSize, Settings};
+use crate::config::{AppendFsync, Config, ProtectedMode, SegmentSize, Settings};
 use crate::keyspace::Keyspace;
 use crate::node::{Host, Node, ShutdownRequest};
 use crate::store;
@@ -105,7 +106,7 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     refuse_foreign(&settings)?;
     let disk = OsDisk::open(&settings.dir).map_err(|error| error.to_string())?;
     let listeners = Listeners::open(&settings)?;
-    tell_addresses(&settings);
+    tell_addresses(&settings, &listeners);
     let registry = Registry::new();
     let (shutdown, requests) = unbounded_channel();
     let host = Arc::new(ServerHost { shutdown, level, node: Mutex::default() });
@@ -325,10 +326,25 @@ fn fit_clients(settings: &mut Settings) {
     }
 }
 
-fn tell_addresses(settings: &Settings) {
-    let hosts: Vec<&str> = settings.bind.iter().map(|address| address.host.as_str()).collect();
-    if settings.port != 0 {
-        tracing::info!("listening on {} port {}", hosts.join(" "), settings.port);
+fn tell_addresses(settings: &Settings, listeners: &Listeners) {
+    let addresses: Vec<IpAddr> =
+        listeners.tcp.iter().filter_map(|listener| listener.local_addr().ok()).map(|address| address.ip()).collect();
+    if !addresses.is_empty() {
+        let texts: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+        tracing::info!("listening on {} port {}", texts.join(" "), settings.port);
+    }
+    if settings.requirepass.is_none() && !addresses.iter().all(IpAddr::is_loopback) {
+        match settings.protected_mode {
+            ProtectedMode::Yes => {
+                tracing::info!("no password is set: clients are accepted from this machine only (protected-mode yes)");
+            }
+            ProtectedMode::Auto => tracing::info!(
+                "no password is set: clients are accepted from this machine and private networks only (protected-mode auto)"
+            ),
+            ProtectedMode::No => tracing::warn!(
+                "no password is set and protected-mode is off: whoever reaches this port can read and change everything"
+            ),
+        }
     }
     if let Some(path) = &settings.unixsocket {
         tracing::info!("listening on the Unix socket {}", path.display());

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::connection;
 use super::listen::Accepted;
 use crate::commands::Registry;
+use crate::config::ProtectedMode;
 use crate::node::Node;
 
 /// What everything of a running server shares.
@@ -31,9 +32,23 @@ pub(super) struct Workers {
     workers: Vec<Worker>,
 }
 
-const DENIED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password is \
-    set for the default user. In this mode connections are only accepted from the loopback interface. Set \
-    `requirepass`, or turn `protected-mode` off where a firewall already decides who may connect.\r\n";
+/// What a client reads that came from too far away; the first words are Redis's.
+fn denied(mode: ProtectedMode) -> &'static str {
+    macro_rules! denied {
+        ($from:literal) => {
+            concat!(
+                "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the \
+                 default user. In this mode connections are only accepted from ",
+                $from,
+                ". Set `requirepass`, or turn `protected-mode` off where a firewall already decides who may connect.\r\n"
+            )
+        };
+    }
+    match mode {
+        ProtectedMode::Auto => denied!("the loopback interface and private networks"),
+        ProtectedMode::Yes | ProtectedMode::No => denied!("the loopback interface"),
+    }
+}
 
 impl Workers {
     /// Starts so many threads.
@@ -47,9 +62,9 @@ impl Workers {
         let node = &self.shared.node;
         let settings = node.config.get();
         node.stats.connections.add(1);
-        if settings.protected_mode && settings.requirepass.is_none() && !socket.is_local() {
+        if settings.requirepass.is_none() && !socket.origin().is_admitted(settings.protected_mode) {
             node.stats.rejected_connections.add(1);
-            return socket.refuse(DENIED);
+            return socket.refuse(denied(settings.protected_mode));
         }
         let connected: usize = self.workers.iter().map(|worker| worker.connections.load(SeqCst)).sum();
         if connected >= settings.maxclients as usize {
