@@ -12,12 +12,12 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::environment;
 use super::kind::Kind;
 use super::load::{GlobMatch, Loader, Note, Place, Problem};
 use super::settings::Settings;
 use super::syntax::{quoted, split_words};
 use super::table::{Parameter, Section, Standing, all, find, nearest};
+use super::{environment, files};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub struct Healthcheck {
     /// Asked instead of host and port.
     pub unixsocket: Option<PathBuf>,
     pub timeout: Duration,
-    /// The password from the environment, if there is one.
+    /// The password of the server's settings, if there is one.
     pub password: Option<String>,
 }
 
@@ -93,13 +93,14 @@ pub fn parse(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     glob: GlobMatch,
 ) -> Result<Invocation, CliError> {
+    let environment: Vec<_> = environment.into_iter().collect();
     let mut texts = Vec::new();
     for argument in arguments.into_iter().skip(1) {
         let invalid = |argument: OsString| CliError::Usage(format!("{} is not valid UTF-8", argument.display()));
         texts.push(argument.into_string().map_err(invalid)?);
     }
     let normal = words(&texts)?;
-    let matches = match command().try_get_matches_from(std::iter::once("caskade".to_owned()).chain(normal.arguments)) {
+    let matches = match normal.matches() {
         Ok(matches) => matches,
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp => return Ok(Invocation::Help(error.to_string())),
@@ -108,23 +109,23 @@ pub fn parse(
         },
     };
     match matches.subcommand() {
-        Some(("healthcheck", options)) => Ok(Invocation::Healthcheck(healthcheck(options, environment))),
-        _ => {
-            launch(&matches, normal.standard_input, environment, glob).map(|launch| Invocation::Serve(Box::new(launch)))
-        }
+        Some((HEALTHCHECK, options)) => Ok(Invocation::Healthcheck(healthcheck(options, &environment, glob))),
+        _ => launch(&matches, normal.standard_input, &environment, glob)
+            .map(|launch| Invocation::Serve(Box::new(launch))),
     }
 }
 
 fn launch(
     matches: &ArgMatches,
     standard_input: bool,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    environment: &[(OsString, OsString)],
     glob: GlobMatch,
 ) -> Result<Launch, CliError> {
     let mut loader = Loader::new(glob);
+    environment::load_defaults(&mut loader, environment)?;
     let file = matches.get_one::<PathBuf>(FILE);
     if let Some(file) = file {
-        loader.file(file)?;
+        loader.file(file, Place::CommandLine)?;
     }
     if standard_input {
         loader.standard_input()?;
@@ -152,14 +153,23 @@ fn occurrences(matches: &ArgMatches) -> Vec<(&'static str, Vec<String>)> {
     found.into_iter().map(|(_, name, words)| (name, words)).collect()
 }
 
-fn healthcheck(options: &ArgMatches, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Healthcheck {
-    let mut loader = Loader::new(|_, _, _| false);
-    // A check with a half-understood environment is better than none: what the server refuses, its own log says.
-    let settings = environment::load(&mut loader, environment).and_then(|()| loader.finish());
-    let settings = settings.map_or_else(|_| Settings::default(), |(settings, _)| settings);
+fn healthcheck(options: &ArgMatches, environment: &[(OsString, OsString)], glob: GlobMatch) -> Healthcheck {
+    let arguments = options.get_one::<u32>("pid").and_then(|pid| files::server_arguments(*pid)).unwrap_or_default();
+    // What the server read from its standard input cannot be read again.
+    let launched = words(&arguments).and_then(|normal| {
+        let matches = normal.matches().map_err(|error| CliError::Usage(error.to_string()))?;
+        launch(&matches, false, environment, glob)
+    });
+    // A check with half-understood settings is better than none: what the server refuses, its own log says.
+    let settings = launched.map_or_else(|_| Settings::default(), |launch| launch.settings);
     let addressed = options.contains_id("host") || options.contains_id("port");
+    let bound = settings.bind.first().map(|address| match address.host.as_str() {
+        "0.0.0.0" => "127.0.0.1".to_owned(),
+        "::" => "::1".to_owned(),
+        host => host.to_owned(),
+    });
     Healthcheck {
-        host: options.get_one::<String>("host").cloned().unwrap_or_else(|| "127.0.0.1".into()),
+        host: options.get_one::<String>("host").cloned().or(bound).unwrap_or_else(|| "127.0.0.1".into()),
         port: options.get_one::<u16>("port").copied().unwrap_or(settings.port),
         unixsocket: options.get_one::<PathBuf>("unixsocket").cloned().or(settings.unixsocket.filter(|_| !addressed)),
         timeout: Duration::from_secs(*options.get_one::<u64>("timeout").unwrap_or(&HEALTHCHECK_SECONDS)),
@@ -183,7 +193,7 @@ pub fn command() -> Command {
              of two values for one parameter the later wins, in this order.",
         )
         .override_usage(
-            "caskade [file.conf | -] [--directive value ...]...\n       caskade healthcheck [--host HOST] [--port PORT]",
+            "caskade [file.conf | -] [--directive value ...]...\n       caskade healthcheck [--host HOST] [--port PORT] [--pid PID]",
         )
         .version(version)
         .disable_version_flag(true)
@@ -207,13 +217,16 @@ fn healthcheck_command() -> Command {
     let option = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
     Command::new(HEALTHCHECK)
         .about("Asks a running server whether it is well, and exits with 0 if it is")
-        .arg(option("host", "host").help("Where the server listens [default: 127.0.0.1]"))
+        .arg(option("host", "host").help("Where the server listens [default: CASKADE_BIND, or 127.0.0.1]"))
         .arg(option("port", "port").value_parser(value_parser!(u16)).help("Its port [default: CASKADE_PORT, or 6379]"))
         .arg(
             option("unixsocket", "path")
                 .value_parser(value_parser!(PathBuf))
                 .help("Its Unix socket, instead of a port"),
         )
+        .arg(option("pid", "process").value_parser(value_parser!(u32)).help(
+            "Its process id (1 in a container): address and password are those of the arguments it was started with",
+        ))
         .arg(
             option("timeout", "seconds")
                 .value_parser(value_parser!(u64).range(1..=3600))
@@ -255,6 +268,13 @@ struct Normal {
     arguments: Vec<String>,
     /// Whether `-` stands first or last.
     standard_input: bool,
+}
+
+impl Normal {
+    fn matches(&self) -> Result<ArgMatches, clap::Error> {
+        let arguments = self.arguments.iter().map(String::as_str);
+        command().try_get_matches_from(std::iter::once("caskade").chain(arguments))
+    }
 }
 
 /// Turns `--name word word` into `--name=<the words, quoted>`, by Redis's rules:

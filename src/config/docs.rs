@@ -93,7 +93,8 @@ Caskade runs without any configuration. Everything below can be given in three w
    [config/caskade.conf](../config/caskade.conf) shows every directive with its default.
 2. **The environment**: `CASKADE_MAXMEMORY=100mb`, the name in capitals with `_` for `-`. A secret may come from a file:
    `CASKADE_REQUIREPASS_FILE=/run/secrets/password`. A variable whose name is not known is a warning in the log. The variables that
-   Kubernetes sets for a service called `caskade` are ignored.
+   Kubernetes sets for a service called `caskade` are ignored. `CASKADE_DEFAULTS` names a file in the syntax above that is read
+   before everything else: a package or a container image changes defaults with it.
 3. **The command line**: `caskade --maxmemory 100mb --save \"\"`.
 
 A running server tells a value by `CONFIG GET name` (patterns such as `CONFIG GET 'max*'` too), changes those marked *at run time*
@@ -188,7 +189,7 @@ fn comment(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::load::Loader;
+    use crate::config::load::{Loader, Place};
     use crate::config::{Settings, find};
     use std::path::Path;
 
@@ -216,7 +217,7 @@ mod tests {
         let active: String =
             text.lines().filter(|line| directive(line)).map(|line| format!("{}\n", &line[1..])).collect();
         std::fs::write(&path, active).unwrap();
-        loader.file(&path).unwrap();
+        loader.file(&path, Place::CommandLine).unwrap();
         std::fs::remove_file(&path).unwrap();
         let (settings, notes) = loader.finish().unwrap();
         assert_eq!(notes, []);

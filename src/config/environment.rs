@@ -17,16 +17,23 @@ pub fn variable(name: &str) -> String {
     format!("{PREFIX}{}", name.to_ascii_uppercase().replace('-', "_"))
 }
 
+/// Names a file that is read before everything else, so that all other ways win over it: how a package or an image changes
+/// defaults without standing in the way of whoever uses it.
+pub(super) const DEFAULTS: &str = "CASKADE_DEFAULTS";
+
+/// Reads the file of [`DEFAULTS`], if there is one.
+pub(super) fn load_defaults(loader: &mut Loader, environment: &[(OsString, OsString)]) -> Result<(), Problem> {
+    let named = environment.iter().find(|(name, value)| name == DEFAULTS && !value.is_empty());
+    named.map_or(Ok(()), |(_, path)| loader.file(Path::new(path), Place::Environment { variable: DEFAULTS.into() }))
+}
+
 /// Takes every variable with our prefix, in alphabetical order.
-pub(super) fn load(
-    loader: &mut Loader,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<(), Problem> {
-    let ours = |(name, value): (OsString, OsString)| {
-        let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
-        Some((name, value.into_string()))
+pub(super) fn load(loader: &mut Loader, environment: &[(OsString, OsString)]) -> Result<(), Problem> {
+    let ours = |(name, value): &(OsString, OsString)| {
+        let name = name.to_str().filter(|name| name.starts_with(PREFIX) && *name != DEFAULTS)?;
+        Some((name.to_owned(), value.clone().into_string()))
     };
-    let mut variables: Vec<_> = environment.into_iter().filter_map(ours).collect();
+    let mut variables: Vec<_> = environment.iter().filter_map(ours).collect();
     variables.sort();
     for (variable, value) in variables {
         let Ok(value) = value else {
@@ -101,8 +108,12 @@ mod tests {
 
     fn from(variables: &[(&str, &str)]) -> Result<(Settings, Vec<Note>), String> {
         let mut loader = Loader::new(|_, _, _| false);
-        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
-        load(&mut loader, variables).and_then(|()| loader.finish()).map_err(|problem| problem.to_string())
+        let variables: Vec<(OsString, OsString)> =
+            variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        load_defaults(&mut loader, &variables)
+            .and_then(|()| load(&mut loader, &variables))
+            .and_then(|()| loader.finish())
+            .map_err(|problem| problem.to_string())
     }
 
     #[test]
@@ -149,6 +160,19 @@ mod tests {
         assert!(notes.iter().all(Note::is_warning));
         let problem = from(&[("CASKADE_PORT", "x")]).unwrap_err();
         assert!(problem.starts_with("environment variable CASKADE_PORT: port x: argument couldn't"), "{problem}");
+    }
+
+    #[test]
+    fn defaults_come_from_a_file_and_lose_against_everything() {
+        let path = std::env::temp_dir().join(format!("caskade-config-defaults-{}.conf", std::process::id()));
+        std::fs::write(&path, "dir /data\nprotected-mode auto\n").unwrap();
+        let defaults = ("CASKADE_DEFAULTS", path.to_str().unwrap());
+        let (settings, notes) = from(&[("CASKADE_DIR", "/elsewhere"), defaults]).unwrap();
+        assert_eq!((settings.text("dir"), settings.text("protected-mode")), (Some("/elsewhere"), Some("auto")));
+        assert_eq!(notes, []);
+        std::fs::remove_file(&path).unwrap();
+        assert!(from(&[defaults]).unwrap_err().starts_with("environment variable CASKADE_DEFAULTS: "));
+        assert!(from(&[("CASKADE_DEFAULTS", "")]).is_ok());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The only file of the configuration that touches the file system: it reads whole files and replaces one atomically.
+//! The only file of the configuration that touches the file system: it reads whole files, and the arguments of processes,
+//! and replaces one file atomically.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -15,6 +16,19 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
 
 pub(super) fn read_standard_input() -> io::Result<String> {
     text_of(io::stdin().lock())
+}
+
+/// The arguments of the running server `pid`, or of the one it started: process 1 of a container may be an init or a shell.
+pub(super) fn server_arguments(pid: u32) -> Option<Vec<String>> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let line = String::from_utf8_lossy(line.strip_suffix(b"\0")?);
+    let mut words = line.split('\0').map(str::to_owned);
+    let program = PathBuf::from(words.next()?);
+    if program.file_name().is_some_and(|name| name == "caskade" || name == "redis-server") {
+        return Some(words.collect());
+    }
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_ascii_whitespace().filter_map(|child| child.parse().ok()).find_map(server_arguments)
 }
 
 fn text_of(source: impl Read) -> io::Result<String> {

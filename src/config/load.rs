@@ -127,10 +127,10 @@ impl Loader {
         Self { glob, given, mentions, unknown: Vec::new(), account_with_password: None, notes: Vec::new() }
     }
 
-    /// Reads a file and those it includes.
-    pub(super) fn file(&mut self, path: &Path) -> Result<(), Problem> {
+    /// Reads a file, named at `place`, and those it includes.
+    pub(super) fn file(&mut self, path: &Path, place: Place) -> Result<(), Problem> {
         let problem = |error: std::io::Error| Problem {
-            place: Place::CommandLine,
+            place,
             directive: path.display().to_string(),
             reason: format!("cannot read the configuration file: {error}"),
         };
@@ -469,7 +469,7 @@ mod tests {
             // Enough of a glob for `*.conf`.
             let mut loader = Loader::new(|pattern, text, _| text.ends_with(pattern.strip_prefix(b"*").unwrap()));
             loader
-                .file(&directory.join("main.conf"))
+                .file(&directory.join("main.conf"), Place::CommandLine)
                 .and_then(|()| loader.finish())
                 .map_err(|problem| problem.to_string())
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::config::cli::Healthcheck;
 
-/// Sends PING; ready is who answers PONG, or asks for a password.
+/// Sends AUTH where a password is known, and PING; ready is who answers PONG, or asks for a password.
 ///
 /// # Errors
 /// A line that says why the server is not ready.
@@ -23,14 +23,14 @@ fn ask(check: &Healthcheck) -> std::io::Result<String> {
     if let Some(path) = &check.unixsocket {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(check.timeout))?;
-        return ping(stream);
+        return ping(stream, check);
     }
     let mut last = std::io::Error::other("the host has no address");
     for address in (check.host.as_str(), check.port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, check.timeout.max(Duration::from_millis(1))) {
             Ok(stream) => {
                 stream.set_read_timeout(Some(check.timeout))?;
-                return ping(stream);
+                return ping(stream, check);
             }
             Err(error) => last = error,
         }
@@ -38,8 +38,17 @@ fn ask(check: &Healthcheck) -> std::io::Result<String> {
     Err(last)
 }
 
-fn ping(mut stream: impl Read + Write) -> std::io::Result<String> {
+fn ping(mut stream: impl Read + Write, check: &Healthcheck) -> std::io::Result<String> {
+    if let Some(password) = &check.password {
+        stream.write_all(format!("*2\r\n$4\r\nAUTH\r\n${}\r\n{password}\r\n", password.len()).as_bytes())?;
+        // The password may have been changed since: the answer to PING decides.
+        read_line(&mut stream)?;
+    }
     stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
+    read_line(&mut stream)
+}
+
+fn read_line(stream: &mut impl Read) -> std::io::Result<String> {
     let mut line = Vec::new();
     let mut byte = [0];
     while !line.ends_with(b"\n") && line.len() < 1024 {
