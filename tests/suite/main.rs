@@ -13,6 +13,7 @@ mod connection;
 mod differential;
 mod durability;
 mod reply;
+mod running;
 mod server;
 mod target;
 mod transcripts;

@@ -240,7 +240,7 @@ impl Drop for Server {
 
 /// Below the ports that the kernel gives to outgoing connections, so that none of those takes the port of a server
 /// that is between two starts.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let ports = std::iter::repeat_with(|| fastrand::u16(10_000..32_000)).take(1_000);
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     ports.into_iter().find(free).expect("a free port")
