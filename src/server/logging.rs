@@ -32,7 +32,9 @@ pub fn start(settings: &Settings) -> io::Result<Level> {
     let lines = match &settings.logfile {
         None => lines(settings.log_format, io::stdout, true),
         Some(path) => {
-            let file = OpenOptions::new().append(true).create(true).open(path)?;
+            let file = OpenOptions::new().append(true).create(true).open(path);
+            let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+            let file = file.map_err(named)?;
             lines(settings.log_format, Mutex::new(file), false)
         }
     };

@@ -140,7 +140,7 @@ fn what_stops_a_start_is_said_once_with_a_remedy() {
         (&["--port", "0", "--dir", "rdb"], "`ignore-foreign-data yes`"),
         (&["--port", "0", "--dir", "aof"], "aof/appendonlydir was written by Redis"),
         (&["--port", "0", "--dir", "file"], "cannot create the directory"),
-        (&["--port", "0", "--logfile", "nosuch/log"], "cannot write the log"),
+        (&["--port", "0", "--logfile", "nosuch/log"], "cannot write the log: nosuch/log: No such file"),
     ];
     for (arguments, expected) in cases {
         let (code, output) = place.run(arguments);
