@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::listen::{Accepted, Listeners};
@@ -94,6 +94,7 @@ pub fn run(launch: Launch, level: Level) -> Result<(), StartError> {
 }
 
 async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
+    let signals = Signals::install().map_err(|error| format!("cannot listen to signals: {error}"))?;
     let mut settings = launch.settings;
     let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
     tracing::info!("Caskade {version} is starting as process {pid}, speaking the protocol of Redis 7.2");
@@ -126,7 +127,7 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     let loading = shared.clone();
     let loaded = tokio::task::spawn_blocking(move || load(&loading, disk, clock));
     let accepting = accept(&listeners, &workers);
-    let ending = end_of(requests, loaded);
+    let ending = end_of(signals, requests, loaded);
     let ended = tokio::select! {
         ended = ending => ended,
         () = accepting => Ok(()),
@@ -141,14 +142,31 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     ended
 }
 
+/// The signals the server hears. The kernel keeps signals without a handler from process 1, which the server is in a
+/// container: so they are installed before anything else.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// Heard and left without an answer: a server outlives the terminal it was started from.
+    _hangup: Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Waits for a reason to end: a signal, SHUTDOWN, or keys that cannot be loaded.
 async fn end_of(
+    mut signals: Signals,
     mut requests: UnboundedReceiver<ShutdownRequest>,
     loaded: tokio::task::JoinHandle<Result<(), String>>,
 ) -> Result<(), StartError> {
-    let install = |kind| signal(kind).map_err(|error| format!("cannot listen to signals: {error}"));
-    let (mut terminate, mut interrupt) = (install(SignalKind::terminate())?, install(SignalKind::interrupt())?);
-    let _hangup = install(SignalKind::hangup())?;
     let mut loaded = Some(loaded);
     loop {
         let loading = async {
@@ -158,14 +176,14 @@ async fn end_of(
             }
         };
         tokio::select! {
-            _ = terminate.recv() => {
+            _ = signals.terminate.recv() => {
                 tracing::info!("told to end by SIGTERM");
                 break;
             }
-            _ = interrupt.recv() => {
+            _ = signals.interrupt.recv() => {
                 tracing::info!("told to end by SIGINT; a second one ends at once");
                 tokio::spawn(async move {
-                    interrupt.recv().await;
+                    signals.interrupt.recv().await;
                     std::process::exit(1);
                 });
                 break;
