@@ -1,0 +1,54 @@
+# Two stages: the first compiles with Rust's official image, the second is Debian with the program in it. glibc, since
+# musl's allocator and threads cost a multiple under load.
+ARG RUST_IMAGE=rust:1.95-bookworm
+ARG DEBIAN_IMAGE=debian:bookworm-slim
+
+FROM ${RUST_IMAGE} AS build
+WORKDIR /build
+
+# jemalloc fixes the size of a page when it is compiled, and machines with ARM have pages of up to 64 KiB.
+RUN printf '%s\n' '#!/bin/sh' 'set -eu' \
+    'case "$(uname -m)" in aarch64) export JEMALLOC_SYS_WITH_LG_PAGE=16 ;; esac' \
+    'exec cargo build --release --locked --bin caskade' > /usr/local/bin/compile && chmod +x /usr/local/bin/compile
+
+# The dependencies are a layer of their own, compiled for an empty program, so that a change of the source does not
+# compile them again. What names further targets is left out of the manifest, as their files are not there.
+COPY Cargo.toml Cargo.lock ./
+RUN cp Cargo.toml Cargo.toml.whole \
+    && awk '/^\[/ { skip = /^\[\[/ } !skip' Cargo.toml.whole > Cargo.toml \
+    && mkdir src && touch src/lib.rs && echo 'fn main() {}' > src/main.rs \
+    && compile && rm -r src target/release/caskade target/release/deps/*caskade*
+
+COPY . .
+# Cargo goes by the time of a file, and those of a checkout may be older than the empty program's.
+RUN find src -name '*.rs' -exec touch {} + && compile
+
+FROM ${DEBIAN_IMAGE}
+
+# The ids of Redis's official image, so that volumes can be taken over. Before the packages, whose users would take them.
+RUN groupadd --system --gid 999 caskade \
+    && useradd --system --uid 999 --gid 999 --home-dir /data --no-create-home --shell /usr/sbin/nologin caskade
+
+# redis-cli and redis-benchmark: compose files and people call them.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends redis-tools \
+    && rm -rf /var/lib/apt/lists/*
+
+COPY --from=build /build/target/release/caskade /usr/local/bin/caskade
+COPY docker/docker-entrypoint.sh /usr/local/bin/
+COPY docker/defaults.conf config/caskade.conf /etc/caskade/
+# Scripts written for Redis's image call the server by its name. Anybody may write into /data, which belongs to the
+# container alone: so `--user` and `--cap-drop ALL` work with a fresh volume.
+RUN ln -s caskade /usr/local/bin/redis-server \
+    && mkdir /data && chown caskade:caskade /data && chmod 1777 /data
+
+# The image's own defaults; files, variables and arguments of whoever runs it win over them.
+ENV CASKADE_DEFAULTS=/etc/caskade/defaults.conf
+VOLUME /data
+WORKDIR /data
+EXPOSE 6379
+# Ready is who has loaded all keys, which takes a while after a restart with many.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5m --retries=3 CMD ["caskade", "healthcheck", "--pid", "1"]
+# The server is process 1 and handles SIGTERM itself; it starts no others, so there is nothing for an init to reap.
+ENTRYPOINT ["docker-entrypoint.sh"]
+CMD ["caskade"]
