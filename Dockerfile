@@ -35,15 +35,15 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 COPY --from=build /build/target/release/caskade /usr/local/bin/caskade
-COPY docker/docker-entrypoint.sh /usr/local/bin/
-COPY docker/defaults.conf config/caskade.conf /etc/caskade/
+COPY config/docker-entrypoint.sh /usr/local/bin/
+COPY config/container.conf config/caskade.conf /etc/caskade/
 # Scripts written for Redis's image call the server by its name. Anybody may write into /data, which belongs to the
 # container alone: so `--user` and `--cap-drop ALL` work with a fresh volume.
 RUN ln -s caskade /usr/local/bin/redis-server \
     && mkdir /data && chown caskade:caskade /data && chmod 1777 /data
 
 # The image's own defaults; files, variables and arguments of whoever runs it win over them.
-ENV CASKADE_DEFAULTS=/etc/caskade/defaults.conf
+ENV CASKADE_DEFAULTS=/etc/caskade/container.conf
 VOLUME /data
 WORKDIR /data
 EXPOSE 6379
