@@ -1,0 +1,5 @@
+//! What the benches share: servers as child processes, the machine they ran on, and the page the results go to.
+
+pub mod machine;
+pub mod page;
+pub mod server;

@@ -1,0 +1,135 @@
+//! Servers as child processes: each on a free port and an empty temporary directory, ended when dropped.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long a server may take until it answers; it may have millions of keys to load.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+
+/// What both servers are told: the log on, synced every second, and no snapshots.
+const DURABILITY: [&str; 6] = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""];
+
+/// A program that takes redis-server's arguments.
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub name: &'static str,
+    pub path: PathBuf,
+    pub arguments: Vec<String>,
+}
+
+impl Program {
+    /// The server that is measured: this package's, or the one that `CASKADE_BENCH_BIN` names.
+    pub fn caskade() -> Self {
+        let path = std::env::var_os("CASKADE_BENCH_BIN");
+        let path = path.map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_caskade")), PathBuf::from);
+        Self { name: "Caskade", path, arguments: Vec::new() }
+    }
+
+    /// redis-server, if there is one. It does not rewrite its log while it is measured, as Caskade does not either.
+    pub fn redis() -> Option<Self> {
+        let path = std::env::var_os("PATH")?;
+        let path = std::env::split_paths(&path).map(|place| place.join("redis-server")).find(|path| path.is_file());
+        if path.is_none() {
+            println!("redis-server is not installed: Caskade runs alone, with nothing to compare it with");
+        }
+        let arguments = vec!["--auto-aof-rewrite-percentage".to_owned(), "0".to_owned()];
+        Some(Self { name: "Redis", path: path?, arguments })
+    }
+
+    /// Starts it on an empty directory, on `cpus` only where they are given, and waits until it answers.
+    pub fn start(&self, cpus: Option<&str>) -> Server {
+        let home = tempfile::Builder::new().prefix("caskade-bench-").tempdir().expect("a temporary directory");
+        self.start_in(home, cpus)
+    }
+
+    fn start_in(&self, home: TempDir, cpus: Option<&str>) -> Server {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        drop(listener);
+        let log = File::create(home.path().join("log")).expect("a log file");
+        let child = pinned(&self.path, cpus)
+            .args(["--bind", "127.0.0.1", "--port", &address.port().to_string(), "--dir"])
+            .arg(home.path())
+            .args(DURABILITY)
+            .args(&self.arguments)
+            .current_dir(home.path())
+            .stdin(Stdio::null())
+            .stderr(Stdio::from(log.try_clone().expect("the log file")))
+            .stdout(Stdio::from(log))
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} does not start: {error}", self.path.display()));
+        let mut server = Server { program: self.clone(), child, address, home: Some(home) };
+        server.wait_ready();
+        server
+    }
+}
+
+/// A command that runs on these CPUs only, by `taskset`, which becomes the program and keeps its process id.
+pub fn pinned(program: &Path, cpus: Option<&str>) -> Command {
+    let Some(cpus) = cpus else { return Command::new(program) };
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", cpus]).arg(program);
+    command
+}
+
+/// A running server.
+pub struct Server {
+    program: Program,
+    child: Child,
+    address: SocketAddr,
+    home: Option<TempDir>,
+}
+
+impl Server {
+    pub fn name(&self) -> &'static str {
+        self.program.name
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("a connection");
+        stream.set_nodelay(true).expect("no delay");
+        stream
+    }
+
+    fn wait_ready(&mut self) {
+        let start = Instant::now();
+        while !self.answers() {
+            if self.child.try_wait().expect("the server's status").is_some() || start.elapsed() > READY_WITHIN {
+                panic!("{} does not answer:\n{}", self.program.path.display(), self.log());
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+
+    fn answers(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(self.address) else { return false };
+        let mut reply = [0; 7];
+        stream.write_all(b"PING\r\n").is_ok() && stream.read_exact(&mut reply).is_ok() && &reply == b"+PONG\r\n"
+    }
+
+    fn log(&self) -> String {
+        let path = self.home.as_ref().map(|home| home.path().join("log"));
+        path.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
