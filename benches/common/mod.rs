@@ -2,4 +2,5 @@
 
 pub mod machine;
 pub mod page;
+pub mod request;
 pub mod server;

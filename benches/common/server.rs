@@ -9,8 +9,13 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::request::encode;
+
 /// How long a server may take until it answers; it may have millions of keys to load.
 const READY_WITHIN: Duration = Duration::from_secs(120);
+
+/// How many keys one request of [`Server::fill`] sets.
+const PAIRS_AT_ONCE: usize = 1000;
 
 /// What both servers are told: the log on, synced every second, and no snapshots.
 const DURABILITY: [&str; 6] = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""];
@@ -45,10 +50,6 @@ impl Program {
     /// Starts it on an empty directory, on `cpus` only where they are given, and waits until it answers.
     pub fn start(&self, cpus: Option<&str>) -> Server {
         let home = tempfile::Builder::new().prefix("caskade-bench-").tempdir().expect("a temporary directory");
-        self.start_in(home, cpus)
-    }
-
-    fn start_in(&self, home: TempDir, cpus: Option<&str>) -> Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("its address");
         drop(listener);
@@ -64,7 +65,7 @@ impl Program {
             .stdout(Stdio::from(log))
             .spawn()
             .unwrap_or_else(|error| panic!("{} does not start: {error}", self.path.display()));
-        let mut server = Server { program: self.clone(), child, address, home: Some(home) };
+        let mut server = Server { program: self.clone(), child, address, home };
         server.wait_ready();
         server
     }
@@ -81,9 +82,9 @@ pub fn pinned(program: &Path, cpus: Option<&str>) -> Command {
 /// A running server.
 pub struct Server {
     program: Program,
-    child: Child,
-    address: SocketAddr,
-    home: Option<TempDir>,
+    pub child: Child,
+    pub address: SocketAddr,
+    home: TempDir,
 }
 
 impl Server {
@@ -91,18 +92,26 @@ impl Server {
         self.program.name
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub fn port(&self) -> u16 {
-        self.address.port()
-    }
-
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("a connection");
         stream.set_nodelay(true).expect("no delay");
         stream
+    }
+
+    /// Sets all keys to their values.
+    pub fn fill(&self, mut pairs: impl Iterator<Item = [Vec<u8>; 2]>) {
+        let mut stream = self.connect();
+        loop {
+            let some = pairs.by_ref().take(PAIRS_AT_ONCE).flatten();
+            let words: Vec<_> = std::iter::once(b"MSET".to_vec()).chain(some).collect();
+            if words.len() == 1 {
+                return;
+            }
+            stream.write_all(&encode(&words)).expect("to send");
+            let mut reply = [0; 5];
+            stream.read_exact(&mut reply).expect("a reply");
+            assert_eq!(&reply, b"+OK\r\n", "{} does not take the keys", self.name());
+        }
     }
 
     fn wait_ready(&mut self) {
@@ -122,8 +131,7 @@ impl Server {
     }
 
     fn log(&self) -> String {
-        let path = self.home.as_ref().map(|home| home.path().join("log"));
-        path.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
+        std::fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
     }
 }
 

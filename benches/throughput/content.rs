@@ -1,24 +1,17 @@
 //! The keys of a server before a workload, and what must stand in them after it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
-use super::workload::{Workload, encode, key};
+use super::workload::{Workload, key};
+use crate::common::request::encode;
 use crate::common::server::Server;
 
 const KEYS_AT_ONCE: usize = 1000;
 
 /// Gives each key its first value.
 pub fn fill(server: &Server, workload: Workload, keys: usize) {
-    let mut stream = server.connect();
-    for numbers in chunks(keys) {
-        let pairs = numbers.map(key).flat_map(|key| [key.to_vec(), workload.initial_value(&key)]);
-        let words: Vec<_> = std::iter::once(b"MSET".to_vec()).chain(pairs).collect();
-        stream.write_all(&encode(&words)).expect("to send");
-        let mut reply = [0; 5];
-        stream.read_exact(&mut reply).expect("a reply");
-        assert_eq!(&reply, b"+OK\r\n", "{} does not take the keys", server.name());
-    }
+    server.fill((0..keys).map(key).map(|key| [key.to_vec(), workload.initial_value(&key)]));
 }
 
 /// Checks every key: counters must add up to the requests that were answered, other values begin with their key.

@@ -57,7 +57,7 @@ impl Load {
             .arg(self.workload.name())
             .args([self.depth, self.connections, self.keys].map(|number| number.to_string()))
             .args([self.warm_up, self.duration].map(|time| time.as_millis().to_string()))
-            .args([u32::from(server.port()), server.id()].map(|number| number.to_string()))
+            .args([u32::from(server.address.port()), server.child.id()].map(|number| number.to_string()))
             .stderr(Stdio::inherit())
             .output()
             .expect("to start the load");

@@ -5,6 +5,8 @@
 
 use memchr::{memchr, memchr_iter};
 
+use crate::common::request::encode;
+
 const KEY_BYTES: usize = 16;
 const VALUE_BYTES: usize = 100;
 const VALUE_HEAD: &[u8] = b"$100\r\n";
@@ -77,16 +79,6 @@ fn write_digits(target: &mut [u8], mut number: usize) {
         pair[1] = b'0' + (digits % 10) as u8;
         number /= 100;
     }
-}
-
-pub fn encode(words: &[Vec<u8>]) -> Vec<u8> {
-    let mut request = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        request.extend_from_slice(word);
-        request.extend_from_slice(b"\r\n");
-    }
-    request
 }
 
 /// A pipeline of one connection: its bytes, and where the digits of the keys stand in them.
