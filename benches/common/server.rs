@@ -32,8 +32,13 @@ impl Program {
     /// The server that is measured: this package's, or the one that `CASKADE_BENCH_BIN` names.
     pub fn caskade() -> Self {
         let path = std::env::var_os("CASKADE_BENCH_BIN");
-        let path = path.map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_caskade")), PathBuf::from);
-        Self { name: "Caskade", path, arguments: Vec::new() }
+        Self::build("Caskade", &path.map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_caskade")), PathBuf::from))
+    }
+
+    /// Another build of Caskade.
+    pub fn build(name: &'static str, path: &Path) -> Self {
+        let path = path.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self { name, path, arguments: Vec::new() }
     }
 
     /// redis-server, if there is one. It does not rewrite its log while it is measured, as Caskade does not either.

@@ -109,8 +109,7 @@ fn command() -> Command {
 fn programs(matches: &ArgMatches) -> (Vec<Program>, bool) {
     let caskade = Program::caskade();
     if let Some(path) = matches.get_one::<PathBuf>("against") {
-        let other = Program { name: "other", path: path.clone(), arguments: Vec::new() };
-        return (vec![caskade, other], false);
+        return (vec![caskade, Program::build("other", path)], false);
     }
     let redis = if matches.get_flag("alone") { None } else { Program::redis() };
     let is_beside_redis = redis.is_some();
