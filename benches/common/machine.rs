@@ -12,6 +12,9 @@ pub fn describe(servers: &[(&str, &Path)]) -> String {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut text =
         format!("- {} UTC, {cores} cores ({model}), Linux {}\n", output("date", &["-u", "+%F %H:%M"]), kernel.trim());
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split_whitespace().next().unwrap_or("unknown");
+    text.push_str(&format!("- load average at the end: {load}, of which the bench itself makes 2\n"));
     for (name, program) in servers {
         text.push_str(&format!("- {name}: {}\n", version(program)));
     }
