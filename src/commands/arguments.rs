@@ -61,6 +61,9 @@ impl<'a> Args<'a> {
     /// The next one as a database number that this server has.
     pub fn database(&mut self, databases: u32) -> Result<u32, Stop> {
         let number = self.integer()?;
+        if i32::try_from(number).is_err() {
+            return Err(text::NOT_32_BITS.into());
+        }
         u32::try_from(number).ok().filter(|number| *number < databases).ok_or(text::DB_OUT_OF_RANGE.into())
     }
 

@@ -118,8 +118,8 @@ pub fn execute(
             if let Some(keyspace) = node.keyspace() {
                 session.unwatch(keyspace);
             }
-            let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
-            Err(Stop::error(format!("EXECABORT Transaction discarded because of: {reason}")))
+            let reason = reason.strip_prefix(b"ERR ").unwrap_or(&reason);
+            Err(Stop::Error([b"EXECABORT Transaction discarded because of: ", reason].concat().into()))
         }
         outcome => outcome,
     };
@@ -149,7 +149,7 @@ pub fn execute(
         }
         Err(Stop::Error(text)) => {
             out.rewind(mark);
-            out.error(text.as_bytes());
+            out.error(&text);
             node.stats.errors.count(&text);
             (true, row_index.is_none())
         }
@@ -163,8 +163,8 @@ pub fn execute(
 }
 
 /// An EXEC that ran has ended its transaction; one that was refused has not.
-fn is_rejected_exec(session: &Session, reason: &str, words: Arguments<'_>) -> bool {
-    (session.transaction.is_some() || reason == text::NO_AUTH)
+fn is_rejected_exec(session: &Session, reason: &[u8], words: Arguments<'_>) -> bool {
+    (session.transaction.is_some() || reason == text::NO_AUTH.as_bytes())
         && words.get(0).is_some_and(|word| word.eq_ignore_ascii_case(b"exec"))
 }
 

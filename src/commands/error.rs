@@ -8,8 +8,8 @@ use crate::store::Refused;
 /// Why a command has no reply.
 #[derive(Debug)]
 pub enum Stop {
-    /// An error to send; its first word is the code.
-    Error(Cow<'static, str>),
+    /// An error to send; its first word is the code. Bytes, since it may repeat what a client sent.
+    Error(Cow<'static, [u8]>),
     /// Values have to be fetched from the disk first; then the command runs again.
     Cold(Vec<Cold>),
     /// The log has to be synced first; then the command runs again.
@@ -25,7 +25,19 @@ pub enum Stop {
 impl Stop {
     /// An error with a text of its own.
     pub fn error(text: impl Into<Cow<'static, str>>) -> Self {
-        Self::Error(text.into())
+        Self::Error(match text.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        })
+    }
+
+    /// An error that repeats a client's word as Redis does: byte by byte up to its first zero byte, with no line ends
+    /// around the whole.
+    pub fn repeating(before: &str, word: &[u8], after: &str) -> Self {
+        let text = [before.as_bytes(), text::shown(word, usize::MAX), after.as_bytes()].concat();
+        let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        let end = text.iter().rposition(|byte| !is_line_end(byte)).map_or(0, |last| last + 1);
+        Self::Error(Cow::Owned(text[..end].to_vec()))
     }
 }
 
@@ -54,16 +66,21 @@ impl From<Refused> for Stop {
 
 impl From<&'static str> for Stop {
     fn from(text: &'static str) -> Self {
-        Self::Error(Cow::Borrowed(text))
+        Self::Error(Cow::Borrowed(text.as_bytes()))
     }
 }
 
 /// The texts.
 pub mod text {
     use super::Stop;
+    use crate::protocol::Arguments;
+
+    /// How much of an unknown name, and of its arguments, an error repeats.
+    const SHOWN_BYTES_MAX: usize = 128;
 
     pub const SYNTAX: &str = "ERR syntax error";
     pub const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+    pub const NOT_32_BITS: &str = "ERR value is out of range, value must between -2147483648 and 2147483647";
     pub const NOT_A_FLOAT: &str = "ERR value is not a valid float";
     pub const NO_SUCH_KEY: &str = "ERR no such key";
     pub const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
@@ -104,7 +121,28 @@ pub mod text {
 
     /// A subcommand that the container does not have.
     pub fn unknown_subcommand(subcommand: &[u8], container: &str) -> Stop {
-        let shown = String::from_utf8_lossy(&subcommand[..subcommand.len().min(128)]);
-        Stop::error(format!("ERR unknown subcommand '{shown}'. Try {} HELP.", container.to_uppercase()))
+        let after = format!("'. Try {} HELP.", container.to_uppercase());
+        Stop::repeating("ERR unknown subcommand '", shown(subcommand, SHOWN_BYTES_MAX), &after)
+    }
+
+    /// No command has the name that the request begins with.
+    pub fn unknown_command(words: Arguments<'_>) -> Stop {
+        let mut arguments = Vec::new();
+        for word in words.from(1).iter() {
+            if arguments.len() >= SHOWN_BYTES_MAX {
+                break;
+            }
+            let word = shown(word, SHOWN_BYTES_MAX - arguments.len());
+            arguments.extend([b"'", word, b"' "].concat());
+        }
+        let name = shown(words.get(0).unwrap_or_default(), SHOWN_BYTES_MAX);
+        let text = [b"ERR unknown command '", name, b"', with args beginning with: ", &arguments].concat();
+        Stop::Error(text.into())
+    }
+
+    /// A word as Redis prints it: up to its first zero byte, and no more than so many bytes.
+    pub fn shown(word: &[u8], most: usize) -> &[u8] {
+        let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
+        &word[..word.len().min(most)]
     }
 }

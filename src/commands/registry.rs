@@ -12,9 +12,6 @@ use crate::protocol::Arguments;
 /// No command's name is longer.
 const NAME_BYTES_MAX: usize = 32;
 
-/// How much of an unknown command's arguments its error repeats.
-const UNKNOWN_SHOWN_BYTES: usize = 128;
-
 /// A command with what follows from its row.
 #[derive(Debug)]
 pub struct Row {
@@ -100,7 +97,7 @@ impl Registry {
     /// The row a request asks for, with the number of its arguments checked.
     #[inline]
     pub fn resolve(&self, words: Arguments<'_>) -> Result<&Row, Stop> {
-        let row = self.find(words.get(0).unwrap_or_default()).ok_or_else(|| unknown_command(words))?;
+        let row = self.find(words.get(0).unwrap_or_default()).ok_or_else(|| text::unknown_command(words))?;
         let row = match words.get(1) {
             Some(subcommand) if !row.subcommands.is_empty() => self.subcommand(row, subcommand)?,
             _ => row,
@@ -142,22 +139,4 @@ impl Default for Registry {
     fn default() -> Self {
         Self::new()
     }
-}
-
-fn unknown_command(words: Arguments<'_>) -> Stop {
-    // As Redis prints it, a word ends at its first zero byte.
-    let shown = |word: &[u8], most: usize| {
-        let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
-        String::from_utf8_lossy(&word[..word.len().min(most)]).into_owned()
-    };
-    let mut arguments = String::new();
-    for word in words.from(1).iter() {
-        if arguments.len() >= UNKNOWN_SHOWN_BYTES {
-            break;
-        }
-        let most = UNKNOWN_SHOWN_BYTES - arguments.len();
-        arguments.push_str(&format!("'{}' ", shown(word, most)));
-    }
-    let name = shown(words.get(0).unwrap_or_default(), UNKNOWN_SHOWN_BYTES);
-    Stop::error(format!("ERR unknown command '{name}', with args beginning with: {arguments}"))
 }

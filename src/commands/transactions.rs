@@ -102,7 +102,7 @@ fn exec(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
             Err(Stop::Silent) => Reply::Ok.write(ctx.out),
             Err(Stop::Error(text)) => {
                 ctx.out.rewind(mark);
-                ctx.out.error(text.as_bytes());
+                ctx.out.error(&text);
                 ctx.node.stats.errors.count(&text);
                 ctx.node.stats.commands.count(Some(row.index), true, false);
             }

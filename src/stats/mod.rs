@@ -118,9 +118,10 @@ pub struct ErrorStats {
 
 impl ErrorStats {
     /// Counts an error reply; its first word is the code.
-    pub fn count(&self, text: &str) {
+    pub fn count(&self, text: &[u8]) {
         self.total.add(1);
-        let code = text.split(' ').next().unwrap_or_default();
+        let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let code = std::str::from_utf8(code).unwrap_or("ERR");
         let mut by_code = self.by_code.lock();
         if let Some(count) = by_code.get_mut(code) {
             *count += 1;
@@ -248,7 +249,7 @@ mod tests {
     #[test]
     fn errors_are_counted_by_code() {
         let stats = Stats::new(0);
-        ["ERR a", "ERR b", "OOM c"].into_iter().for_each(|text| stats.errors.count(text));
+        [b"ERR a", b"ERR b", b"OOM c"].into_iter().for_each(|text| stats.errors.count(text));
         assert_eq!(stats.errors.by_code(), [("ERR".to_owned(), 2), ("OOM".to_owned(), 1)]);
         assert_eq!(stats.errors.total(), 3);
     }

@@ -170,7 +170,7 @@ fn read_many(from: &mut impl BufRead, length: &[u8]) -> io::Result<Vec<Reply>> {
 fn write_notation(reply: &Reply, prefix: &str, out: &mut String) {
     match reply {
         Reply::Status(text) => line(out, &String::from_utf8_lossy(text)),
-        Reply::Error(text) => line(out, &format!("(error) {}", String::from_utf8_lossy(text))),
+        Reply::Error(text) => line(out, &format!("(error) {}", readable(text))),
         Reply::Integer(value) => line(out, &format!("(integer) {value}")),
         Reply::Double(text) => line(out, &format!("(double) {text}")),
         Reply::BigNumber(text) => line(out, text),
@@ -222,6 +222,11 @@ fn write_index(index: usize, width: usize, mark: char, prefix: &str, out: &mut S
 fn line(out: &mut String, text: &str) {
     out.push_str(text);
     out.push('\n');
+}
+
+/// Text as it is; bytes that are none escaped, so that two of them never look alike.
+fn readable(text: &[u8]) -> String {
+    std::str::from_utf8(text).map_or_else(|_| quoted(text).trim_matches('"').to_owned(), str::to_owned)
 }
 
 /// Bytes between double quotes, with everything unprintable escaped.

@@ -36,8 +36,7 @@ pub(super) fn hello(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         } else if args.left() >= 2 && args.keyword("SETNAME") {
             name = Some(client::valid_name(args.word()?)?);
         } else {
-            let option = String::from_utf8_lossy(option);
-            return Err(Stop::error(format!("ERR Syntax error in HELLO option '{option}'")));
+            return Err(Stop::repeating("ERR Syntax error in HELLO option '", option, "'"));
         }
     }
     if let Some((user, password)) = login {

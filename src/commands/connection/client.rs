@@ -95,17 +95,12 @@ fn setname(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
 
 fn setinfo(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let (what, value) = (args.word()?, args.word()?);
-    let given = String::from_utf8_lossy(what);
-    let name = given.to_ascii_lowercase();
     let value = printable(value)
-        .ok_or_else(|| Stop::error(format!("ERR {given} cannot contain spaces, newlines or special characters.")));
-    match name.as_str() {
-        "lib-name" => ctx.session.client.set_library(value?),
-        "lib-ver" => ctx.session.client.set_library_version(value?),
-        _ => {
-            let what = String::from_utf8_lossy(what);
-            return Err(Stop::error(format!("ERR Unrecognized option '{what}'")));
-        }
+        .ok_or_else(|| Stop::repeating("ERR ", what, " cannot contain spaces, newlines or special characters."));
+    match () {
+        () if what.eq_ignore_ascii_case(b"lib-name") => ctx.session.client.set_library(value?),
+        () if what.eq_ignore_ascii_case(b"lib-ver") => ctx.session.client.set_library_version(value?),
+        () => return Err(Stop::repeating("ERR Unrecognized option '", what, "'")),
     }
     Ok(Reply::Ok)
 }
@@ -210,7 +205,7 @@ impl Filter {
                 b"ADDR" => filter.address = Some(text()),
                 b"LADDR" => filter.local_address = Some(text()),
                 b"USER" if value == b"default" => filter.user = Some(text()),
-                b"USER" => return Err(Stop::error(format!("ERR No such user '{}'", text()))),
+                b"USER" => return Err(Stop::repeating("ERR No such user '", value, "'")),
                 b"SKIPME" if value.eq_ignore_ascii_case(b"yes") => filter.skip_me = true,
                 b"SKIPME" if value.eq_ignore_ascii_case(b"no") => filter.skip_me = false,
                 _ => return Err(text::SYNTAX.into()),
@@ -251,7 +246,7 @@ fn note_command(ctx: &Context<'_, '_>, name: &str) {
 
 fn client_type(word: &[u8]) -> Result<&'static str, Stop> {
     let found = TYPES.into_iter().find(|name| word.eq_ignore_ascii_case(name.as_bytes()));
-    found.ok_or_else(|| Stop::error(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(word))))
+    found.ok_or_else(|| Stop::repeating("ERR Unknown client type '", word, "'"))
 }
 
 fn client_id(word: &[u8]) -> Result<u64, Stop> {

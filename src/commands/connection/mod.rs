@@ -77,12 +77,7 @@ fn quit(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
 
 fn select(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let databases = ctx.databases();
-    let index = args.integer()?;
-    if i32::try_from(index).is_err() {
-        return Err("ERR value is out of range, value must between -2147483648 and 2147483647".into());
-    }
-    let index = u32::try_from(index).ok().filter(|index| *index < databases).ok_or(text::DB_OUT_OF_RANGE)?;
-    ctx.session.database = index;
+    ctx.session.database = args.database(databases)?;
     Ok(Reply::Ok)
 }
 

@@ -101,10 +101,7 @@ impl Conditions {
                 () if args.keyword("GT") => read.gt = true,
                 () if args.keyword("LT") => read.lt = true,
                 () => {
-                    // As Redis prints it, a word ends at its first zero byte.
-                    let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
-                    let word = String::from_utf8_lossy(word);
-                    return Err(Stop::error(format!("ERR Unsupported option {word}")));
+                    return Err(Stop::repeating("ERR Unsupported option ", word, ""));
                 }
             }
         }

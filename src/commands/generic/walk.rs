@@ -25,7 +25,7 @@ pub(super) fn randomkey(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
 }
 
 pub(super) fn scan(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
-    let cursor = number::parse_u64(args.word()?).ok_or(text::INVALID_CURSOR)?;
+    let cursor = parse_cursor(args.word()?).ok_or(text::INVALID_CURSOR)?;
     let (mut pattern, mut count, mut kind) = (None, SCAN_COUNT, None);
     while !args.is_empty() {
         let option = args.word()?;
@@ -48,4 +48,41 @@ pub(super) fn scan(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         }
     });
     Ok(Reply::Array(vec![Reply::Text(next.to_string()), Reply::Array(keys)]))
+}
+
+/// Redis reads a cursor as C's `strtoul` does: a sign is taken, nothing at all is zero, a zero byte ends it.
+fn parse_cursor(word: &[u8]) -> Option<u64> {
+    let word = text::shown(word, usize::MAX);
+    match word {
+        [] => Some(0),
+        [b'+', digits @ ..] => number::parse_u64(digits),
+        [b'-', digits @ ..] => number::parse_u64(digits).map(u64::wrapping_neg),
+        digits => number::parse_u64(digits),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_cursor;
+
+    #[test]
+    fn cursors_are_read_as_redis_does() {
+        let table: &[(&[u8], Option<u64>)] = &[
+            (b"0", Some(0)),
+            (b"", Some(0)),
+            (b"+017", Some(17)),
+            (b"-1", Some(u64::MAX)),
+            (b"5\0x", Some(5)),
+            (b"18446744073709551615", Some(u64::MAX)),
+            (b"18446744073709551616", None),
+            (b" 0", None),
+            (b"0 ", None),
+            (b"+", None),
+            (b"--1", None),
+            (b"1.5", None),
+        ];
+        for (word, expected) in table {
+            assert_eq!(parse_cursor(word), *expected, "{}", word.escape_ascii());
+        }
+    }
 }

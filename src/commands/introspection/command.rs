@@ -98,7 +98,7 @@ fn getkeys(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
     let bytes = words.concat();
     let words = Arguments::new(&bytes, &ranges);
     let row = ctx.registry.resolve(words).map_err(|stop| match stop {
-        Stop::Error(text) if text.starts_with("ERR wrong number") => {
+        Stop::Error(text) if text.starts_with(b"ERR wrong number") => {
             Stop::from("ERR Invalid number of arguments specified for command")
         }
         _ => "ERR Invalid command specified".into(),

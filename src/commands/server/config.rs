@@ -54,7 +54,8 @@ fn set(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
     let pairs = args.pairs().ok_or(text::SYNTAX)?;
     let mut texts = Vec::new();
     for (name, value) in pairs {
-        let name = String::from_utf8_lossy(name).into_owned();
+        let unknown = || Stop::repeating("ERR Unknown option or number of arguments for CONFIG SET - '", name, "'");
+        let name = std::str::from_utf8(name).map_err(|_| unknown())?;
         let Ok(value) = std::str::from_utf8(value) else {
             let refusal = "argument must be UTF-8 text";
             let failed = format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {refusal}");
@@ -62,7 +63,6 @@ fn set(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
         };
         texts.push((name, value));
     }
-    let texts: Vec<(&str, &str)> = texts.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     let changed = ctx.node.config.set(&texts, |_, _, _| Ok(()));
     changed.map_err(|error| Stop::error(error.to_string()))?;
     ctx.node.host.settings_changed();

@@ -32,9 +32,9 @@ pub(super) fn set(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let (key, value) = (args.word()?, args.word()?);
     let mut options = Options { condition: Condition::None, get: false, expiry: None };
     while !args.is_empty() {
-        if args.keyword("NX") && options.condition != Condition::Present {
+        if options.condition != Condition::Present && args.keyword("NX") {
             options.condition = Condition::Absent;
-        } else if args.keyword("XX") && options.condition != Condition::Absent {
+        } else if options.condition != Condition::Absent && args.keyword("XX") {
             options.condition = Condition::Present;
         } else if args.keyword("GET") {
             options.get = true;
@@ -70,7 +70,7 @@ pub(super) fn getex(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let key = args.word()?;
     let mut expiry = None;
     while !args.is_empty() {
-        if args.keyword("PERSIST") && expiry.is_none() {
+        if matches!(expiry, None | Some(Expiry::Clear)) && args.keyword("PERSIST") {
             expiry = Some(Expiry::Clear);
         } else {
             expiry_option(&mut args, &mut expiry)?;
@@ -184,6 +184,10 @@ fn set_generic(
         }
     }
     access.put(key, Kind::of_string(value).0, value, expiry)?;
+    if expiry.is_some_and(|deadline| deadline <= now) {
+        // The key was there for no time at all, which who watches it has to learn.
+        access.delete(key)?;
+    }
     Ok(reply)
 }
 

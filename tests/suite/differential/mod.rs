@@ -23,7 +23,7 @@ const ROUND: usize = 200;
 fn caskade_answers_like_redis() {
     let Some(oracle) = Program::oracle() else { return };
     let (caskade, redis) = (Server::start(Program::Caskade, &[]), Server::start(oracle, &[]));
-    compare_all(&mut Side::new(&caskade), &mut Side::new(&redis), number("CASKADE_DIFFERENTIAL_COMMANDS", 5_000));
+    compare_all(&mut Side::new(&caskade), &mut Side::new(&redis), number("CASKADE_DIFFERENTIAL_COMMANDS", 100_000));
 }
 
 /// The generator and the comparison are themselves checked against a second implementation of the same protocol.
@@ -33,7 +33,7 @@ fn valkey_answers_like_redis() {
         return println!("skipped: CASKADE_VALKEY does not name a valkey-server");
     };
     let (valkey, redis) = (Server::start(Program::Valkey, &[]), Server::start(oracle, &[]));
-    compare_all(&mut Side::new(&valkey), &mut Side::new(&redis), number("CASKADE_DIFFERENTIAL_COMMANDS", 5_000));
+    compare_all(&mut Side::new(&valkey), &mut Side::new(&redis), number("CASKADE_DIFFERENTIAL_COMMANDS", 100_000));
 }
 
 #[test]
