@@ -11,6 +11,8 @@ pub(super) const TABLE: &[Command] = &checked(
     Group::Server,
     [
         Command::new("COMMAND", "[subcommand [argument ...]]", command::all)
+            .tips(&["nondeterministic_output_order"])
+            .flag(Flags::CONNECTION_CATEGORY)
             .summary("Describes all commands.")
             .since("2.8.13")
             .complexity("O(N) for N commands")
@@ -18,6 +20,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(Flags::STALE)
             .subcommands(command::TABLE),
         Command::new("INFO", "[section [section ...]]", info::info)
+            .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
             .summary("Tells what the server is and what it did.")
             .flag(Flags::LOADING)
             .flag(Flags::STALE)

@@ -97,12 +97,19 @@ impl Registry {
     /// The row a request asks for, with the number of its arguments checked.
     #[inline]
     pub fn resolve(&self, words: Arguments<'_>) -> Result<&Row, Stop> {
-        let row = self.find(words.get(0).unwrap_or_default()).ok_or_else(|| text::unknown_command(words))?;
-        let row = match words.get(1) {
-            Some(subcommand) if !row.subcommands.is_empty() => self.subcommand(row, subcommand)?,
-            _ => row,
-        };
+        let row = self.named_by(words)?;
         if row.takes(words.len()) { Ok(row) } else { Err(text::wrong_arity(&row.name)) }
+    }
+
+    /// The row that the first words of a request name.
+    #[inline]
+    pub fn named_by(&self, words: Arguments<'_>) -> Result<&Row, Stop> {
+        let row = self.find(words.get(0).unwrap_or_default()).filter(|row| row.names == 1);
+        let row = row.ok_or_else(|| text::unknown_command(words))?;
+        match words.get(1) {
+            Some(subcommand) if !row.subcommands.is_empty() => self.subcommand(row, subcommand),
+            _ => Ok(row),
+        }
     }
 
     /// The subcommand of a container.
@@ -120,7 +127,7 @@ impl Registry {
         let usage = usage::parse(command.usage);
         self.by_name.insert(name.as_bytes().into(), index);
         self.rows.push(Row {
-            arity: usage::arity(&usage, names),
+            arity: command.arity.unwrap_or_else(|| usage::arity(&usage, names)),
             keys: usage::key_positions(&usage, names),
             name: name.clone(),
             subcommands: Vec::new(),

@@ -41,8 +41,14 @@ impl Flags {
     pub const TRANSACTION: Self = Self(1 << 24);
     /// The command changes one key in more than one step, which must become visible together.
     pub const BATCH: Self = Self(1 << 25);
-    /// The command is dangerous by nature (ACL category).
+    /// The ACL category of this name, where no other property implies it.
     pub const DANGEROUS: Self = Self(1 << 22);
+    /// As [`Flags::DANGEROUS`].
+    pub const ADMIN_CATEGORY: Self = Self(1 << 26);
+    /// As [`Flags::DANGEROUS`].
+    pub const CONNECTION_CATEGORY: Self = Self(1 << 27);
+    /// As [`Flags::DANGEROUS`].
+    pub const KEYSPACE_CATEGORY: Self = Self(1 << 28);
 
     /// The flags that COMMAND INFO names, in its order.
     pub const NAMED: &[(Self, &str)] = &[
@@ -122,6 +128,13 @@ pub struct Command {
     pub complexity: &'static str,
     /// Of a container.
     pub subcommands: &'static [Command],
+    /// What happens to its keys, in the words of COMMAND INFO (`RO access`): one text for all of them, or one for
+    /// each. Where there is none it follows from the kind of the command.
+    pub keys: &'static [&'static str],
+    /// What a proxy or a client may want to know, in the words of COMMAND INFO.
+    pub tips: &'static [&'static str],
+    /// Where it does not follow from the usage.
+    pub arity: Option<i32>,
     /// What has been replaced by something else: since when, and by what.
     pub deprecated: Option<(&'static str, &'static str)>,
 }
@@ -149,6 +162,9 @@ impl Command {
             since: "1.0.0",
             complexity: "O(1)",
             subcommands: &[],
+            keys: &[],
+            tips: &[],
+            arity: None,
             deprecated: None,
         }
     }
@@ -175,6 +191,21 @@ impl Command {
 
     pub const fn complexity(mut self, complexity: &'static str) -> Self {
         self.complexity = complexity;
+        self
+    }
+
+    pub const fn keys(mut self, access: &'static [&'static str]) -> Self {
+        self.keys = access;
+        self
+    }
+
+    pub const fn tips(mut self, tips: &'static [&'static str]) -> Self {
+        self.tips = tips;
+        self
+    }
+
+    pub const fn arity(mut self, arity: i32) -> Self {
+        self.arity = Some(arity);
         self
     }
 

@@ -18,6 +18,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(ALWAYS)
             .flag(Flags::IMMEDIATE),
         Command::new("EXEC", "", exec)
+            .flag(Flags::SKIP_SLOWLOG)
             .summary("Runs the commands queued since MULTI as one.")
             .since("1.2.0")
             .complexity("Depends on the commands")
@@ -33,6 +34,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(Flags::IMMEDIATE),
         Command::new("UNWATCH", "", unwatch).summary("Forgets all watched keys.").since("2.2.0").flag(ALWAYS),
         Command::new("WATCH", "key [key ...]", watch)
+            .keys(&["RO"])
             .summary("Lets the next EXEC do nothing if one of the keys changes before it.")
             .since("2.2.0")
             .complexity("O(N) for N keys")
@@ -78,6 +80,8 @@ fn unwatch(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
 }
 
 fn exec(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    // As CLIENT INFO shows it while the queue runs.
+    ctx.session.publish();
     let Some(transaction) = ctx.session.transaction.take() else {
         return Err("ERR EXEC without MULTI".into());
     };

@@ -21,18 +21,23 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(Flags::LOADING)
             .flag(Flags::STALE),
         Command::new("ID", "", id).summary("Answers the connection's number.").since("5.0.0").flag(INFO),
-        Command::new("INFO", "", info).summary("Describes this connection.").since("6.2.0").flag(INFO),
+        Command::new("INFO", "", info)
+            .tips(&["nondeterministic_output"])
+            .summary("Describes this connection.")
+            .since("6.2.0")
+            .flag(INFO),
         Command::new(
             "KILL",
-            "<ip:port | ID client-id | TYPE client-type | USER username | ADDR addr | LADDR laddr | SKIPME yes-or-no> \
-         [filter value ...]",
+            "<ip:port | <ID client-id | TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB> | USER username | \
+             ADDR ip:port | LADDR ip:port | SKIPME <YES | NO>> ...>",
             kill,
         )
         .summary("Ends connections.")
         .since("2.4.0")
         .complexity("O(N) for N connections")
         .flag(ADMIN),
-        Command::new("LIST", "[TYPE client-type] [ID client-id [client-id ...]]", list)
+        Command::new("LIST", "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]", list)
+            .tips(&["nondeterministic_output"])
             .summary("Describes all connections.")
             .since("2.4.0")
             .complexity("O(N) for N connections")
@@ -52,6 +57,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .since("3.2.0")
             .flag(INFO),
         Command::new("SETINFO", "<LIB-NAME libname | LIB-VER libver>", setinfo)
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .summary("Notes which library the client uses.")
             .since("7.2.0")
             .flag(INFO),
@@ -124,7 +130,8 @@ fn list(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         }
         let mut ids = Vec::new();
         while let Some(word) = args.optional() {
-            ids.push(client_id(word).map_err(|_| Stop::from("ERR Invalid client ID"))?);
+            let id = number::parse_i64(word).ok_or("ERR Invalid client ID")?;
+            ids.extend(u64::try_from(id));
         }
         clients.retain(|client| ids.contains(&client.id));
     } else {
@@ -239,7 +246,9 @@ fn describe(ctx: &Context<'_, '_>, client: &Client) -> String {
 
 /// Others see the state once a pipeline is done; this command shows it now.
 fn note_command(ctx: &Context<'_, '_>, name: &str) {
-    ctx.session.publish();
+    if !ctx.in_transaction {
+        ctx.session.publish();
+    }
     let index = ctx.registry.find(name.as_bytes()).map(|row| row.index);
     ctx.session.client.note_command(index);
 }

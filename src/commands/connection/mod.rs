@@ -37,8 +37,12 @@ pub(super) const TABLE: &[Command] = &checked(
             .since("6.0.0")
             .flag(ALWAYS)
             .flag(Flags::NO_AUTH),
-        Command::new("PING", "[message]", ping).summary("Answers PONG, or what it is told.").flag(Flags::FAST),
+        Command::new("PING", "[message]", ping)
+            .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+            .summary("Answers PONG, or what it is told.")
+            .flag(Flags::FAST),
         Command::new("QUIT", "", quit)
+            .arity(-1)
             .summary("Closes the connection after answering.")
             .deprecated("7.2.0", "just closing the connection")
             .flag(ALWAYS)

@@ -14,14 +14,19 @@ pub(super) const TABLE: &[Command] = &checked(
     Group::Generic,
     [
         Command::write("COPY", "source destination [DB destination-db] [REPLACE]", copy::copy)
+            .keys(&["RO access", "OW update"])
             .summary("Copies a value and its expiry to another key.")
             .since("6.2.0")
             .complexity("O(N) for a value of N bytes")
             .flag(Flags::DENYOOM),
         Command::write("DEL", "key [key ...]", del)
+            .keys(&["RM delete"])
+            .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
             .summary("Deletes keys; all of them or none, even through a crash.")
             .complexity("O(N) for N keys"),
         Command::read("EXISTS", "key [key ...]", exists)
+            .keys(&["RO"])
+            .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
             .summary("Counts which of the keys exist; one that is named twice counts twice.")
             .complexity("O(N) for N keys")
             .flag(Flags::FAST),
@@ -37,11 +42,13 @@ pub(super) const TABLE: &[Command] = &checked(
             .since("7.0.0")
             .flag(Flags::FAST),
         Command::read("KEYS", "pattern", walk::keys)
+            .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
             .summary("Answers all keys that match a pattern, as of one moment; SCAN does not hold up others.")
             .complexity("O(N) for N keys in the database")
             .flag(Flags::WHOLE)
             .flag(Flags::DANGEROUS),
         Command::write("MOVE", "key db", copy::move_to)
+            .keys(&["RW access update"])
             .summary("Moves a key to another database.")
             .flag(Flags::FAST)
             .flag(Flags::BATCH),
@@ -67,32 +74,47 @@ pub(super) const TABLE: &[Command] = &checked(
             .since("7.0.0")
             .flag(Flags::FAST),
         Command::read("PTTL", "key", expiry::pttl)
+            .tips(&["nondeterministic_output"])
             .summary("Answers how long a key still lives, in milliseconds.")
             .since("2.6.0")
             .flag(Flags::FAST),
-        Command::read("RANDOMKEY", "", walk::randomkey).summary("Answers some key of the database.").flag(Flags::WALKS),
+        Command::read("RANDOMKEY", "", walk::randomkey)
+            .tips(&["request_policy:all_shards", "nondeterministic_output"])
+            .summary("Answers some key of the database.")
+            .flag(Flags::WALKS),
         Command::write("RENAME", "key newkey", copy::rename)
+            .keys(&["RW access delete", "OW update"])
             .summary("Gives a value another key, replacing what was there.")
             .complexity("O(N) for a value of N bytes"),
         Command::write("RENAMENX", "key newkey", copy::renamenx)
+            .keys(&["RW access delete", "OW insert"])
             .summary("Gives a value another key, if there is nothing yet.")
             .complexity("O(N) for a value of N bytes")
             .flag(Flags::FAST),
         Command::read("SCAN", "cursor [MATCH pattern] [COUNT count] [TYPE type]", walk::scan)
+            .tips(&["nondeterministic_output", "request_policy:special"])
             .summary("Walks over the keys of the database, some at each call.")
             .since("2.8.0")
             .complexity("O(1) for each call, O(N) for a walk over N keys")
             .flag(Flags::WALKS),
         Command::read("TOUCH", "key [key ...]", exists)
+            .keys(&["RO"])
+            .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
             .summary("Counts which of the keys exist, and makes them recently used.")
             .since("3.2.1")
             .complexity("O(N) for N keys")
             .flag(Flags::FAST),
         Command::read("TTL", "key", expiry::ttl)
+            .tips(&["nondeterministic_output"])
             .summary("Answers how long a key still lives, in seconds.")
             .flag(Flags::FAST),
-        Command::read("TYPE", "key", kind).summary("Answers the type of a key's value.").flag(Flags::FAST),
+        Command::read("TYPE", "key", kind)
+            .keys(&["RO"])
+            .summary("Answers the type of a key's value.")
+            .flag(Flags::FAST),
         Command::write("UNLINK", "key [key ...]", del)
+            .keys(&["RM delete"])
+            .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
             .summary("Deletes keys and frees their memory in the background.")
             .since("4.0.0")
             .complexity("O(N) for N keys")

@@ -6,10 +6,14 @@ use crate::types::kind::Kind;
 
 pub(super) const TABLE: &[Command] = &checked(Group::Generic, [
     Command::read("ENCODING", "key", encoding)
-        .summary("Answers the name of the encoding Redis would keep the value in.")
+        .keys(&["RO"])
+.tips(&["nondeterministic_output"])
+.summary("Answers the name of the encoding Redis would keep the value in.")
         .since("2.2.3"),
     Command::read("FREQ", "key", freq)
-        .summary("Answers how often the value was used of late: 0 to 3, as the memory limit's hand counts it.")
+        .keys(&["RO"])
+.tips(&["nondeterministic_output"])
+.summary("Answers how often the value was used of late: 0 to 3, as the memory limit's hand counts it.")
         .since("4.0.0"),
     Command::new("HELP", "", help)
         .summary("Lists the subcommands.")
@@ -17,10 +21,14 @@ pub(super) const TABLE: &[Command] = &checked(Group::Generic, [
         .flag(Flags::LOADING)
         .flag(Flags::STALE),
     Command::read("IDLETIME", "key", idletime)
-        .summary("Answers for how many seconds the value was not used; one that is only on the disk counts from the start.")
+        .keys(&["RO"])
+.tips(&["nondeterministic_output"])
+.summary("Answers for how many seconds the value was not used; one that is only on the disk counts from the start.")
         .since("2.2.3"),
     Command::read("REFCOUNT", "key", refcount)
-        .summary("Answers how many keys share the value, which is always one.")
+        .keys(&["RO"])
+.tips(&["nondeterministic_output"])
+.summary("Answers how many keys share the value, which is always one.")
         .since("2.2.3"),
 ]);
 

@@ -1,6 +1,7 @@
 //! COMMAND: the command tables, as clients read them.
 
 use super::checked;
+use crate::commands::usage;
 use crate::commands::{Args, Command, Context, Flags, Group, Outcome, Row, Stop, text};
 use crate::protocol::{Arguments, Reply};
 use crate::types::glob;
@@ -10,22 +11,25 @@ pub(super) const TABLE: &[Command] = &checked(
     [
         Command::new("COUNT", "", count).summary("Answers how many commands there are.").since("2.8.13").flag(ALWAYS),
         Command::new("DOCS", "[command-name [command-name ...]]", docs)
+            .tips(&["nondeterministic_output_order"])
             .summary("Answers what the documentation says of commands.")
             .since("7.0.0")
             .complexity("O(N) for N commands")
             .flag(ALWAYS),
-        Command::new("GETKEYS", "command [argument ...]", getkeys)
+        Command::new("GETKEYS", "command [arg ...]", getkeys)
             .summary("Finds the keys in a full command.")
             .since("2.8.13")
             .complexity("O(N) for N arguments")
             .flag(ALWAYS),
         Command::new("HELP", "", help).summary("Lists the subcommands.").since("5.0.0").flag(ALWAYS),
         Command::new("INFO", "[command-name [command-name ...]]", info)
+            .tips(&["nondeterministic_output_order"])
             .summary("Describes commands: arity, flags, where their keys stand.")
             .since("2.8.13")
             .complexity("O(N) for N commands")
             .flag(ALWAYS),
         Command::new("LIST", "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]", list)
+            .tips(&["nondeterministic_output_order"])
             .summary("Answers the names of all commands.")
             .since("7.0.0")
             .complexity("O(N) for N commands")
@@ -33,7 +37,7 @@ pub(super) const TABLE: &[Command] = &checked(
     ],
 );
 
-const ALWAYS: Flags = Flags::LOADING.with(Flags::STALE);
+const ALWAYS: Flags = Flags::LOADING.with(Flags::STALE).with(Flags::CONNECTION_CATEGORY);
 
 pub(super) fn all(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
     let rows: Vec<&Row> = ctx.registry.commands().collect();
@@ -83,7 +87,7 @@ fn list(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
             _ => return Err(text::SYNTAX.into()),
         };
     }
-    let rows = ctx.registry.commands().filter(|row| keep(row));
+    let rows = ctx.registry.rows().iter().filter(|row| keep(row));
     Ok(Reply::Array(rows.map(|row| name(&row.name)).collect()))
 }
 
@@ -97,14 +101,14 @@ fn getkeys(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
     }
     let bytes = words.concat();
     let words = Arguments::new(&bytes, &ranges);
-    let row = ctx.registry.resolve(words).map_err(|stop| match stop {
-        Stop::Error(text) if text.starts_with(b"ERR wrong number") => {
-            Stop::from("ERR Invalid number of arguments specified for command")
-        }
-        _ => "ERR Invalid command specified".into(),
-    })?;
-    let keys: Vec<Reply> = row.keys(words).map(Reply::bulk).collect();
-    if keys.is_empty() { Err("ERR The command has no key arguments".into()) } else { Ok(Reply::Array(keys)) }
+    let row = ctx.registry.named_by(words).map_err(|_| Stop::from("ERR Invalid command specified"))?;
+    if row.keys.is_none() {
+        return Err("ERR The command has no key arguments".into());
+    }
+    if !row.takes(words.len()) {
+        return Err("ERR Invalid number of arguments specified for command".into());
+    }
+    Ok(Reply::Array(row.keys(words).map(Reply::bulk).collect()))
 }
 
 fn describe(ctx: &Context<'_, '_>, row: &Row) -> Reply {
@@ -120,51 +124,53 @@ fn describe(ctx: &Context<'_, '_>, row: &Row) -> Reply {
         Reply::Integer(last),
         Reply::Integer(step),
         Reply::Set(categories(row).into_iter().map(Reply::Simple).collect()),
-        Reply::Array(Vec::new()),
-        Reply::Array(key_specs(row)),
-        Reply::Array(subcommands.collect()),
+        Reply::Set(row.command.tips.iter().map(|tip| name(tip)).collect()),
+        Reply::Set(key_specs(row)),
+        Reply::Set(subcommands.collect()),
     ])
 }
 
 fn categories(row: &Row) -> Vec<&'static str> {
-    let mut names = Vec::new();
-    for (flag, name) in [(Flags::WRITE, "@write"), (Flags::READONLY, "@read"), (Flags::ADMIN, "@admin")] {
-        if row.is(flag) {
-            names.push(name);
-        }
-    }
-    if row.is(Flags::ADMIN) || row.is(Flags::DANGEROUS) {
-        names.push("@dangerous");
-    }
-    match row.command.group {
-        Group::String => names.push("@string"),
-        Group::Generic => names.push("@keyspace"),
-        Group::Connection => names.push("@connection"),
-        Group::Transactions => names.push("@transaction"),
-        Group::Server => {}
-    }
-    names.push(if row.is(Flags::FAST) { "@fast" } else { "@slow" });
-    names
+    let group = if row.subcommands.is_empty() { Some(row.command.group) } else { None };
+    // In Redis's order.
+    let rules = [
+        (group == Some(Group::Generic) || row.is(Flags::KEYSPACE_CATEGORY), "@keyspace"),
+        (row.is(Flags::READONLY), "@read"),
+        (row.is(Flags::WRITE), "@write"),
+        (group == Some(Group::String), "@string"),
+        (row.is(Flags::ADMIN) || row.is(Flags::ADMIN_CATEGORY), "@admin"),
+        (row.is(Flags::FAST), "@fast"),
+        (!row.is(Flags::FAST), "@slow"),
+        (row.is(Flags::ADMIN) || row.is(Flags::ADMIN_CATEGORY) || row.is(Flags::DANGEROUS), "@dangerous"),
+        (group == Some(Group::Connection) || row.is(Flags::CONNECTION_CATEGORY), "@connection"),
+        (group == Some(Group::Transactions), "@transaction"),
+    ];
+    rules.into_iter().filter(|(holds, _)| *holds).map(|(_, name)| name).collect()
 }
 
 fn key_specs(row: &Row) -> Vec<Reply> {
     let Some(keys) = row.keys else { return Vec::new() };
-    let flags = if row.is(Flags::READONLY) { ["RO", "access"] } else { ["RW", "update"] };
-    let integer = |number: i64| Reply::Integer(number);
     // Counted from the first key, as key specs are.
     let last = if keys.last < 0 { keys.last as i64 } else { keys.last as i64 - keys.first as i64 };
-    let index = vec![(name("index"), integer(keys.first as i64))];
-    let range = vec![
-        (name("lastkey"), integer(last)),
-        (name("keystep"), integer(keys.step as i64)),
-        (name("limit"), integer(0)),
-    ];
+    match row.command.keys {
+        [] if row.is(Flags::READONLY) => vec![key_spec("RO access", keys.first, last, keys.step)],
+        [] => vec![key_spec("RW update", keys.first, last, keys.step)],
+        [access] => vec![key_spec(access, keys.first, last, keys.step)],
+        each => each.iter().enumerate().map(|(at, access)| key_spec(access, keys.first + at, 0, 1)).collect(),
+    }
+}
+
+fn key_spec(access: &'static str, first: usize, last: i64, step: usize) -> Reply {
+    let integer = |number: usize| Reply::Integer(number as i64);
+    let index = vec![(name("index"), integer(first))];
+    let range =
+        vec![(name("lastkey"), Reply::Integer(last)), (name("keystep"), integer(step)), (name("limit"), integer(0))];
     let part = |kind: &str, spec| Reply::Map(vec![(name("type"), name(kind)), (name("spec"), Reply::Map(spec))]);
-    vec![Reply::Map(vec![
-        (name("flags"), Reply::Set(flags.into_iter().map(Reply::Simple).collect())),
+    Reply::Map(vec![
+        (name("flags"), Reply::Set(access.split(' ').map(Reply::Simple).collect())),
         (name("begin_search"), part("index", index)),
         (name("find_keys"), part("range", range)),
-    ])]
+    ])
 }
 
 fn document(ctx: &Context<'_, '_>, row: &Row) -> Reply {
@@ -179,12 +185,45 @@ fn document(ctx: &Context<'_, '_>, row: &Row) -> Reply {
         fields.push((name("deprecated_since"), name(since)));
         fields.push((name("replaced_by"), name(instead)));
     }
+    // A container's arguments are those of its subcommands.
+    if row.subcommands.is_empty() && !row.usage.is_empty() {
+        let keys = row.command.keys.len().max(1);
+        fields.push((name("arguments"), arguments(&usage::arguments(&row.usage), keys, &mut 0)));
+    }
     if !row.subcommands.is_empty() {
         let rows = row.subcommands.iter().map(|index| &ctx.registry.rows()[*index]);
         let subcommands = rows.map(|row| (name(&row.name), document(ctx, row)));
         fields.push((name("subcommands"), Reply::Map(subcommands.collect())));
     }
     Reply::Map(fields)
+}
+
+/// `specs` is how many key specs the command has: with several, each key has its own.
+fn arguments(all: &[usage::Argument], specs: usize, keys: &mut usize) -> Reply {
+    let of = |argument: &usage::Argument| {
+        let mut fields = vec![(name("name"), name(&argument.name)), (name("type"), name(argument.kind.name()))];
+        if argument.inner.is_empty() {
+            fields.push((name("display_text"), name(&argument.name)));
+        }
+        if argument.kind == usage::ArgumentKind::Key {
+            fields.push((name("key_spec_index"), Reply::from((*keys).min(specs - 1))));
+            *keys += 1;
+        }
+        if let Some(token) = &argument.token {
+            fields.push((name("token"), name(token)));
+        }
+        let flags = [(argument.optional, "optional"), (argument.multiple, "multiple")];
+        let flags: Vec<Reply> =
+            flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| Reply::Simple(flag)).collect();
+        if !flags.is_empty() {
+            fields.push((name("flags"), Reply::Set(flags)));
+        }
+        if !argument.inner.is_empty() {
+            fields.push((name("arguments"), arguments(&argument.inner, specs, keys)));
+        }
+        Reply::Map(fields)
+    };
+    Reply::Array(all.iter().map(of).collect())
 }
 
 fn name(text: &str) -> Reply {

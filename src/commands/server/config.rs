@@ -24,6 +24,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .since("2.8.0")
             .flag(SETTINGS),
         Command::new("SET", "parameter value [parameter value ...]", set)
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .summary("Changes settings: all of them or none.")
             .since("2.0.0")
             .complexity("O(N) for N settings")

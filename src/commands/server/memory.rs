@@ -9,6 +9,7 @@ pub(super) const TABLE: &[Command] = &checked(
     [
         Command::new("HELP", "", help).summary("Lists the subcommands.").since("4.0.0").flag(ALWAYS),
         Command::read("USAGE", "key [SAMPLES count]", usage)
+            .keys(&["RO"])
             .summary("Answers how many bytes of memory a key takes, its cached value included.")
             .since("4.0.0"),
     ],

@@ -27,22 +27,29 @@ pub(super) const TABLE: &[Command] = &checked(
             .complexity("Depends on the subcommand")
             .subcommands(config::TABLE),
         Command::read("DBSIZE", "", dbsize)
+            .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
+            .flag(Flags::KEYSPACE_CATEGORY)
             .summary("Answers how many keys the database has.")
             .flag(Flags::FAST)
             .flag(Flags::WHOLE),
         Command::write("FLUSHALL", "[ASYNC | SYNC]", flushall)
+            .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+            .flag(Flags::KEYSPACE_CATEGORY)
             .summary("Deletes all keys of all databases.")
             .flag(Flags::DANGEROUS)
             .flag(Flags::WHOLE),
         Command::write("FLUSHDB", "[ASYNC | SYNC]", flushdb)
+            .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+            .flag(Flags::KEYSPACE_CATEGORY)
             .summary("Deletes all keys of the database.")
             .flag(Flags::DANGEROUS)
             .flag(Flags::WHOLE),
         Command::new("LASTSAVE", "", save::lastsave)
+            .tips(&["nondeterministic_output"])
             .summary("Answers when the log was last synced by SAVE or BGSAVE, in seconds.")
             .flag(ALWAYS)
             .flag(Flags::FAST)
-            .flag(ADMIN),
+            .flag(Flags::ADMIN_CATEGORY),
         Command::new("MEMORY", "subcommand [argument ...]", memory::container)
             .summary("Tells what takes memory.")
             .since("4.0.0")
@@ -54,7 +61,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(ALWAYS)
             .flag(Flags::NOSCRIPT)
             .flag(Flags::FAST)
-            .flag(ADMIN),
+            .flag(Flags::ADMIN_CATEGORY),
         Command::new("SAVE", "", save::save)
             .summary("Syncs the log and answers when that is done.")
             .complexity("O(N) for N bytes not yet synced")
@@ -71,12 +78,14 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(Flags::NO_MULTI)
             .flag(Flags::ALLOW_BUSY),
         Command::write("SWAPDB", "index1 index2", swapdb)
+            .flag(Flags::KEYSPACE_CATEGORY)
             .summary("Lets two databases change places.")
             .since("4.0.0")
             .flag(Flags::FAST)
             .flag(Flags::DANGEROUS)
             .flag(Flags::WHOLE),
         Command::new("TIME", "", time)
+            .tips(&["nondeterministic_output"])
             .summary("Answers the time in seconds, and microseconds.")
             .since("2.6.0")
             .flag(ALWAYS)

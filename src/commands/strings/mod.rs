@@ -14,21 +14,25 @@ pub(super) const TABLE: &[Command] = &checked(
     Group::String,
     [
         Command::write("APPEND", "key value", parts::append)
+            .keys(&["RW insert"])
             .summary("Adds bytes to the end of a string, creating it where there is none.")
             .since("2.0.0")
             .complexity("O(N) for a string of N bytes")
             .flag(Flags::FAST)
             .flag(Flags::DENYOOM),
         Command::write("DECR", "key", counters::decr)
+            .keys(&["RW access update"])
             .summary("Subtracts one from the integer in a string.")
             .flag(Flags::FAST)
             .flag(Flags::DENYOOM),
         Command::write("DECRBY", "key decrement", counters::decrby)
+            .keys(&["RW access update"])
             .summary("Subtracts a number from the integer in a string.")
             .flag(Flags::FAST)
             .flag(Flags::DENYOOM),
         Command::read("GET", "key", get).summary("Answers the value of a string.").flag(Flags::FAST),
         Command::write("GETDEL", "key", getdel)
+            .keys(&["RW access delete"])
             .summary("Answers the value of a string and deletes it.")
             .since("6.2.0")
             .flag(Flags::FAST),
@@ -37,6 +41,7 @@ pub(super) const TABLE: &[Command] = &checked(
             "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]",
             set::getex,
         )
+        .keys(&["RW access update"])
         .summary("Answers the value of a string and sets or removes its expiry.")
         .since("6.2.0")
         .flag(Flags::FAST),
@@ -45,19 +50,23 @@ pub(super) const TABLE: &[Command] = &checked(
             .since("2.4.0")
             .complexity("O(N) for an answer of N bytes"),
         Command::write("GETSET", "key value", set::getset)
+            .keys(&["RW access update"])
             .summary("Sets a string and answers what it was before.")
             .deprecated("6.2.0", "`SET` with the `GET` argument")
             .flag(Flags::FAST)
             .flag(Flags::DENYOOM),
         Command::write("INCR", "key", counters::incr)
+            .keys(&["RW access update"])
             .summary("Adds one to the integer in a string, which counts from 0 where there is none.")
             .flag(Flags::FAST)
             .flag(Flags::DENYOOM),
         Command::write("INCRBY", "key increment", counters::incrby)
+            .keys(&["RW access update"])
             .summary("Adds a number to the integer in a string.")
             .flag(Flags::FAST)
             .flag(Flags::DENYOOM),
-        Command::write("INCRBYFLOAT", "key increment", counters::incrbyfloat)
+        Command::write("INCRBYFLOAT", "key decimal", counters::incrbyfloat)
+            .keys(&["RW access update"])
             .summary("Adds a decimal number to the number in a string.")
             .since("2.6.0")
             .flag(Flags::FAST)
@@ -67,20 +76,26 @@ pub(super) const TABLE: &[Command] = &checked(
             .since("7.0.0")
             .complexity("O(N*M) for strings of N and M bytes"),
         Command::read("MGET", "key [key ...]", mget)
+            .tips(&["request_policy:multi_shard"])
             .summary("Answers the values of several strings, all as of one moment.")
             .complexity("O(N) for N keys")
             .flag(Flags::FAST),
         Command::write("MSET", "key value [key value ...]", set::mset)
+            .keys(&["OW update"])
+            .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"])
             .summary("Sets several strings at once: all or none, even through a crash.")
             .since("1.0.1")
             .complexity("O(N) for N keys")
             .flag(Flags::DENYOOM),
         Command::write("MSETNX", "key value [key value ...]", set::msetnx)
+            .keys(&["OW insert"])
+            .tips(&["request_policy:multi_shard", "response_policy:agg_min"])
             .summary("Sets several strings at once, but only if none of the keys exists.")
             .since("1.0.1")
             .complexity("O(N) for N keys")
             .flag(Flags::DENYOOM),
         Command::write("PSETEX", "key milliseconds value", set::psetex)
+            .keys(&["OW update"])
             .summary("Sets a string that expires after some milliseconds.")
             .since("2.6.0")
             .deprecated("2.6.12", "`SET` with the `PX` argument")
@@ -91,14 +106,17 @@ pub(super) const TABLE: &[Command] = &checked(
          PXAT unix-time-milliseconds | KEEPTTL]",
             set::set,
         )
+        .keys(&["RW access update variable_flags"])
         .summary("Sets a key to a string, whatever it was before.")
         .flag(Flags::DENYOOM),
         Command::write("SETEX", "key seconds value", set::setex)
+            .keys(&["OW update"])
             .summary("Sets a string that expires after some seconds.")
             .since("2.0.0")
             .deprecated("2.6.12", "`SET` with the `EX` argument")
             .flag(Flags::DENYOOM),
         Command::write("SETNX", "key value", set::setnx)
+            .keys(&["OW insert"])
             .summary("Sets a string, but only if the key does not exist.")
             .deprecated("2.6.12", "`SET` with the `NX` argument")
             .flag(Flags::FAST)
@@ -109,6 +127,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .complexity("O(N) for a string of N bytes")
             .flag(Flags::DENYOOM),
         Command::read("STRLEN", "key", strlen)
+            .keys(&["RO"])
             .summary("Answers the length of a string in bytes.")
             .since("2.2.0")
             .flag(Flags::FAST),

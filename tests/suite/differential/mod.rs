@@ -79,6 +79,11 @@ fn compare_all(left: &mut Side<'_>, right: &mut Side<'_>, commands: u64) {
     }
 }
 
+/// The first commands of some sequence.
+pub fn generated(commands: usize) -> Vec<Vec<Vec<u8>>> {
+    Generator::new(1, false).take(commands).map(|op| op.words).collect()
+}
+
 struct Difference {
     seed: u64,
     ops: Vec<Op>,

@@ -26,7 +26,7 @@ mod run;
 
 use crate::server::{Program, Server, flag};
 use crate::target::Socket;
-use format::File;
+use format::{File, Step};
 use std::path::{Path, PathBuf};
 
 #[test]
@@ -72,6 +72,12 @@ pub fn files() -> Vec<File> {
     paths.sort();
     assert!(!paths.is_empty(), "no transcripts");
     paths.iter().map(|path| File::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))).collect()
+}
+
+/// The words of every command of every transcript.
+pub fn commands() -> Vec<Vec<Vec<u8>>> {
+    let words = |step: &Step| if let Step::Command(command) = step { Some(command.words.clone()) } else { None };
+    files().iter().flat_map(|file| &file.sections).flat_map(|section| &section.steps).filter_map(words).collect()
 }
 
 fn collect(directory: &Path, into: &mut Vec<PathBuf>) {

@@ -5,6 +5,10 @@
 //! groups; `|` separates alternatives inside either; `...` behind a group says that it may repeat, as does a `...`
 //! at the end of a group's content (`key [key ...]`).
 
+mod arguments;
+
+pub use arguments::{Argument, Kind as ArgumentKind, arguments};
+
 /// An element of a usage line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Element {
@@ -101,7 +105,9 @@ fn group(mut sequences: Vec<Vec<Element>>, optional: bool) -> Element {
     }
     let mut block = sequences.remove(0);
     let last = block.last_mut().expect("a group is never empty");
-    let repeats = std::mem::take(&mut last.repeats);
+    // What `[key ...]` at the end repeats is its own.
+    let is_group = last.optional && matches!(last.shape, Shape::Block(_));
+    let repeats = !is_group && std::mem::take(&mut last.repeats);
     Element { shape: Shape::Block(block), optional, repeats }
 }
 

@@ -1,0 +1,179 @@
+//! The argument tree of COMMAND DOCS, from a usage line.
+//!
+//! Always true: a token stands with what follows it in its brackets; what repeats behind itself (`key [key ...]`) is
+//! one argument that may be given several times.
+
+use super::{Element, Shape, is_key_name};
+
+/// One argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argument {
+    pub name: String,
+    pub kind: Kind,
+    /// The word in front of it.
+    pub token: Option<String>,
+    pub optional: bool,
+    pub multiple: bool,
+    /// The alternatives of [`Kind::OneOf`], the parts of [`Kind::Block`].
+    pub inner: Vec<Argument>,
+}
+
+/// What an argument is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Key,
+    Text,
+    Integer,
+    Double,
+    UnixTime,
+    Pattern,
+    Token,
+    OneOf,
+    Block,
+}
+
+impl Kind {
+    /// As COMMAND DOCS names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Text => "string",
+            Self::Integer => "integer",
+            Self::Double => "double",
+            Self::UnixTime => "unix-time",
+            Self::Pattern => "pattern",
+            Self::Token => "pure-token",
+            Self::OneOf => "oneof",
+            Self::Block => "block",
+        }
+    }
+}
+
+/// The arguments that a usage line tells of.
+pub fn arguments(elements: &[Element]) -> Vec<Argument> {
+    let mut all: Vec<Argument> = Vec::new();
+    for (at, element) in elements.iter().enumerate() {
+        match repeated(&elements[..at], element) {
+            Some(1) => all.last_mut().expect("what repeats stands before it").multiple = true,
+            Some(length) => {
+                let inner = all.split_off(all.len() - length);
+                all.push(Argument { multiple: true, ..group("data", Kind::Block, inner) });
+            }
+            None => all.push(one(element)),
+        }
+    }
+    all
+}
+
+/// How many of the elements before this one it repeats, if it does nothing else.
+fn repeated(before: &[Element], element: &Element) -> Option<usize> {
+    let Shape::Block(block) = &element.shape else { return None };
+    (element.optional && element.repeats && before.ends_with(block)).then_some(block.len())
+}
+
+fn one(element: &Element) -> Argument {
+    let mut argument = match &element.shape {
+        Shape::Token(token) => token_alone(token),
+        Shape::Value(name) => value(name),
+        Shape::Block(elements) => body(elements),
+        Shape::OneOf(sequences) => {
+            let inner: Vec<Argument> = sequences.iter().map(|sequence| body(sequence)).collect();
+            let names: Vec<&str> = inner.iter().map(|argument| argument.name.as_str()).collect();
+            group(&names.join("-or-"), Kind::OneOf, inner)
+        }
+    };
+    argument.optional |= element.optional;
+    argument.multiple |= element.repeats;
+    argument
+}
+
+/// What stands in one pair of brackets, or between two bars.
+fn body(elements: &[Element]) -> Argument {
+    if let [Element { shape: Shape::Token(token), .. }, rest @ ..] = elements
+        && !rest.is_empty()
+    {
+        let token = Some(token.clone());
+        let mut inner = arguments(rest);
+        return match inner.as_slice() {
+            [only] if only.token.is_none() && !only.optional => Argument { token, ..inner.remove(0) },
+            _ => Argument {
+                token: token.clone(),
+                ..group(&token.unwrap_or_default().to_lowercase(), Kind::Block, inner)
+            },
+        };
+    }
+    let mut inner = arguments(elements);
+    if inner.len() == 1 { inner.remove(0) } else { group("arguments", Kind::Block, inner) }
+}
+
+fn group(name: &str, kind: Kind, inner: Vec<Argument>) -> Argument {
+    Argument { name: name.into(), kind, token: None, optional: false, multiple: false, inner }
+}
+
+fn token_alone(token: &str) -> Argument {
+    Argument { token: Some(token.into()), ..group(&token.to_lowercase(), Kind::Token, Vec::new()) }
+}
+
+fn value(name: &str) -> Argument {
+    let kind = match name {
+        name if is_key_name(name) => Kind::Key,
+        "pattern" => Kind::Pattern,
+        "decimal" => Kind::Double,
+        "seconds" | "milliseconds" | "offset" | "start" | "end" | "increment" | "decrement" | "cursor" | "count"
+        | "index" | "index1" | "index2" | "db" | "destination-db" | "min-match-len" | "protover" | "client-id" => {
+            Kind::Integer
+        }
+        name if name.starts_with("unix-time") => Kind::UnixTime,
+        _ => Kind::Text,
+    };
+    group(name, kind, Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    /// `name:kind`, with the token before and `?` and `*` behind.
+    fn shown(arguments: &[Argument]) -> String {
+        let one = |argument: &Argument| {
+            let token = argument.token.as_ref().map_or(String::new(), |token| format!("{token} "));
+            let inner = if argument.inner.is_empty() { String::new() } else { format!("({})", shown(&argument.inner)) };
+            let flags = [(argument.optional, "?"), (argument.multiple, "*")];
+            let flags: String = flags.into_iter().filter(|(set, _)| *set).map(|(_, sign)| sign).collect();
+            format!("{token}{}:{}{inner}{flags}", argument.name, argument.kind.name())
+        };
+        arguments.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn arguments_follow_from_usage() {
+        let rows = [
+            ("", ""),
+            ("key [key ...]", "key:key*"),
+            ("key value [key value ...]", "data:block(key:key, value:string)*"),
+            ("[section [section ...]]", "section:string?*"),
+            ("command [arg ...]", "command:string, arg:string?*"),
+            ("[MATCH pattern]", "MATCH pattern:pattern?"),
+            ("[LEN]", "LEN len:pure-token?"),
+            ("[NX | XX]", "nx-or-xx:oneof(NX nx:pure-token, XX xx:pure-token)?"),
+            (
+                "[EX seconds | PXAT unix-time-milliseconds]",
+                "seconds-or-unix-time-milliseconds:oneof(EX seconds:integer, PXAT unix-time-milliseconds:unix-time)?",
+            ),
+            ("[AUTH username password]", "AUTH auth:block(username:string, password:string)?"),
+            ("[ID client-id [client-id ...]]", "ID client-id:integer?*"),
+            (
+                "<ID client-id | USER username> ...",
+                "client-id-or-username:oneof(ID client-id:integer, USER username:string)*",
+            ),
+            (
+                "[FILTERBY <MODULE module-name | PATTERN pattern>]",
+                "FILTERBY module-name-or-pattern:oneof(MODULE module-name:string, PATTERN pattern:pattern)?",
+            ),
+        ];
+        for (usage, expected) in rows {
+            assert_eq!(shown(&arguments(&parse(usage))), expected, "{usage}");
+        }
+    }
+}
