@@ -1,6 +1,6 @@
-//! The proof from outside: everything here talks to a running server as a client would.
+//! The proof from outside: nearly everything here talks to a running server as a client would.
 //!
-//! Always true: no module knows how the server is built; a check that compares with redis-server says so and is
+//! Always true: only `process` and `architecture` know how the server is built; a check that compares with redis-server says so and is
 //! skipped with a printed reason where none is installed, unless `CASKADE_REQUIRE_ORACLE=1`.
 //!
 //! `CASKADE_TEST_SERVER=/path/to/program` puts another server in Caskade's place, which is how the checks
@@ -13,6 +13,7 @@ mod commands;
 mod connection;
 mod differential;
 mod durability;
+mod process;
 mod reply;
 mod running;
 mod server;

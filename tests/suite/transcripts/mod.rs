@@ -24,10 +24,21 @@ mod format;
 mod record;
 mod run;
 
+use crate::process::Process;
 use crate::server::{Program, Server, flag};
 use crate::target::Socket;
 use format::{File, Step};
+use run::Outcome;
 use std::path::{Path, PathBuf};
+
+#[test]
+fn caskade_answers_as_written_in_process() {
+    for protocol in [2, 3] {
+        let outcome = run::run(&files(), &mut Process::new(protocol));
+        report("in process", protocol, &outcome);
+        assert_eq!(outcome.cut, 0, "time moves here, so no section is cut");
+    }
+}
 
 #[test]
 fn caskade_answers_as_written_in_resp2() {
@@ -94,10 +105,14 @@ fn collect(directory: &Path, into: &mut Vec<PathBuf>) {
 fn check(program: Program, protocol: u8) {
     let server = Server::start(program, &[]);
     let outcome = run::run(&files(), &mut Socket::new(&server, protocol));
-    println!("{program:?}, RESP{protocol}: {}", outcome.summary());
+    report(&format!("{program:?}"), protocol, &outcome);
+}
+
+fn report(who: &str, protocol: u8, outcome: &Outcome) {
+    println!("{who}, RESP{protocol}: {}", outcome.summary());
     assert!(
         outcome.failures.is_empty(),
-        "{program:?}, RESP{protocol}: {}\n\n{}",
+        "{who}, RESP{protocol}: {}\n\n{}",
         outcome.summary(),
         outcome.failures.join("\n\n")
     );

@@ -12,7 +12,7 @@ pub struct Outcome {
     pub replies: usize,
     sections: usize,
     not_for_this_server: usize,
-    cut: usize,
+    pub cut: usize,
 }
 
 impl Outcome {

@@ -1,0 +1,163 @@
+//! Caskade inside this process: its commands over a disk in memory and a clock moved by hand, with no socket.
+//!
+//! Always true: nothing waits for time to pass, values are never found in the page cache without asking for them
+//! (so every command that reads meets the disk), and a client sees its replies only when the log has what they tell.
+
+use crate::connection::encode;
+use crate::reply::Reply;
+use crate::target::{Identity, Target};
+use caskade::commands::{Batch, Executed, Registry, execute};
+use caskade::config::{Config, Settings};
+use caskade::keyspace::Keyspace;
+use caskade::node::{Host, Node, Peer, Session, ShutdownRequest};
+use caskade::protocol::{Decoded, Decoder, Limits, ReplyBuffer, Version};
+use caskade::store::Options;
+use caskade::store::clock::TestClock;
+use caskade::store::disk::SimDisk;
+use std::collections::HashMap;
+use std::io::{BufRead, Cursor};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Some moment: a Friday in 2026.
+const BEGIN: u64 = 1_790_000_000_000;
+
+pub struct Process {
+    node: Node,
+    registry: Registry,
+    clock: Arc<TestClock>,
+    protocol: u8,
+    clients: HashMap<String, Client>,
+}
+
+struct Client {
+    session: Session,
+    out: ReplyBuffer,
+    replies: Cursor<Vec<u8>>,
+}
+
+/// There is no server around the commands.
+struct NoHost;
+
+impl Host for NoHost {
+    fn shut_down(&self, _: ShutdownRequest) {
+        panic!("a transcript ends the server");
+    }
+
+    fn settings_changed(&self) {}
+}
+
+impl Process {
+    pub fn new(protocol: u8) -> Process {
+        let clock = Arc::new(TestClock::new(BEGIN));
+        let settings = Settings::default();
+        let disk = SimDisk::new();
+        disk.set_cold(true);
+        let opened =
+            Keyspace::open(Arc::new(disk), clock.clone(), Options::default(), settings.databases, &mut |_, _| {});
+        let (keyspace, _) = opened.expect("an empty disk opens");
+        let registry = Registry::new();
+        let node = Node::new(Config::new(settings, None), clock.clone(), Box::new(NoHost), registry.rows().len());
+        node.set_keyspace(keyspace);
+        Process { node, registry, clock, protocol, clients: HashMap::new() }
+    }
+
+    fn keyspace(&self) -> &Keyspace {
+        self.node.keyspace().expect("a loaded node")
+    }
+
+    fn connect(&mut self, name: &str, protocol: u8) {
+        let client = self.node.clients.add(Peer::Internal, -1, self.node.now());
+        let authenticated = self.node.config.get().requirepass.is_none();
+        let session = Session::new(client, authenticated);
+        let client = Client { session, out: ReplyBuffer::new(Version::Resp2), replies: Cursor::default() };
+        self.clients.insert(name.to_owned(), client);
+        if protocol == 3 {
+            self.execute(name, &[b"HELLO".to_vec(), b"3".to_vec()]);
+            assert!(matches!(self.receive(name), Reply::Map(_)), "HELLO 3 answers a map");
+        }
+    }
+
+    /// As a connection does it: decode, execute, wait for the log, send.
+    fn execute(&mut self, name: &str, words: &[Vec<u8>]) {
+        let Process { node, registry, clients, .. } = self;
+        let client = clients.get_mut(name).expect("a connected client");
+        if client.session.closing || client.session.client.is_killed() {
+            return;
+        }
+        let bytes = encode(words);
+        let mut decoder = Decoder::new();
+        let decoded = decoder.decode(&bytes, &Limits::authenticated(512 << 20));
+        assert_eq!(decoded, Ok(Decoded::Request { consumed: bytes.len() }));
+        let mut batch = Batch::begin(node);
+        for attempt in 0.. {
+            let words = decoder.arguments(&bytes);
+            match execute(node, registry, &mut client.session, &mut batch, &mut client.out, words, attempt > 2) {
+                Executed::Done => break,
+                Executed::Cold(cold) => {
+                    let keyspace = node.keyspace().expect("a loaded node");
+                    cold.iter().for_each(|cold| cold.fetch(keyspace).expect("to fetch a value"));
+                }
+            }
+        }
+        batch.finish(node);
+        client.session.client.note_activity(batch.now, batch.last_command(), bytes.len() as u64, 0);
+        client.session.publish();
+        let store = node.keyspace().expect("a loaded node").store();
+        store.wait_acknowledged(batch.wait).expect("a log that writes");
+        client.replies.get_mut().extend(client.out.to_vec());
+        client.out.advance(client.out.len());
+    }
+
+    fn disconnect(&mut self, name: &str) {
+        if let Some(mut client) = self.clients.remove(name) {
+            client.session.unwatch(self.keyspace());
+            self.node.clients.remove(&client.session.client);
+        }
+    }
+}
+
+impl Target for Process {
+    fn identity(&self) -> Identity {
+        Identity { name: "caskade", version: (7, 2) }
+    }
+
+    fn protocol(&self) -> u8 {
+        self.protocol
+    }
+
+    fn reset(&mut self) {
+        let names: Vec<String> = self.clients.keys().cloned().collect();
+        names.iter().for_each(|name| self.disconnect(name));
+        self.node.config.set(&[("requirepass", "")], |_, _, _| Ok(())).expect("to take the password away");
+        self.connect("reset", 2);
+        self.execute("reset", &[b"FLUSHALL".to_vec()]);
+        self.disconnect("reset");
+        assert_eq!(self.keyspace().watched(), 0, "a client that is gone still watches a key");
+    }
+
+    fn send(&mut self, client: &str, words: &[Vec<u8>]) {
+        if !self.clients.contains_key(client) {
+            self.connect(client, self.protocol);
+        }
+        self.execute(client, words);
+    }
+
+    fn receive(&mut self, client: &str) -> Reply {
+        let client = self.clients.get_mut(client).expect("a connected client");
+        if client.replies.fill_buf().is_ok_and(|left| !left.is_empty()) {
+            let reply = Reply::read(&mut client.replies);
+            return reply.unwrap_or_else(|error| Reply::Error(format!("UNREADABLE {error}").into_bytes()));
+        }
+        let ended = client.session.closing || client.session.client.is_killed();
+        if ended { Reply::Closed } else { Reply::Silent }
+    }
+
+    fn advance(&mut self, by: Duration) -> bool {
+        self.clock.advance(by);
+        // The server's timer does this every few milliseconds.
+        let keyspace = self.keyspace();
+        while keyspace.expire_due(keyspace.now(), 100) > 0 {}
+        true
+    }
+}
