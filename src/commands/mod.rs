@@ -12,12 +12,14 @@
 //! | `dispatch` | from a request to its effects and its reply |
 //! | `gates` | what may refuse a command before it runs, in Redis's order |
 //! | `arguments` | reading arguments |
+//! | `docs` | the page of all commands |
 //! | `error` | what a client can read as an error |
 //! | the rest | one module per group of commands |
 
 mod arguments;
 mod connection;
 mod dispatch;
+pub mod docs;
 mod error;
 mod gates;
 mod generic;
