@@ -9,6 +9,7 @@
 mod clients;
 mod cold;
 mod concurrency;
+mod architecture;
 mod commands;
 mod connection;
 mod differential;
