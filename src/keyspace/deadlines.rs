@@ -56,6 +56,12 @@ impl Deadlines {
         due
     }
 
+    /// How many items have a deadline at or before `now`.
+    pub(super) fn count_due(&self, now: u64) -> usize {
+        let due = self.parts.iter().filter(|part| part.earliest.load(Relaxed) <= now);
+        due.map(|part| part.items.lock().range(..=(now, u64::MAX)).count()).sum()
+    }
+
     /// The earliest deadline of all.
     pub(super) fn earliest(&self) -> Option<u64> {
         let earliest = self.parts.iter().map(|part| part.earliest.load(Relaxed)).min();
@@ -82,6 +88,7 @@ mod tests {
         assert_eq!(deadlines.due(9, 10), []);
         assert_eq!(deadlines.due(30, 10), [(10, 65), (30, 1), (20, 2)]);
         assert_eq!(deadlines.due(30, 1), [(10, 65)]);
+        assert_eq!([9, 10, 29, 30, 40].map(|now| deadlines.count_due(now)), [0, 1, 2, 3, 4]);
         deadlines.change(65, Some(10), Some(50));
         deadlines.change(2, Some(20), None);
         assert_eq!(deadlines.due(30, 10), [(30, 1)]);

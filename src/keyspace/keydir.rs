@@ -261,6 +261,11 @@ impl Keydir {
         deadlines.due(now, limit).into_iter().map(|(deadline, hash)| (deadline, Slot::of(hash))).collect()
     }
 
+    /// How many keys have a deadline at or before `now`.
+    pub(super) fn count_due(&self, now: u64) -> usize {
+        self.deadlines.get().map_or(0, |deadlines| deadlines.count_due(now))
+    }
+
     /// Forgets a deadline that no key has any more.
     pub(super) fn forget_deadline(&self, slot: &Slot, deadline: u64) {
         if let Some(deadlines) = self.deadlines.get() {

@@ -13,14 +13,15 @@ use super::overlay::State;
 use crate::store::{Draft, Op};
 
 impl Access<'_> {
-    /// How many keys the database has, those expired but not yet removed included.
+    /// How many keys the database has; one whose time is over does not count, removed or not.
     pub fn keys(&mut self) -> usize {
         self.wait_for_all();
-        let stored = self.keydir().keys();
+        let now = self.now();
+        let stored = self.keydir().keys().saturating_sub(self.keydir().count_due(now));
         let Some(overlay) = self.overlay() else { return stored };
         let keydir = self.keydir();
         overlay.changes_of(keydir.id).fold(stored, |sum, (key, pending)| {
-            let existed = keydir.meta(&pending.slot, key).is_some();
+            let existed = keydir.meta(&pending.slot, key).is_some_and(|meta| !is_expired(&meta, now));
             match &pending.state {
                 State::Present { .. } if !existed => sum + 1,
                 State::Gone if existed => sum - 1,

@@ -6,7 +6,7 @@
 use crate::connection::encode;
 use crate::reply::Reply;
 use crate::target::{Identity, Target};
-use caskade::commands::{Batch, Executed, Registry, execute};
+use caskade::commands::{Batch, Executed, Prepared, Registry, execute};
 use caskade::config::{Config, Settings};
 use caskade::keyspace::Keyspace;
 use caskade::node::{Host, Node, Peer, Session, ShutdownRequest};
@@ -66,6 +66,11 @@ impl Process {
         self.node.keyspace().expect("a loaded node")
     }
 
+    /// Lets time pass, and nothing else happen.
+    pub fn pass(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
     fn connect(&mut self, name: &str, protocol: u8) {
         let client = self.node.clients.add(Peer::Internal, -1, self.node.now());
         let authenticated = self.node.config.get().requirepass.is_none();
@@ -90,21 +95,28 @@ impl Process {
         let decoded = decoder.decode(&bytes, &Limits::authenticated(512 << 20));
         assert_eq!(decoded, Ok(Decoded::Request { consumed: bytes.len() }));
         let mut batch = Batch::begin(node);
-        for attempt in 0.. {
-            let words = decoder.arguments(&bytes);
-            match execute(node, registry, &mut client.session, &mut batch, &mut client.out, words, attempt > 2) {
-                Executed::Done => break,
+        let keyspace = node.keyspace().expect("a loaded node");
+        let mut prepared: Option<Prepared> = None;
+        loop {
+            let (session, words) = (&mut client.session, decoder.arguments(&bytes));
+            let executed = execute(node, registry, session, &mut batch, &mut client.out, words, prepared.as_ref());
+            if matches!(executed, Executed::Done) {
+                break;
+            }
+            let prepared = prepared.get_or_insert_default();
+            match executed {
+                Executed::Done => {}
                 Executed::Cold(cold) => {
-                    let keyspace = node.keyspace().expect("a loaded node");
-                    cold.iter().for_each(|cold| cold.fetch(keyspace).expect("to fetch a value"));
+                    cold.into_iter().for_each(|cold| prepared.pins.add(cold.fetch(keyspace)));
                 }
+                Executed::Sync => prepared.synced = Some(keyspace.store().sync()),
+                Executed::Room => prepared.admitted = true,
             }
         }
         batch.finish(node);
         client.session.client.note_activity(batch.now, batch.last_command(), bytes.len() as u64, 0);
         client.session.publish();
-        let store = node.keyspace().expect("a loaded node").store();
-        store.wait_acknowledged(batch.wait).expect("a log that writes");
+        keyspace.store().wait_acknowledged(batch.wait).expect("a log that writes");
         client.replies.get_mut().extend(client.out.to_vec());
         client.out.advance(client.out.len());
     }
@@ -154,7 +166,7 @@ impl Target for Process {
     }
 
     fn advance(&mut self, by: Duration) -> bool {
-        self.clock.advance(by);
+        self.pass(by);
         // The server's timer does this every few milliseconds.
         let keyspace = self.keyspace();
         while keyspace.expire_due(keyspace.now(), 100) > 0 {}
