@@ -1,7 +1,7 @@
 //! Caskade inside this process: its commands over a disk in memory and a clock moved by hand, with no socket.
 //!
-//! Always true: nothing waits for time to pass, values are never found in the page cache without asking for them
-//! (so every command that reads meets the disk), and a client sees its replies only when the log has what they tell.
+//! Always true: nothing waits for time to pass; now and then a command that reads a value finds none in memory, nor in
+//! the page cache, and has to fetch it; a client sees its replies only when the log has what they tell.
 
 use crate::connection::encode;
 use crate::reply::Reply;
@@ -22,12 +22,34 @@ use std::time::Duration;
 /// Some moment: a Friday in 2026.
 const BEGIN: u64 = 1_790_000_000_000;
 
+/// Commands that read values.
+const READERS: &[&str] = &[
+    "GET",
+    "GETEX",
+    "GETDEL",
+    "GETSET",
+    "GETRANGE",
+    "MGET",
+    "STRLEN",
+    "APPEND",
+    "INCR",
+    "INCRBYFLOAT",
+    "LCS",
+    "COPY",
+    "RENAME",
+    "EXEC",
+];
+
+/// Every so many of them find no value in memory.
+const COLD_EVERY: usize = 9;
+
 pub struct Process {
     node: Node,
     registry: Registry,
     clock: Arc<TestClock>,
     protocol: u8,
     clients: HashMap<String, Client>,
+    reads: usize,
 }
 
 struct Client {
@@ -59,7 +81,7 @@ impl Process {
         let registry = Registry::new();
         let node = Node::new(Config::new(settings, None), clock.clone(), Box::new(NoHost), registry.rows().len());
         node.set_keyspace(keyspace);
-        Process { node, registry, clock, protocol, clients: HashMap::new() }
+        Process { node, registry, clock, protocol, clients: HashMap::new(), reads: 0 }
     }
 
     fn keyspace(&self) -> &Keyspace {
@@ -121,6 +143,20 @@ impl Process {
         client.out.advance(client.out.len());
     }
 
+    /// Drives all values out of memory.
+    fn chill(&self) {
+        let keyspace = self.keyspace();
+        keyspace.set_memory_limit(1);
+        keyspace.govern(0);
+        keyspace.set_memory_limit(0);
+        keyspace.govern(0);
+    }
+
+    /// How many values were fetched from the disk.
+    pub fn cold_reads(&self) -> u64 {
+        self.keyspace().cold_reads()
+    }
+
     fn disconnect(&mut self, name: &str) {
         if let Some(mut client) = self.clients.remove(name) {
             client.session.unwatch(self.keyspace());
@@ -151,6 +187,13 @@ impl Target for Process {
     fn send(&mut self, client: &str, words: &[Vec<u8>]) {
         if !self.clients.contains_key(client) {
             self.connect(client, self.protocol);
+        }
+        if READERS.iter().any(|name| words[0].eq_ignore_ascii_case(name.as_bytes())) {
+            self.reads += 1;
+            // Sweeping all of a nearly empty memory takes its time, so not before each.
+            if self.reads.is_multiple_of(COLD_EVERY) {
+                self.chill();
+            }
         }
         self.execute(client, words);
     }

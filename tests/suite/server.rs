@@ -222,7 +222,11 @@ impl Server {
         wait_until("the server to be ready", Duration::from_secs(60), || {
             running = self.is_running();
             let ready = |mut connection: Connection| {
-                connection.call(&["PING"]).is_ok_and(|reply| reply == Reply::Status(b"PONG".to_vec()))
+                // A server with a password is ready when it asks for it.
+                connection.call(&["PING"]).is_ok_and(|reply| match reply {
+                    Reply::Error(text) => text.starts_with(b"NOAUTH"),
+                    reply => reply == Reply::Status(b"PONG".to_vec()),
+                })
             };
             !running || Connection::open(address).is_ok_and(ready)
         });

@@ -34,9 +34,11 @@ use std::path::{Path, PathBuf};
 #[test]
 fn caskade_answers_as_written_in_process() {
     for protocol in [2, 3] {
-        let outcome = run::run(&files(), &mut Process::new(protocol));
+        let mut process = Process::new(protocol);
+        let outcome = run::run(&files(), &mut process);
         report("in process", protocol, &outcome);
         assert_eq!(outcome.cut, 0, "time moves here, so no section is cut");
+        assert!(process.cold_reads() > 25, "only {} values were fetched from the disk", process.cold_reads());
     }
 }
 
