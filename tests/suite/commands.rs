@@ -124,7 +124,7 @@ fn missing_of(
 fn collect_tokens(arguments: &Reply, into: &mut BTreeSet<String>) {
     for argument in arguments.elements().unwrap_or_default() {
         let argument = fields(argument);
-        into.extend(argument.get("token").map(|token| text(token)));
+        into.extend(argument.get("token").map(text));
         if let Some(inner) = argument.get("arguments") {
             collect_tokens(inner, into);
         }

@@ -95,7 +95,7 @@ fn a_walk_over_a_socket_misses_no_key_while_others_come_and_go() {
 #[test]
 fn a_count_is_exact_before_what_is_expired_is_removed() {
     let mut process = Process::new(2);
-    let mut ask = |process: &mut Process, line: &str| {
+    let ask = |process: &mut Process, line: &str| {
         let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
         process.roundtrip("A", &words).notation().join(" ")
     };

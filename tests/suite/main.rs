@@ -1,16 +1,17 @@
 //! The proof from outside: nearly everything here talks to a running server as a client would.
 //!
-//! Always true: only `process` and `architecture` know how the server is built; a check that compares with redis-server says so and is
-//! skipped with a printed reason where none is installed, unless `CASKADE_REQUIRE_ORACLE=1`.
+//! Always true: only `process`, `keys` and `architecture` know how the server is built; a check that compares with
+//! redis-server says so and is skipped with a printed reason where none is installed, unless
+//! `CASKADE_REQUIRE_ORACLE=1`.
 //!
 //! `CASKADE_TEST_SERVER=/path/to/program` puts another server in Caskade's place, which is how the checks
 //! themselves are proved.
 
+mod architecture;
 mod clients;
 mod cold;
-mod concurrency;
-mod architecture;
 mod commands;
+mod concurrency;
 mod connection;
 mod differential;
 mod durability;

@@ -121,7 +121,8 @@ impl Process {
         let mut prepared: Option<Prepared> = None;
         loop {
             let (session, words) = (&mut client.session, decoder.arguments(&bytes));
-            let executed = execute(node, registry, session, &mut batch, &mut client.out, words, prepared.as_ref());
+            let executed =
+                execute(node, registry, session, &mut batch, &mut client.out, None, words, prepared.as_ref());
             if matches!(executed, Executed::Done) {
                 break;
             }

@@ -92,15 +92,10 @@ fn body(elements: &[Element]) -> Argument {
     if let [Element { shape: Shape::Token(token), .. }, rest @ ..] = elements
         && !rest.is_empty()
     {
-        let token = Some(token.clone());
         let mut inner = arguments(rest);
-        return match inner.as_slice() {
-            [only] if only.token.is_none() && !only.optional => Argument { token, ..inner.remove(0) },
-            _ => Argument {
-                token: token.clone(),
-                ..group(&token.unwrap_or_default().to_lowercase(), Kind::Block, inner)
-            },
-        };
+        let is_alone = inner.len() == 1 && inner[0].token.is_none() && !inner[0].optional;
+        let argument = if is_alone { inner.remove(0) } else { group(&token.to_lowercase(), Kind::Block, inner) };
+        return Argument { token: Some(token.clone()), ..argument };
     }
     let mut inner = arguments(elements);
     if inner.len() == 1 { inner.remove(0) } else { group("arguments", Kind::Block, inner) }

@@ -2,11 +2,35 @@
 
 use super::generator::{CLIENTS, Op};
 use crate::reply::Reply;
+use std::collections::BTreeSet;
 use std::mem::take;
 
 /// What each client has queued after MULTI, to know what the elements of EXEC's reply answer.
 #[derive(Default)]
 pub struct Queues([Vec<Op>; CLIENTS]);
+
+/// What a sequence came by, so that it cannot pass by never getting anywhere.
+#[derive(Default)]
+pub struct Reached {
+    /// Commands that were answered with something else than an error.
+    pub answered: BTreeSet<String>,
+    /// EXECs that did several commands, and those undone since another client changed a watched key.
+    pub done: usize,
+    pub undone: usize,
+}
+
+impl Reached {
+    pub fn note(&mut self, op: &Op, reply: &Reply) {
+        let name = name(op);
+        match reply {
+            Reply::Error(_) => return,
+            Reply::Null | Reply::NullArray if name == "EXEC" => self.undone += 1,
+            Reply::Array(items) if name == "EXEC" && items.len() > 1 => self.done += 1,
+            _ => {}
+        }
+        self.answered.insert(name);
+    }
+}
 
 pub fn same(op: &Op, left: &Reply, right: &Reply, queues: &mut Queues, lenient: bool) -> bool {
     if *left == Reply::Status(b"QUEUED".to_vec()) && left == right {

@@ -397,6 +397,12 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("$pattern", PATTERNS),
 ];
 
+/// The commands among the lines that Redis has.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let first = |line: &&'static str| line.split(' ').next().unwrap_or_default();
+    LINES.iter().map(first).filter(|name| !name.starts_with('$') && *name != "NOSUCH")
+}
+
 impl Generator {
     pub fn new(seed: u64, lenient: bool) -> Generator {
         Generator { rng: Rng::with_seed(seed), in_transaction: [false; CLIENTS], lenient, next: Vec::new() }
@@ -448,7 +454,8 @@ impl Generator {
         let huge = is("SETRANGE") && has(2, "536870911") && words.get(3).is_some_and(|value| value.len() == 1);
         let deadly =
             is("CLIENT") && words.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"KILL")) && !has(3, "0");
-        let steps = is("SCAN") && self.in_transaction[client] && !(has(3, "1000") && !has(4, "COUNT"));
+        let whole = has(3, "1000") && !has(4, "COUNT");
+        let steps = is("SCAN") && self.in_transaction[client] && !whole;
         let newer = is("COMMAND") && words.len() == 3;
         huge || deadly && words.get(3).is_some_and(|id| id.len() < 10) || steps || newer
     }

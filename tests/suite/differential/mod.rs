@@ -12,7 +12,7 @@ mod side;
 use crate::connection::shown;
 use crate::reply::Reply;
 use crate::server::{Program, Server, number};
-use compare::Queues;
+use compare::{Queues, Reached};
 use generator::{Generator, Op};
 use side::Side;
 
@@ -62,7 +62,7 @@ fn a_planted_difference_is_found_and_made_small() {
     ];
     for (name, fault) in faults {
         let mut faulty = Side::with_fault(&left, fault);
-        let difference = search(&mut faulty, &mut Side::new(&right), 7, 20_000);
+        let difference = search(&mut faulty, &mut Side::new(&right), 7, 20_000, &mut Reached::default());
         let difference = difference.unwrap_or_else(|| panic!("not found: {name}"));
         assert!(difference.ops.len() <= 6, "{name} was not made small:\n{difference}");
     }
@@ -74,8 +74,16 @@ fn compare_all(left: &mut Side<'_>, right: &mut Side<'_>, commands: u64) {
         |seed| seed.parse().unwrap_or_else(|_| panic!("CASKADE_DIFFERENTIAL_SEED={seed}")),
     );
     println!("{commands} commands from seed {seed}");
-    if let Some(difference) = search(left, right, seed, commands) {
+    let mut reached = Reached::default();
+    if let Some(difference) = search(left, right, seed, commands, &mut reached) {
         panic!("{difference}");
+    }
+    if commands >= 50_000 {
+        let never: Vec<&str> = generator::names().filter(|name| !reached.answered.contains(*name)).collect();
+        assert!(never.is_empty(), "only ever answered with an error: {never:?}");
+        let (done, undone) = (reached.done, reached.undone);
+        println!("{done} transactions of several commands were done, {undone} undone by other clients");
+        assert!(done > 100 && undone > 100, "too few transactions: {done} done, {undone} undone");
     }
 }
 
@@ -106,15 +114,21 @@ impl std::fmt::Display for Difference {
 }
 
 /// Rounds of commands from seeds that follow on `seed`, until they differ or are enough.
-fn search(left: &mut Side<'_>, right: &mut Side<'_>, seed: u64, commands: u64) -> Option<Difference> {
+fn search(
+    left: &mut Side<'_>,
+    right: &mut Side<'_>,
+    seed: u64,
+    commands: u64,
+    reached: &mut Reached,
+) -> Option<Difference> {
     let lenient = left.is_valkey() || right.is_valkey();
     (0..commands.div_ceil(ROUND as u64)).find_map(|round| {
         let seed = seed.wrapping_add(round);
         let ops = Generator::new(seed, lenient).take(ROUND).collect::<Vec<_>>();
-        let (at, first, second) = run(&ops, left, right)?;
+        let (at, first, second) = run(&ops, left, right, reached)?;
         let shrunk = shrink(ops[..=at].to_vec(), left, right);
         // A difference that depends on timing may not show again; then all that led to it is told.
-        Some(match run(&shrunk, left, right) {
+        Some(match run(&shrunk, left, right, reached) {
             Some((_, left, right)) => Difference { seed, ops: shrunk, left, right },
             None => Difference { seed, ops: ops[..=at].to_vec(), left: first, right: second },
         })
@@ -122,7 +136,12 @@ fn search(left: &mut Side<'_>, right: &mut Side<'_>, seed: u64, commands: u64) -
 }
 
 /// The first difference: the index of its command and both replies.
-fn run(ops: &[Op], left: &mut Side<'_>, right: &mut Side<'_>) -> Option<(usize, String, String)> {
+fn run(
+    ops: &[Op],
+    left: &mut Side<'_>,
+    right: &mut Side<'_>,
+    reached: &mut Reached,
+) -> Option<(usize, String, String)> {
     left.reset();
     right.reset();
     let lenient = left.is_valkey() || right.is_valkey();
@@ -131,6 +150,7 @@ fn run(ops: &[Op], left: &mut Side<'_>, right: &mut Side<'_>) -> Option<(usize, 
         left.send(op);
         right.send(op);
         let (one, other) = (left.receive(op), right.receive(op));
+        reached.note(op, &one);
         if !compare::same(op, &one, &other, &mut queues, lenient) {
             return Some((at, one.notation().join("\n  "), other.notation().join("\n  ")));
         }
@@ -146,7 +166,7 @@ fn shrink(mut ops: Vec<Op>, left: &mut Side<'_>, right: &mut Side<'_>) -> Vec<Op
         while at < ops.len() {
             let mut fewer = ops.clone();
             fewer.drain(at..(at + piece).min(ops.len()));
-            match run(&fewer, left, right) {
+            match run(&fewer, left, right, &mut Reached::default()) {
                 Some((last, ..)) => {
                     fewer.truncate(last + 1);
                     ops = fewer;
