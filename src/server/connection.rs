@@ -148,7 +148,7 @@ impl Connection {
     async fn execute_some(&mut self, batch: &mut Batch) -> Result<bool, End> {
         let shared = self.shared.clone();
         let bulk_bytes_max = shared.node.config.get().proto_max_bulk_len as usize;
-        loop {
+        'more: loop {
             if self.session.closing || self.session.client.is_killed() {
                 return Ok(false);
             }
@@ -168,6 +168,11 @@ impl Connection {
                 if self.out.len() > OUTPUT_BYTES_HIGH {
                     self.pipeline.rewind(request.end);
                     return Ok(true);
+                }
+                if self.session.authenticated != limits.authenticated {
+                    // RESET has taken away what AUTH allowed, from the next request on.
+                    self.pipeline.rewind(request.end);
+                    continue 'more;
                 }
             }
             if let Some(error) = &found.error {
