@@ -11,7 +11,7 @@ const ROUNDS_PER_DIRECTORY: u64 = 10;
 /// Every policy in turn, with segments of the usual size and with ones that are full within a round.
 fn arguments(round: u64) -> [&'static str; 4] {
     let policy = ["always", "everysec", "no"][round as usize % 3];
-    let size = if round % 2 == 0 { "256kb" } else { "auto" };
+    let size = if round.is_multiple_of(2) { "256kb" } else { "auto" };
     ["--appendfsync", policy, "--segment-size", size]
 }
 
