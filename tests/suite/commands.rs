@@ -168,6 +168,7 @@ fn add_row(row: &Reply, all: &mut BTreeMap<String, Row>) {
         ("categories", format!("{:?}", set_of(&cells[6]))),
         ("tips", format!("{:?}", set_of(&cells[7]))),
         ("key specs", format!("{specs:?}")),
+        ("kinds", format!("{:?}", cells.iter().map(std::mem::discriminant).collect::<Vec<_>>())),
     ];
     all.insert(text(&cells[0]), fields.into_iter().collect());
     for subcommand in cells[9].elements().expect("subcommands") {

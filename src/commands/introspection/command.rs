@@ -126,7 +126,8 @@ fn describe(ctx: &Context<'_, '_>, row: &Row) -> Reply {
         Reply::Set(categories(row).into_iter().map(Reply::Simple).collect()),
         Reply::Set(row.command.tips.iter().map(|tip| name(tip)).collect()),
         Reply::Set(key_specs(row)),
-        Reply::Set(subcommands.collect()),
+        // Redis calls none of them a set, and some an array.
+        if row.subcommands.is_empty() { Reply::Set(Vec::new()) } else { Reply::Array(subcommands.collect()) },
     ])
 }
 
