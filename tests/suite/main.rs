@@ -1,4 +1,5 @@
-//! The proof from outside: nearly everything here talks to a running server as a client would.
+//! The proof from outside: nearly everything here talks to a running server as a client would, or opens the store as
+//! a program that uses it as a library.
 //!
 //! Always true: only `process`, `keys` and `architecture` know how the server is built; a check that compares with
 //! redis-server says so and is skipped with a printed reason where none is installed, unless
