@@ -68,20 +68,20 @@ fn writes_of_several_keys_are_seen_whole() {
             _ => set_in_transaction(connection, &value),
         }
     };
-    look_while(&server, write, |connection, client| assert_whole(&values(connection, client % 2 == 0)));
+    look_while(&server, write, |connection, client| assert_whole(&values(connection, client.is_multiple_of(2))));
 }
 
 #[test]
 fn flushall_is_seen_whole() {
     let server = Server::start(Program::Caskade, &[]);
     let write = |connection: &mut Connection, client: usize, round: usize| match client {
-        0 => _ = connection.ask(&[if round % 2 == 0 { "FLUSHALL" } else { "FLUSHDB" }]),
+        0 => _ = connection.ask(&[if round.is_multiple_of(2) { "FLUSHALL" } else { "FLUSHDB" }]),
         1 => _ = transact(connection, &[&["FLUSHDB"], &["SET", "a", "1"], &["DEL", "a"]]),
-        _ if round % 2 == 0 => set_at_once(connection, &format!("{client}.{round}")),
+        _ if round.is_multiple_of(2) => set_at_once(connection, &format!("{client}.{round}")),
         _ => set_in_transaction(connection, &format!("{client}.{round}")),
     };
     let look = |connection: &mut Connection, client: usize| {
-        assert_whole(&values(connection, client % 2 == 0));
+        assert_whole(&values(connection, client.is_multiple_of(2)));
         let replies = transact(connection, &[&["DBSIZE"], &["EXISTS", "a"], &["DBSIZE"]]).expect("EXEC");
         let [before, exists, after] = [0, 1, 2].map(|index| number(&replies[index]));
         assert_eq!((before, after), (exists * KEYS.len() as i64, before), "{replies:?}");
@@ -103,7 +103,7 @@ fn swapdb_is_seen_whole() {
         _ => _ = transact(connection, &[&["INCR", "n"], &["INCR", "m"]]),
     };
     let look = |connection: &mut Connection, client: usize| {
-        let seen = values(connection, client % 2 == 0);
+        let seen = values(connection, client.is_multiple_of(2));
         assert_whole(&seen);
         assert!(matches!(seen[0].bytes(), Some(b"zero" | b"one")), "{seen:?}");
         let both: [&[&str]; 4] =

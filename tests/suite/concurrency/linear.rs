@@ -146,10 +146,13 @@ fn every_history_of_a_key_is_linearizable() {
     check_histories(150, || server.connect(), ask);
 }
 
+/// What was asked and answered, begun and ended.
+type Timed = (Ask, Answer, u64, u64);
+
 #[test]
 fn tells_histories_that_are_linearizable_from_others() {
     use Ask::{Delete, Get, Set, SetIfAbsent, Swap, Take};
-    let cases: &[(&[(Ask, Answer, u64, u64)], bool)] = &[
+    let cases: &[(&[Timed], bool)] = &[
         (&[], true),
         (&[(Get, None, 0, 1)], true),
         (&[(Get, Some(1), 0, 1)], false),
@@ -171,7 +174,7 @@ fn tells_histories_that_are_linearizable_from_others() {
         (&[(Swap(1), Some(2), 0, 9), (Swap(2), None, 1, 8), (Get, Some(1), 10, 11)], true),
     ];
     for (calls, expected) in cases {
-        let call = |&(ask, answer, begin, end): &(Ask, Answer, u64, u64)| Call { ask, answer, begin, end };
+        let call = |&(ask, answer, begin, end): &Timed| Call { ask, answer, begin, end };
         assert_eq!(is_linearizable(&calls.iter().map(call).collect::<Vec<_>>()), *expected, "{calls:?}");
     }
 }
