@@ -40,7 +40,10 @@ fn at_once<R>(keyspace: &Keyspace, keys: &[&str], mode: Mode, act: impl FnOnce(&
 }
 
 fn get(access: &mut Access<'_>, key: &str) -> Option<i64> {
-    let value = access.value(key.as_bytes()).expect("to read")?;
+    let value = access.value(key.as_bytes()).expect("to read");
+    // Between reading and writing, others get every chance to come in between, if the latches let them.
+    std::thread::yield_now();
+    let value = value?;
     Some(std::str::from_utf8(&value.bytes).expect("text").parse().expect("a number"))
 }
 
