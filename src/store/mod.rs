@@ -236,6 +236,15 @@ impl Store {
         self.log.close()
     }
 
+    /// Does what the threads do by themselves, for tests that are to be the same every time.
+    #[cfg(test)]
+    pub(crate) fn tick(&self) -> Result<(), LogFailed> {
+        self.log.prepare();
+        self.log.sync_round(true)?;
+        self.log.claim();
+        Ok(())
+    }
+
     /// What INFO says of the store.
     pub fn status(&self) -> Status {
         self.log.status()

@@ -16,7 +16,7 @@ pub enum Fsync {
 pub enum SegmentSize {
     /// A 32nd of the live bytes, between 16 and 256 MiB.
     Auto,
-    /// This many bytes; less than 64 KiB counts as 64 KiB, more than 1 GiB as 1 GiB.
+    /// This many bytes; less than 4 KiB counts as 4 KiB, more than 1 GiB as 1 GiB.
     Fixed(u64),
 }
 
@@ -26,7 +26,7 @@ impl SegmentSize {
         const MIB: u64 = 1 << 20;
         match self {
             Self::Auto => (live / 32).clamp(16 * MIB, 256 * MIB),
-            Self::Fixed(bytes) => bytes.clamp(64 << 10, 1024 * MIB),
+            Self::Fixed(bytes) => bytes.clamp(4 << 10, 1024 * MIB),
         }
     }
 }

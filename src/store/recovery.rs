@@ -104,7 +104,7 @@ impl Found {
 /// Reads every listed segment, tells `replay`, and then leaves all of them sealed and durable.
 pub(super) fn recover(disk: &dyn Disk, manifest: &Manifest, replay: &mut dyn Replay) -> Result<Recovery, OpenError> {
     replay.begin(manifest.hash_seed(), manifest.dataset_id());
-    let (mut found, mut empty) = find(disk, manifest)?;
+    let (mut found, mut headless) = find(disk, manifest)?;
     let total = found.iter().map(|segment| segment.end() - u64::from(FIRST_OFFSET)).sum();
     let mut scan = Scan {
         replay,
@@ -113,20 +113,28 @@ pub(super) fn recover(disk: &dyn Disk, manifest: &Manifest, replay: &mut dyn Rep
         bytes_total: total,
     };
     let mut whole = 0;
-    while whole < found.len() {
+    loop {
         let expected = scan.recovered.position;
-        if found[whole].base != expected && whole > 0 {
-            let what = format!("it begins at position {} of the log, not at {expected}", found[whole].base);
-            return Err(found[whole].corrupt(0, what));
+        let follows = found.get(whole).is_some_and(|next| next.base == expected);
+        if !follows {
+            let Some(next) = scan.next_headless(&mut headless)? else { break };
+            found.insert(whole, next);
         }
-        let torn = scan.segment(&mut found, whole)?;
+        let torn = scan.segment(&mut found, whole, &headless)?;
         whole += 1;
         if torn {
             break;
         }
     }
     let mut recovered = scan.recovered;
-    for dropped in found.drain(whole..) {
+    let mut empty = Vec::new();
+    for dropped in found.drain(whole..).chain(headless) {
+        let claim = claim_of(&dropped)?;
+        if claim > recovered.position {
+            let what =
+                format!("what should be between position {} of the log and {claim} is not there", recovered.position);
+            return Err(dropped.corrupt(0, what));
+        }
         recovered.torn_bytes += used_bytes(&dropped, u64::from(FIRST_OFFSET))?;
         empty.push(dropped.listed.id);
     }
@@ -134,9 +142,10 @@ pub(super) fn recover(disk: &dyn Disk, manifest: &Manifest, replay: &mut dyn Rep
     Ok(Recovery { recovered, segments })
 }
 
-/// Opens all listed segments, in the order of the log, and sets apart those that were never begun.
-fn find(disk: &dyn Disk, manifest: &Manifest) -> Result<(Vec<Found>, Vec<u32>), OpenError> {
-    let (mut found, mut headless, mut empty) = (Vec::new(), Vec::new(), Vec::new());
+/// Opens all listed segments, in the order of the log, and sets apart those of which nothing says where they begin:
+/// those never begun, those whose start was lost with the power, and those whose header is damaged.
+fn find(disk: &dyn Disk, manifest: &Manifest) -> Result<(Vec<Found>, Vec<Found>), OpenError> {
+    let (mut found, mut headless) = (Vec::new(), Vec::new());
     for listed in manifest.segments() {
         let name = segment_file_name(listed.id);
         if listed.kind != SegmentKind::Foreground {
@@ -158,37 +167,19 @@ fn find(disk: &dyn Disk, manifest: &Manifest) -> Result<(Vec<Found>, Vec<u32>), 
             let what = format!("it should have {} bytes and ends here", segment.end());
             return Err(segment.corrupt(file_bytes, what));
         }
-        match (read_header(&segment, manifest)?, segment.sealed) {
-            (Some(header), _) => {
+        match read_header(&segment, manifest)? {
+            Some(header) => {
                 segment.base = header.base_position;
                 segment.base_sequence = header.base_sequence;
                 found.push(segment);
             }
             // The manifest knows as much as the header.
-            (None, Some(_)) => found.push(segment),
-            (None, None) if segment.base_sequence > 0 => found.push(segment),
-            (None, None) if begins_with_record(&segment)? => headless.push(segment),
-            (None, None) if highest_claim(&segment, u64::from(FIRST_OFFSET))?.is_some() => {
-                return Err(segment.corrupt(0, "its header and its first record are damaged"));
-            }
-            (None, None) => empty.push(segment.listed.id),
+            None if sealed.is_some() || base_sequence > 0 => found.push(segment),
+            None => headless.push(segment),
         }
     }
     found.sort_by_key(|segment| (segment.base, segment.end()));
-    headless.sort_by_key(|segment| segment.listed.id);
-    for mut segment in headless {
-        // Its header is damaged, its records are not: it can only be the one that follows all others.
-        let Some(last) = found.last() else {
-            return Err(segment.corrupt(0, "its header is damaged"));
-        };
-        let Some(bytes) = last.sealed else {
-            return Err(segment.corrupt(0, "its header is damaged"));
-        };
-        segment.base = last.base + bytes;
-        segment.base_sequence = 1;
-        found.push(segment);
-    }
-    Ok((found, empty))
+    Ok((found, headless))
 }
 
 /// The header, where there is a sound one.
@@ -213,10 +204,11 @@ fn read_header(segment: &Found, manifest: &Manifest) -> Result<Option<Header>, O
     }
 }
 
-fn begins_with_record(segment: &Found) -> Result<bool, OpenError> {
+/// The sequence number of its first record, where that is sound.
+fn first_sequence(segment: &Found) -> Result<Option<u64>, OpenError> {
     let mut reader = Reader::new(&*segment.file, segment.end());
     let bytes = reader.record(u64::from(FIRST_OFFSET)).map_err(segment.reading())?;
-    Ok(Record::read(bytes, segment.listed.salt).is_ok())
+    Ok(Record::read(bytes, segment.listed.salt).ok().map(|record| record.sequence))
 }
 
 /// One pass over the log.
@@ -234,6 +226,14 @@ struct Read {
     torn: bool,
 }
 
+/// What a record or a batch was.
+struct Delivered {
+    /// Bytes that nothing will refer to.
+    dead: u64,
+    /// It is the last of its segment.
+    sealed: bool,
+}
+
 /// What stands at some offset.
 enum Run {
     /// A record, or a batch, up to this offset.
@@ -243,21 +243,30 @@ enum Run {
 }
 
 impl Scan<'_> {
+    /// The segment without a header that goes on where the log has come to: its first record has the next number.
+    fn next_headless(&self, headless: &mut Vec<Found>) -> Result<Option<Found>, OpenError> {
+        for index in 0..headless.len() {
+            if first_sequence(&headless[index])? == Some(self.recovered.sequence + 1) {
+                let mut segment = headless.remove(index);
+                (segment.base, segment.base_sequence) = (self.recovered.position, self.recovered.sequence + 1);
+                return Ok(Some(segment));
+            }
+        }
+        Ok(None)
+    }
+
     /// Reads the segment of that index; `true` where the log ends in it.
-    fn segment(&mut self, found: &mut [Found], index: usize) -> Result<bool, OpenError> {
+    fn segment(&mut self, found: &mut [Found], index: usize, headless: &[Found]) -> Result<bool, OpenError> {
         let (before, after) = found.split_at_mut(index + 1);
-        let read = self.records(&before[index], after)?;
+        let read = self.records(&before[index], after, headless)?;
         let segment = &mut before[index];
         (segment.bytes, segment.dead) = (read.bytes, read.dead);
-        if index == 0 {
-            self.recovered.position = segment.base;
-        }
         self.recovered.position += read.bytes;
         self.recovered.bytes += read.bytes;
         Ok(read.torn)
     }
 
-    fn records(&mut self, segment: &Found, after: &[Found]) -> Result<Read, OpenError> {
+    fn records(&mut self, segment: &Found, after: &[Found], headless: &[Found]) -> Result<Read, OpenError> {
         // Where the next segment begins, this one ends.
         let end = match (segment.sealed, after.first()) {
             (None, Some(next)) => next.base.saturating_sub(segment.base) + u64::from(FIRST_OFFSET),
@@ -272,7 +281,7 @@ impl Scan<'_> {
             if let Run::Flaw(at, fault) = run {
                 let claim = match claimed {
                     Some(claim) => claim,
-                    None => *claimed.insert(claim_from(segment, at, after)?),
+                    None => *claimed.insert(claim_from(segment, at, after.iter().chain(headless))?),
                 };
                 if claim <= segment.position(offset) {
                     self.recovered.torn_bytes += used_bytes(segment, offset)?;
@@ -289,9 +298,13 @@ impl Scan<'_> {
                     return Err(segment.corrupt(at, "a record that was durable cannot be made out"));
                 }
             };
-            read.dead += self.deliver(segment, &mut reader, offset, next)?;
+            let delivered = self.deliver(segment, &mut reader, offset, next)?;
+            read.dead += delivered.dead;
             self.went_on(next - offset);
             offset = next;
+            if delivered.sealed {
+                break;
+            }
         }
         read.bytes = offset - u64::from(FIRST_OFFSET);
         Ok(read)
@@ -338,10 +351,16 @@ impl Scan<'_> {
         }
     }
 
-    /// Replays what [`Scan::run`] has verified; returns the bytes of it that are dead.
-    fn deliver(&mut self, segment: &Found, reader: &mut Reader<'_>, offset: u64, end: u64) -> Result<u64, OpenError> {
+    /// Replays what [`Scan::run`] has verified.
+    fn deliver(
+        &mut self,
+        segment: &Found,
+        reader: &mut Reader<'_>,
+        offset: u64,
+        end: u64,
+    ) -> Result<Delivered, OpenError> {
         let salt = segment.listed.salt;
-        let (mut at, mut dead) = (offset, 0);
+        let (mut at, mut delivered) = (offset, Delivered { dead: 0, sealed: false });
         while at < end {
             let bytes = reader.record(at).map_err(segment.reading())?;
             let length = Raw::read(bytes).length;
@@ -357,7 +376,8 @@ impl Scan<'_> {
             self.recovered.records += 1;
             match record.op {
                 Op::Mark | Op::Seal => {
-                    dead += u64::from(length);
+                    delivered.dead += u64::from(length);
+                    delivered.sealed = record.op == Op::Seal;
                     if let Some((_, wall)) = record.mark() {
                         self.recovered.clock_floor = self.recovered.clock_floor.max(wall);
                     }
@@ -368,19 +388,24 @@ impl Scan<'_> {
             self.recovered.damaged += u64::from(damaged);
             at += u64::from(length);
         }
-        Ok(dead)
+        Ok(delivered)
     }
 }
 
 /// The highest position that is claimed to be durable, by anything at or behind a flaw.
-fn claim_from(segment: &Found, offset: u64, after: &[Found]) -> Result<Position, OpenError> {
+fn claim_from<'a>(segment: &Found, offset: u64, later: impl Iterator<Item = &'a Found>) -> Result<Position, OpenError> {
     let mut claim = highest_claim(segment, offset)?.unwrap_or(0);
-    for later in after {
-        let sealed = later.sealed.filter(|bytes| *bytes > 0).map(|bytes| later.base + bytes);
-        let marked = highest_claim(later, u64::from(FIRST_OFFSET))?;
-        claim = claim.max(sealed.unwrap_or(0)).max(marked.unwrap_or(0));
+    for later in later {
+        claim = claim.max(claim_of(later)?);
     }
     Ok(claim)
+}
+
+/// The highest position that a segment claims to be durable, by its marks or as the manifest says.
+fn claim_of(segment: &Found) -> Result<Position, OpenError> {
+    let sealed = segment.sealed.filter(|bytes| *bytes > 0).map(|bytes| segment.base + bytes);
+    let marked = highest_claim(segment, u64::from(FIRST_OFFSET))?;
+    Ok(sealed.max(marked).unwrap_or(0))
 }
 
 /// Looks for marks at every byte: behind a flaw nothing says where records begin.
@@ -417,12 +442,19 @@ fn used_bytes(segment: &Found, offset: u64) -> Result<u64, OpenError> {
         if bytes.is_empty() {
             break;
         }
-        if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+        if let Some(last) = last_used(bytes) {
             used = at + last as u64 + 1 - offset;
         }
         at += bytes.len() as u64;
     }
     Ok(used)
+}
+
+/// The index of the last byte that is not zero. What was allocated and not used is long: blocks are compared whole.
+fn last_used(bytes: &[u8]) -> Option<usize> {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let (index, block) = bytes.chunks(ZEROS.len()).enumerate().rfind(|(_, block)| **block != ZEROS[..block.len()])?;
+    block.iter().rposition(|byte| *byte != 0).map(|last| index * ZEROS.len() + last)
 }
 
 /// Makes durable what was read, says so in the manifest, and removes what is empty.
