@@ -26,6 +26,9 @@ mod overlay;
 mod watch;
 mod whole;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 

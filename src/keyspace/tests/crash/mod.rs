@@ -1,0 +1,237 @@
+//! Crashes at every call that changes the disk: power cuts with every kind of loss, and kills.
+
+mod workloads;
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::super::Mode;
+use super::model::{State, Step, keys_of};
+use super::recorder::{Moment, Progress, Recorder, Swallow};
+use super::runner::{DATABASES, Runner, START, contents, open, options};
+use crate::store::Fsync;
+use crate::store::disk::sim::{CallKind, Survival};
+use crate::store::disk::{Disk, SimDisk};
+
+const HOUR: u64 = 3_600_000;
+
+/// What one workload is begun on.
+struct Beginning {
+    disk: SimDisk,
+    history: Vec<State>,
+    progress: Progress,
+}
+
+/// A fault planted on purpose.
+#[derive(Clone, Copy, Default)]
+struct Plant {
+    swallow: Option<Swallow>,
+    /// Transactions take effect step by step.
+    split: bool,
+    /// Callers are told before the log has been waited for.
+    early: bool,
+}
+
+/// Runs a workload once, and recovers from a crash at each of its calls.
+struct Enumeration {
+    name: String,
+    keys: Vec<(u32, String)>,
+    fsync: Fsync,
+    history: Vec<State>,
+    /// Crashes after which another disk was found, or the same one with other things to expect of it.
+    states: HashSet<u64>,
+    violations: Vec<String>,
+    /// What to begin again on, now and then; there is none where this one began so.
+    again: Vec<Beginning>,
+    /// How many random losses there are at each call.
+    seeds: u64,
+}
+
+impl Beginning {
+    fn empty() -> Self {
+        let progress = Progress { wall: START, ..Progress::default() };
+        Self { disk: SimDisk::new(), history: vec![State::default()], progress }
+    }
+}
+
+impl Enumeration {
+    fn run(name: String, steps: &[Step], fsync: Fsync, beginning: Beginning, plant: Plant) -> Self {
+        let Beginning { disk, history, progress } = beginning;
+        let mut keys = keys_of(steps, DATABASES);
+        keys.extend(history.iter().flat_map(|state| state.keys.keys().cloned()));
+        keys.push((0, "after".to_owned()));
+        keys.sort();
+        keys.dedup();
+        let recorder = Recorder::new(disk, plant.swallow);
+        recorder.progress(|now| *now = progress);
+        let (states, violations, again) = (HashSet::new(), Vec::new(), Vec::new());
+        let seeds = if progress.started == 0 { 2 } else { 0 };
+        let mut enumeration = Self { name, keys, fsync, history: Vec::new(), states, violations, again, seeds };
+        match Runner::new(Arc::new(recorder.clone()), options(fsync), history.clone(), progress.wall) {
+            Ok(mut runner) => {
+                (runner.split, runner.early) = (plant.split, plant.early);
+                // It was made durable by being read.
+                let done = progress.started;
+                recorder.progress(|now| (now.acknowledged, now.synced) = (done, done));
+                if let Err(failed) = runner.run(steps, &recorder) {
+                    enumeration.violations.push(format!("{}, {fsync:?}: {failed:?}", enumeration.name));
+                }
+                enumeration.history = std::mem::take(&mut runner.history);
+            }
+            Err(failed) => enumeration.violations.push(format!("{}, {fsync:?}: {failed:?}", enumeration.name)),
+        }
+        for (call, moment) in recorder.moments().iter().enumerate() {
+            enumeration.moment(call, moment);
+        }
+        enumeration
+    }
+
+    fn moment(&mut self, call: usize, moment: &Moment) {
+        let progress = moment.progress;
+        let killed = progress.acknowledged..=progress.started;
+        let cut = if self.fsync == Fsync::Always { killed.clone() } else { progress.synced..=progress.started };
+        let at = format!("{}, {:?}, before call {call} ({:?})", self.name, self.fsync, moment.call);
+        for (index, survival) in Survival::variants(self.seeds).enumerate() {
+            // A machine's clock may have stood still, gone on, or been set back.
+            let wall = progress.wall + [0, 0, 5_000, 0][index % 4] - [0, HOUR, 0][index % 3];
+            self.check(moment.disk.survivors(survival), wall, &cut, || format!("{at}, {survival:?}"));
+        }
+        let found = self.check(moment.disk.after_kill(), progress.wall, &killed, || format!("{at}, killed"));
+        if let (Some(found), 3) = (found, call % 16) {
+            let progress = Progress { started: found, ..progress };
+            let history = self.history[..=found].to_vec();
+            self.again.push(Beginning { disk: moment.disk.after_kill(), history, progress });
+        }
+        for torn in &moment.torn {
+            self.check(torn.after_kill(), progress.wall, &killed, || format!("{at}, killed within it"));
+            self.check(torn.survivors(Survival::Written), progress.wall, &cut, || format!("{at}, torn"));
+        }
+    }
+
+    /// Recovers; returns after which step the state was, where this had to be looked at.
+    fn check(
+        &mut self,
+        disk: SimDisk,
+        wall: u64,
+        bounds: &RangeInclusive<usize>,
+        at: impl Fn() -> String,
+    ) -> Option<usize> {
+        if !self.states.insert(fingerprint(&disk, wall, bounds)) {
+            return None;
+        }
+        match self.recover(&disk, wall, bounds.clone()) {
+            Ok(found) => Some(found),
+            Err(violation) => {
+                self.violations.push(format!("{}: {violation}", at()));
+                None
+            }
+        }
+    }
+
+    /// Recovers, compares with the history within `bounds`, writes, and now and then recovers once more.
+    fn recover(&self, disk: &SimDisk, wall: u64, bounds: RangeInclusive<usize>) -> Result<usize, String> {
+        let keyspace = open(Arc::new(disk.clone()), wall, options(self.fsync)).map_err(|error| error.to_string())?;
+        let now = keyspace.now();
+        let floor = self.history[*bounds.start()].floor;
+        if now < floor {
+            return Err(format!("it is {now} again, although {floor} had passed"));
+        }
+        let mut state = contents(&keyspace, &self.keys)?;
+        let found = bounds.clone().find(|index| self.history[*index].visible(now) == state).ok_or_else(|| {
+            let known: Vec<_> = (0..self.history.len()).filter(|&i| self.history[i].visible(now) == state).collect();
+            format!("the state is that after steps {known:?}, not one of {bounds:?}: {:?}", state.keys())
+        })?;
+        let mut access = keyspace.access_one(0, b"after", Mode::Exclusive, now, false);
+        let written = access.put(b"after", 0, b"all", None).and_then(|()| access.commit());
+        let (wait, _) = written.map_err(|halt| format!("no writing afterwards: {halt:?}"))?;
+        let settled = keyspace.store().wait_acknowledged(wait).and_then(|()| keyspace.store().sync());
+        settled.map_err(|failed| format!("no writing afterwards: {failed}"))?;
+        drop(keyspace);
+        if self.states.len() % 3 > 0 {
+            return Ok(found);
+        }
+        state.insert((0, "after".to_owned()), (b"all".to_vec(), None));
+        let keyspace = open(Arc::new(disk.survivors(Survival::Durable)), now, options(self.fsync));
+        let keyspace = keyspace.map_err(|error| format!("the second time: {error}"))?;
+        let again = contents(&keyspace, &self.keys)?;
+        if again == state { Ok(found) } else { Err(format!("the second time it is {again:?}, not {state:?}")) }
+    }
+}
+
+/// What a check depends on: the same twice needs no second look.
+fn fingerprint(disk: &SimDisk, wall: u64, bounds: &RangeInclusive<usize>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for name in disk.list().expect("the machine is on") {
+        (&name, disk.bytes(&name)).hash(&mut hasher);
+    }
+    (wall, bounds).hash(&mut hasher);
+    hasher.finish()
+}
+
+const MODES: [Fsync; 3] = [Fsync::Always, Fsync::Everysec, Fsync::No];
+
+/// Enumerates workloads on all processors: first from an empty disk, then from what crashes have left. Returns how
+/// many crashes there were, and what was found.
+fn enumerate() -> (usize, Vec<String>) {
+    let tasks: Vec<_> = workloads::ALL.iter().flat_map(|workload| MODES.map(|fsync| (workload, fsync))).collect();
+    let (next, states, violations) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(((name, steps), fsync)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let first = Enumeration::run((*name).to_owned(), &steps(), *fsync, Beginning::empty(), Plant::default());
+            states.fetch_add(first.states.len(), Ordering::Relaxed);
+            violations.lock().extend(first.violations);
+            for (index, beginning) in first.again.into_iter().enumerate() {
+                let name = format!("{name} again ({index})");
+                let second = Enumeration::run(name, &workloads::again(), *fsync, beginning, Plant::default());
+                states.fetch_add(second.states.len(), Ordering::Relaxed);
+                violations.lock().extend(second.violations);
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..2).for_each(|_| _ = scope.spawn(work)));
+    (states.into_inner(), violations.into_inner())
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_and_nothing_comes_back() {
+    let (states, violations) = enumerate();
+    println!("{states} crashes, {} violations", violations.len());
+    assert!(violations.is_empty(), "of {states} crashes {} went wrong:\n{}", violations.len(), violations.join("\n"));
+    assert!(states >= 15_000, "{states} crashes are too few");
+}
+
+/// A test that cannot fail proves nothing: with each of these faults planted, it has to.
+#[test]
+fn every_planted_fault_is_noticed() {
+    let of_segment: Swallow =
+        |calls, kind| kind == CallKind::SyncData && calls.last().is_some_and(|call| call.name.ends_with(".log"));
+    let sync_directory: Swallow = |_, kind| kind == CallKind::SyncDirectory;
+    let after_rename: Swallow =
+        |calls, kind| kind == CallKind::SyncDirectory && calls.last().is_some_and(|call| call.kind == CallKind::Rename);
+    let after_create: Swallow = |calls, kind| {
+        kind == CallKind::SyncDirectory && calls.last().is_some_and(|call| call.kind == CallKind::Allocate)
+    };
+    let of_manifest: Swallow =
+        |calls, kind| kind == CallKind::SyncData && calls.last().is_some_and(|call| call.name.starts_with("MANIFEST"));
+    for (fault, plant) in [
+        ("no sync of a segment", Plant { swallow: Some(of_segment), ..Plant::default() }),
+        ("no sync of the directory", Plant { swallow: Some(sync_directory), ..Plant::default() }),
+        ("no sync of the directory after a rename", Plant { swallow: Some(after_rename), ..Plant::default() }),
+        ("no sync of the directory after a creation", Plant { swallow: Some(after_create), ..Plant::default() }),
+        ("no sync of the manifest", Plant { swallow: Some(of_manifest), ..Plant::default() }),
+        ("transactions one by one", Plant { split: true, ..Plant::default() }),
+        ("an early acknowledgement", Plant { early: true, ..Plant::default() }),
+    ] {
+        let noticed = workloads::ALL.iter().find_map(|(name, steps)| {
+            let run = Enumeration::run((*name).to_owned(), &steps(), Fsync::Always, Beginning::empty(), plant);
+            run.violations.into_iter().next()
+        });
+        println!("{fault}: {noticed:?}");
+        assert!(noticed.is_some(), "{fault}: nobody noticed");
+    }
+}

@@ -1,0 +1,232 @@
+//! Workloads: small, since what breaks a log needs few steps, and each about one thing.
+
+use super::super::model::Step::{self, *};
+
+pub(super) const ALL: [(&str, fn() -> Vec<Step>); 12] = [
+    ("overwrites", overwrites),
+    ("expiry", expiry),
+    ("a clock set back", clock),
+    ("transactions", transactions),
+    ("large transactions", large_transactions),
+    ("pipelines", pipelines),
+    ("segments", segments),
+    ("large values", large_values),
+    ("flushes", flushes),
+    ("swaps", swaps),
+    ("moves", moves),
+    ("restarts", restarts),
+];
+
+fn overwrites() -> Vec<Step> {
+    vec![
+        Set(0, "a", 10),
+        Set(0, "b", 700),
+        Set(0, "a", 20),
+        Sync,
+        Delete(0, "b"),
+        Set(0, "b", 30),
+        Delete(0, "a"),
+        Set(0, "c", 600),
+        Get(0, "a"),
+        Delete(0, "b"),
+        Tick,
+        Set(0, "a", 0),
+        Delete(0, "c"),
+        Set(0, "b", 1),
+    ]
+}
+
+fn expiry() -> Vec<Step> {
+    vec![
+        Set(0, "a", 10),
+        SetEx(0, "a", 20, 50),
+        SetEx(0, "b", 500, 100),
+        Sync,
+        Pass(60),
+        Get(0, "a"),
+        Set(0, "c", 400),
+        Expire(0, "c", Some(30)),
+        Expire(0, "b", None),
+        Pass(40),
+        ExpireDue,
+        SetEx(0, "a", 30, 10),
+        Expire(0, "a", Some(500)),
+        Pass(20),
+        Get(0, "a"),
+        Tick,
+        Expire(0, "a", Some(1)),
+        Pass(1),
+        Get(0, "a"),
+        Set(0, "c", 5),
+    ]
+}
+
+fn clock() -> Vec<Step> {
+    vec![
+        Set(0, "a", 10),
+        SetEx(0, "a", 10, 1_000),
+        SetEx(0, "b", 10, 90_000),
+        Sync,
+        Pass(2_000),
+        Get(0, "a"),
+        SetBack(1_000_000),
+        Get(0, "a"),
+        Kill,
+        Get(0, "a"),
+        SetEx(0, "c", 600, 1),
+        Pass(1),
+        ExpireDue,
+        Reopen,
+        Get(0, "b"),
+        SetBack(1_000_000),
+        Pass(1_000),
+        Set(0, "a", 20),
+        Kill,
+        Get(0, "c"),
+    ]
+}
+
+fn transactions() -> Vec<Step> {
+    vec![
+        Set(0, "a", 10),
+        Together(vec![Set(0, "a", 300), Set(0, "b", 300), Set(0, "c", 300)]),
+        Together(vec![Delete(0, "a"), Set(0, "b", 20), Set(0, "a", 30), Delete(0, "c")]),
+        Sync,
+        Together(vec![Set(0, "c", 800)]),
+        Together(vec![Set(0, "a", 1), Set(0, "a", 2), Set(0, "a", 3)]),
+        Together(vec![SetEx(0, "b", 700, 90), Expire(0, "b", None), Delete(0, "a")]),
+        Tick,
+        Pipeline(vec![
+            Set(0, "a", 5),
+            Together(vec![Set(0, "a", 600), Set(0, "b", 600)]),
+            Set(0, "c", 5),
+            Together(vec![Delete(0, "a"), Delete(0, "b"), Delete(0, "c")]),
+        ]),
+        Together(vec![Set(0, "a", 600), Set(0, "b", 600), Set(0, "c", 600)]),
+    ]
+}
+
+fn large_transactions() -> Vec<Step> {
+    const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    vec![
+        Set(0, "a", 10),
+        Together(KEYS.iter().map(|key| Set(0, key, 700)).collect()),
+        Set(0, "b", 10),
+        Together(KEYS.iter().map(|key| Set(0, key, 900)).collect()),
+        Sync,
+        Together(KEYS.iter().map(|key| Delete(0, key)).collect()),
+        Together(KEYS.iter().map(|key| SetEx(0, key, 300, 1_000_000)).collect()),
+    ]
+}
+
+fn pipelines() -> Vec<Step> {
+    vec![
+        Pipeline(vec![Set(0, "a", 100), Set(0, "b", 200), Set(0, "a", 300), Delete(0, "b"), Set(0, "b", 400)]),
+        Pipeline(vec![Set(0, "c", 1_500), Delete(0, "c"), Set(0, "c", 1_500), Set(0, "a", 1_500)]),
+        Sync,
+        Pipeline(vec![Set(0, "a", 700), Delete(0, "a"), Set(0, "d", 900), Set(0, "a", 1_200), Set(0, "b", 1_200)]),
+        Pipeline(vec![Get(0, "a"), Delete(0, "b"), Get(0, "b"), Delete(0, "c")]),
+    ]
+}
+
+fn segments() -> Vec<Step> {
+    let mut steps = vec![Set(0, "a", 900), Set(0, "b", 900)];
+    for round in 0..4 {
+        steps.extend([Set(0, "a", 900), Set(0, "b", 800 + round), Delete(0, "a"), Set(0, "c", 900)]);
+        if round % 2 == 0 {
+            steps.push(Tick);
+        }
+    }
+    steps
+}
+
+fn large_values() -> Vec<Step> {
+    vec![
+        Set(0, "a", 9_000),
+        Set(0, "b", 10),
+        Set(0, "a", 12_000),
+        Sync,
+        Together(vec![Set(0, "b", 6_000), Set(0, "c", 6_000)]),
+        Delete(0, "a"),
+        Set(0, "a", 5_000),
+    ]
+}
+
+fn flushes() -> Vec<Step> {
+    vec![
+        Set(0, "a", 10),
+        Set(1, "a", 20),
+        Set(1, "b", 800),
+        Flush(1),
+        Set(1, "a", 30),
+        Sync,
+        Together(vec![Set(0, "b", 900), Flush(0), Set(0, "c", 900)]),
+        FlushAll,
+        Set(1, "b", 700),
+        Together(vec![Flush(1), Set(1, "a", 5), Flush(1), Set(1, "b", 6)]),
+        Tick,
+        FlushAll,
+        FlushAll,
+        Set(0, "a", 50),
+    ]
+}
+
+fn swaps() -> Vec<Step> {
+    vec![
+        Set(0, "a", 10),
+        Set(1, "b", 20),
+        Swap(0, 1),
+        Set(0, "a", 30),
+        Delete(1, "a"),
+        Sync,
+        Together(vec![Set(1, "a", 600), Swap(0, 1), Set(1, "a", 700), Delete(0, "a")]),
+        Flush(0),
+        Swap(0, 1),
+        Set(1, "b", 900),
+        Flush(1),
+        Swap(1, 0),
+        Set(0, "c", 10),
+    ]
+}
+
+fn moves() -> Vec<Step> {
+    vec![
+        Set(0, "a", 500),
+        SetEx(0, "b", 500, 1_000),
+        Rename(0, "a", "c"),
+        Copy(0, "b", 0, "a"),
+        Sync,
+        Move(0, "c", 1),
+        Copy(1, "c", 0, "d"),
+        Rename(0, "a", "b"),
+        Delete(1, "c"),
+        Move(0, "d", 1),
+        Pass(2_000),
+        Rename(0, "b", "a"),
+        Get(0, "b"),
+        Set(0, "b", 10),
+    ]
+}
+
+fn restarts() -> Vec<Step> {
+    vec![
+        Set(0, "a", 500),
+        Set(0, "b", 500),
+        Reopen,
+        Set(0, "a", 600),
+        Delete(0, "b"),
+        Kill,
+        Set(0, "b", 700),
+        Together(vec![Delete(0, "a"), Set(0, "c", 100)]),
+        Kill,
+        Kill,
+        Set(0, "a", 800),
+        Reopen,
+        Get(0, "a"),
+    ]
+}
+
+/// What goes on after a crash.
+pub(super) fn again() -> Vec<Step> {
+    vec![Set(0, "a", 40), Together(vec![Delete(0, "b"), Set(0, "z", 600)]), Delete(0, "a"), Kill, Set(0, "b", 50)]
+}

@@ -1,0 +1,13 @@
+//! Tests of the keyspace over a simulated disk.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `model` | steps as data, and the states they lead through |
+//! | `runner` | does the steps in a keyspace |
+//! | `recorder` | a disk that keeps every state a crash may leave |
+//! | `crash` | crashes at every call |
+
+mod crash;
+mod model;
+mod recorder;
+mod runner;

@@ -1,0 +1,250 @@
+//! Does the steps of a workload in a real keyspace, and keeps the model beside it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::{Access, Halt, Keyspace, Mode};
+use super::model::{State, Step, Value, value};
+use super::recorder::{Progress, Recorder};
+use crate::store::clock::{Clock, TestClock};
+use crate::store::disk::Disk;
+use crate::store::{Fsync, LogFailed, OpenError, Options, Position, SegmentSize};
+
+/// Databases of every keyspace here.
+pub(super) const DATABASES: u32 = 2;
+/// When a workload begins, in milliseconds since the Unix epoch.
+pub(super) const START: u64 = 1_700_000_000_000;
+
+pub(super) fn options(fsync: Fsync) -> Options {
+    Options { fsync, segment_size: SegmentSize::Fixed(4096), ..Options::default() }
+}
+
+pub(super) fn open(disk: Arc<dyn Disk>, wall: u64, options: Options) -> Result<Keyspace, OpenError> {
+    Keyspace::open(disk, Arc::new(TestClock::new(wall)), options, DATABASES, &mut |_, _| {}).map(|opened| opened.0)
+}
+
+/// Why a step was not done.
+#[derive(Debug)]
+pub(super) enum Failed {
+    Halt(Halt),
+    Log(LogFailed),
+    Open(OpenError),
+    Wrong(String),
+}
+
+impl From<Halt> for Failed {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+impl From<LogFailed> for Failed {
+    fn from(failed: LogFailed) -> Self {
+        Self::Log(failed)
+    }
+}
+
+/// A keyspace at work, and all states it went through.
+pub(super) struct Runner {
+    pub keyspace: Option<Keyspace>,
+    pub clock: Arc<TestClock>,
+    disk: Arc<dyn Disk>,
+    options: Options,
+    pub history: Vec<State>,
+    /// Steps so far, those inside others included: no two set the same value.
+    number: usize,
+    /// A planted fault: transactions take effect step by step.
+    pub split: bool,
+    /// A planted fault: nobody waits for the log.
+    pub early: bool,
+}
+
+impl Runner {
+    /// Opens the keyspace on a disk that was left after the states of `history`.
+    pub fn new(disk: Arc<dyn Disk>, options: Options, history: Vec<State>, wall: u64) -> Result<Self, Failed> {
+        let clock = Arc::new(TestClock::new(wall));
+        let number = history.len() * 100;
+        let mut runner = Self { keyspace: None, clock, disk, options, history, number, split: false, early: false };
+        runner.open()?;
+        Ok(runner)
+    }
+
+    pub fn keyspace(&self) -> &Keyspace {
+        self.keyspace.as_ref().expect("it is open between steps")
+    }
+
+    pub fn now(&self) -> u64 {
+        self.keyspace().now()
+    }
+
+    /// Does the steps, telling `recorder` how far it has come.
+    pub fn run(&mut self, steps: &[Step], recorder: &Recorder) -> Result<(), Failed> {
+        for step in steps {
+            let mut wait = 0;
+            for step in if let Step::Pipeline(steps) = step { &steps[..] } else { std::slice::from_ref(step) } {
+                wait = wait.max(self.begin(step, recorder)?);
+            }
+            if self.early {
+                recorder.progress(|progress| progress.acknowledged = progress.started);
+            }
+            self.keyspace().store().wait_acknowledged(wait)?;
+            recorder.progress(|progress| {
+                progress.acknowledged = progress.started;
+                if matches!(step, Step::Sync | Step::Tick | Step::Reopen | Step::Kill) {
+                    progress.synced = progress.started;
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, step: &Step, recorder: &Recorder) -> Result<Position, Failed> {
+        match step {
+            Step::Pass(time) => self.clock.advance(Duration::from_millis(*time)),
+            Step::SetBack(time) => self.clock.set_wall(self.clock.wall() - time),
+            _ => {}
+        }
+        self.history.push(self.history.last().expect("never empty").after(step, self.number, self.now()));
+        let wall = self.clock.wall();
+        recorder.progress(|progress: &mut Progress| (progress.started, progress.wall) = (progress.started + 1, wall));
+        let number = self.number;
+        self.number += if let Step::Together(steps) = step { steps.len() } else { 1 };
+        self.perform(step, number)
+    }
+
+    /// Does one step; returns what to wait for.
+    pub fn perform(&mut self, step: &Step, number: usize) -> Result<Position, Failed> {
+        let now = self.now();
+        match step {
+            Step::Pass(_) | Step::SetBack(_) => return Ok(0),
+            Step::ExpireDue => {
+                self.keyspace().expire_due(now, usize::MAX);
+                return Ok(self.keyspace().store().appended());
+            }
+            Step::Sync => self.keyspace().store().sync()?,
+            Step::Tick => self.keyspace().store().tick()?,
+            Step::Reopen => {
+                self.keyspace().store().close()?;
+                self.open()?;
+            }
+            Step::Kill => self.open()?,
+            Step::Together(steps) if self.split => {
+                let mut steps = steps.iter().enumerate();
+                return steps.try_fold(0, |last, (index, step)| Ok(self.perform(step, number + index)?.max(last)));
+            }
+            _ => {
+                let mut access = self.access(step, now);
+                access.may_block = true;
+                self.effect(&mut access, step, number)?;
+                return Ok(access.commit()?.0);
+            }
+        }
+        Ok(0)
+    }
+
+    fn open(&mut self) -> Result<(), Failed> {
+        self.keyspace = None;
+        let opened =
+            Keyspace::open(self.disk.clone(), self.clock.clone(), self.options.clone(), DATABASES, &mut |_, _| {});
+        self.keyspace = Some(opened.map_err(Failed::Open)?.0);
+        Ok(())
+    }
+
+    fn access(&self, step: &Step, now: u64) -> Access<'_> {
+        let keyspace = self.keyspace();
+        match step {
+            Step::Get(database, key) => keyspace.access_one(*database, key.as_bytes(), Mode::Shared, now, false),
+            Step::Set(database, key, _)
+            | Step::SetEx(database, key, _, _)
+            | Step::Delete(database, key)
+            | Step::Expire(database, key, _) => {
+                keyspace.access_one(*database, key.as_bytes(), Mode::Exclusive, now, false)
+            }
+            Step::Rename(database, from, to) | Step::Copy(database, from, _, to) => {
+                let keys = [from.as_bytes(), to.as_bytes()];
+                keyspace.access_several(*database, keys.into_iter(), Mode::Exclusive, now)
+            }
+            Step::Move(database, key, _) => keyspace.access_one(*database, key.as_bytes(), Mode::Exclusive, now, true),
+            _ => keyspace.access_all(0, Mode::Exclusive, now, true),
+        }
+    }
+
+    fn effect(&self, access: &mut Access<'_>, step: &Step, number: usize) -> Result<(), Failed> {
+        let now = access.now();
+        let own = match step {
+            Step::Set(database, ..)
+            | Step::SetEx(database, ..)
+            | Step::Get(database, _)
+            | Step::Delete(database, _)
+            | Step::Expire(database, ..)
+            | Step::Rename(database, ..)
+            | Step::Copy(database, ..)
+            | Step::Move(database, ..)
+            | Step::Flush(database) => *database,
+            _ => 0,
+        };
+        access.select(own);
+        match step {
+            Step::Set(_, key, length) => access.put(key.as_bytes(), 0, &value(number, *length), None)?,
+            Step::SetEx(_, key, length, ttl) => {
+                access.put(key.as_bytes(), 0, &value(number, *length), Some(now + ttl))?;
+            }
+            Step::Get(database, key) => {
+                let found = access.value(key.as_bytes())?.map(|value| (value.bytes.to_vec(), value.expiry));
+                let state = self.history.last().expect("never empty");
+                let expected = state.visible(now).remove(&(*database, (*key).to_owned()));
+                if found != expected {
+                    return Err(Failed::Wrong(format!("{key} is {found:?}, not {expected:?}")));
+                }
+            }
+            Step::Delete(_, key) => _ = access.delete(key.as_bytes())?,
+            Step::Expire(_, key, ttl) => _ = access.set_expiry(key.as_bytes(), ttl.map(|ttl| now + ttl))?,
+            Step::Rename(database, from, to) => self.transfer(access, (*database, from), (*database, to), true)?,
+            Step::Copy(database, from, other, to) => self.transfer(access, (*database, from), (*other, to), false)?,
+            Step::Move(database, key, other) => self.transfer(access, (*database, key), (*other, key), true)?,
+            Step::Flush(_) => access.flush()?,
+            Step::FlushAll => {
+                for database in 0..DATABASES {
+                    access.select(database);
+                    access.flush()?;
+                }
+            }
+            Step::Swap(first, second) => access.swap(*first, *second)?,
+            Step::Together(steps) => {
+                for (index, step) in steps.iter().enumerate() {
+                    self.effect(access, step, number + index)?;
+                }
+            }
+            _ => unreachable!("{step:?} has no effect on keys"),
+        }
+        Ok(())
+    }
+
+    fn transfer(&self, access: &mut Access<'_>, from: (u32, &str), to: (u32, &str), delete: bool) -> Result<(), Halt> {
+        access.select(from.0);
+        let Some(value) = access.value(from.1.as_bytes())? else { return Ok(()) };
+        if delete {
+            access.delete(from.1.as_bytes())?;
+        }
+        access.select(to.0);
+        access.put(to.1.as_bytes(), value.kind, &value.bytes, value.expiry)
+    }
+}
+
+/// What a keyspace holds, asked key by key; there may be no others.
+pub(super) fn contents(keyspace: &Keyspace, keys: &[(u32, String)]) -> Result<BTreeMap<(u32, String), Value>, String> {
+    let now = keyspace.now();
+    let mut found = BTreeMap::new();
+    for (database, key) in keys {
+        let mut access = keyspace.access_one(*database, key.as_bytes(), Mode::Shared, now, false);
+        access.may_block = true;
+        let value =
+            access.value(key.as_bytes()).map_err(|halt| format!("{database}:{key} cannot be read: {halt:?}"))?;
+        if let Some(value) = value {
+            found.insert((*database, key.clone()), (value.bytes.to_vec(), value.expiry));
+        }
+    }
+    let count: usize = (0..keyspace.databases()).map(|database| keyspace.size(database).keys).sum();
+    if count == found.len() { Ok(found) } else { Err(format!("{count} keys, of which only {} are known", found.len())) }
+}
