@@ -277,6 +277,7 @@ impl Log {
     pub(super) fn recover_holding(&self, active: &mut Active) {
         if active.refused == Some(Refused::DiskFull) {
             active.refused = None;
+            active.full_until = Duration::ZERO;
             *self.failure.lock() = None;
             self.failing.store(false, Ordering::SeqCst);
         }

@@ -1,8 +1,8 @@
 //! What happens when the disk fails a write or a sync.
 //!
 //! After a failed sync nothing that was unsynced in that file can be trusted, and a second sync of it would lie. So
-//! everything from the durable position on, which is still in memory, is written to a fresh segment at the same
-//! positions; the old segments are cut in the manifest, by the same edit that adds the new one.
+//! everything from the durable position on is written to a fresh segment at the same positions: from memory or, under
+//! `no`, read back record by record. The old segments are cut in the manifest, by the same edit that adds the new one.
 
 use std::io;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use std::sync::atomic::Ordering;
 
 use super::commit::{Syncer, Writer};
 use super::error::LogFailed;
-use super::log::{Active, Log, capacity_for, is_full};
+use super::log::{Active, Chunk, Log, capacity_for, is_full};
 use super::manifest::{Edit, SegmentState, segment_file_name};
-use super::record::{HEADER_BYTES, Raw, resalt};
+use super::record::{HEADER_BYTES, Raw, Record, resalt};
 use super::segment::{FIRST_OFFSET, Position, Segment};
 
 impl Log {
@@ -51,8 +51,11 @@ impl Log {
 
     /// Everything from `from` on, in pieces of whole records.
     fn unsynced(&self, active: &Active, from: Position) -> io::Result<Vec<Vec<u8>>> {
-        let mut pieces = Vec::new();
-        let mut next = from;
+        // Under `no`, what is written is not kept.
+        let kept = self.window.lock().blocks.front().map(Chunk::start);
+        let kept = kept.unwrap_or_else(|| self.written.load(Ordering::SeqCst));
+        let mut pieces = if kept > from { self.read_back(from, kept)? } else { Vec::new() };
+        let mut next = from.max(kept);
         let mut add = |start: Position, bytes: &[u8]| {
             let end = start + bytes.len() as u64;
             // A block's front may have become durable before its end.
@@ -78,6 +81,31 @@ impl Log {
         } else {
             Err(io::Error::other("what was not yet synced is no longer in memory"))
         }
+    }
+
+    /// What was written between two positions, as the kernel still has it. After a failed sync it may have thrown
+    /// some away; so each record has to verify, and all must be there.
+    fn read_back(&self, from: Position, to: Position) -> io::Result<Vec<Vec<u8>>> {
+        let lost = || io::Error::other("what was not yet synced cannot be read any more");
+        let mut segments: Vec<_> = self.table.load().all().filter(|old| old.moved().is_none()).cloned().collect();
+        segments.retain(|segment| self.reaches_beyond(segment, from) && segment.base() < to);
+        segments.sort_by_key(|segment| segment.base());
+        let (mut pieces, mut next) = (Vec::new(), from);
+        for segment in segments {
+            let end = if segment.is_left() { to.min(segment.base() + segment.bytes()) } else { to };
+            let mut bytes = vec![0; end.checked_sub(next).ok_or_else(lost)? as usize];
+            let read = segment.file.read_at(&mut bytes, segment.offset(next))?;
+            let mut at = 0;
+            while at < read {
+                at += Record::read(&bytes[at..read], segment.salt).map_err(|_| lost())?.length();
+            }
+            if at < bytes.len() {
+                return Err(lost());
+            }
+            pieces.push(bytes);
+            next = end;
+        }
+        if next == to { Ok(pieces) } else { Err(lost()) }
     }
 
     /// Writes the pieces to a fresh segment that takes the place of all others from `from` on.

@@ -46,6 +46,8 @@ pub struct Call {
 pub enum At {
     /// The call of this index.
     Call(u64),
+    /// The call of this index and every later one.
+    From(u64),
     /// Every call of this kind.
     Kind(CallKind),
     /// Every call of this kind on the file of this name.
@@ -122,8 +124,9 @@ impl SimDisk {
         Self::from_state(self.shared.state.lock().after_kill())
     }
 
-    /// Makes calls fail with an error of this kind. A write or a change of the directory then has no effect; what a
-    /// failed sync of data should have covered stays in doubt for good.
+    /// Makes calls fail with an error of this kind. A write or a change of the directory then has no effect, but for
+    /// a write that fails with `WriteZero`, which leaves its first half; what a failed sync of data should have covered
+    /// stays in doubt for good.
     pub fn fail(&self, at: At, error: io::ErrorKind, often: Often) {
         self.shared.state.lock().faults.push(Fault { at, error, often });
     }
@@ -343,6 +346,12 @@ impl File for SimFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let Begun { mut state, entered, .. } = self.begin(CallKind::Write)?;
+        if let Err(error) = &entered
+            && error.kind() == io::ErrorKind::WriteZero
+        {
+            let (call, half) = (state.history.len() as u64 - 1, bytes[..bytes.len() / 2].to_vec());
+            state.inode(self.inode).change(call, What::Write { offset, bytes: half });
+        }
         let Entered { call, torn } = entered?;
         let end = offset + bytes.len() as u64;
         let room = state.room(self.inode, end);

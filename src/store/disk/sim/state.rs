@@ -92,6 +92,7 @@ impl State {
     fn strike(&mut self, kind: CallKind, name: &str, call: Option<u64>) -> io::Result<()> {
         let meets = |fault: &Fault| match &fault.at {
             At::Call(at) => Some(*at) == call,
+            At::From(at) => call.is_some_and(|call| call >= *at),
             At::Kind(of) => *of == kind,
             At::File(of, file) => *of == kind && file == name,
         };

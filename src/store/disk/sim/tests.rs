@@ -185,6 +185,11 @@ fn faults_strike_where_they_are_told() {
     assert_eq!(other.read_at(&mut [0], 0).unwrap(), 1);
     disk.heal();
     file.read_at(&mut [0], 0).unwrap();
+    disk.fail(At::From(disk.calls() + 1), io::ErrorKind::WriteZero, Often::Always);
+    file.write_at(b"4", 0).unwrap();
+    assert_eq!(kind(file.write_at(b"567890", 0)), io::ErrorKind::WriteZero);
+    assert_eq!(kind(file.sync_data()), io::ErrorKind::WriteZero);
+    assert_eq!(text(&disk, "a").unwrap(), "567");
 }
 
 #[test]
