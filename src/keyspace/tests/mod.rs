@@ -6,8 +6,10 @@
 //! | `runner` | does the steps in a keyspace |
 //! | `recorder` | a disk that keeps every state a crash may leave |
 //! | `crash` | crashes at every call |
+//! | `faults` | the disk fails at every call |
 
 mod crash;
+mod faults;
 mod model;
 mod recorder;
 mod runner;

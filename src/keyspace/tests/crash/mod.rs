@@ -1,6 +1,6 @@
 //! Crashes at every call that changes the disk: power cuts with every kind of loss, and kills.
 
-mod workloads;
+pub(super) mod workloads;
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -2,7 +2,7 @@
 
 use super::super::model::Step::{self, *};
 
-pub(super) const ALL: [(&str, fn() -> Vec<Step>); 12] = [
+pub(in super::super) const ALL: [(&str, fn() -> Vec<Step>); 12] = [
     ("overwrites", overwrites),
     ("expiry", expiry),
     ("a clock set back", clock),
