@@ -329,7 +329,7 @@ impl Log {
     }
 
     /// Ends the active segment with a seal and keeps what is in the buffer for the next flush.
-    fn leave(&self, active: &mut Active) {
+    pub(super) fn leave(&self, active: &mut Active) {
         let Some(segment) = active.segment.clone() else { return };
         self.push_mark(active, Op::Seal);
         let bytes = std::mem::take(&mut active.buffer);

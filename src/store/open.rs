@@ -15,7 +15,7 @@ use super::log::{Active, Counters, Log, capacity_for, is_full};
 use super::manifest::{Manifest, ManifestError};
 use super::options::{Fsync, Options};
 use super::recovery::{Recovered, Recovery, Replay, recover};
-use super::segment::{Position, Table};
+use super::segment::{FIRST_OFFSET, Position, Table};
 use super::threads::Signals;
 use super::waiters::Waiters;
 
@@ -118,21 +118,32 @@ impl Log {
         self.signals.ask_for_sync();
     }
 
-    /// Makes everything durable, says so in a last mark, and takes no more records.
+    /// Makes everything durable, seals the last segment so that nothing of it can be taken for a torn tail, and takes
+    /// no more records.
     pub(super) fn close(&self) -> Result<(), LogFailed> {
         if self.active.lock().refused == Some(closed()) {
             return Ok(());
         }
-        let synced = self.sync_round(true).and_then(|()| {
-            self.claim();
-            self.sync_round(true)
-        });
-        let mut active = self.active.lock();
-        if !matches!(active.refused, Some(Refused::ReadOnly(_))) {
-            active.refused = Some(closed());
-        }
+        let synced = self.sync_round(true);
+        let left = {
+            let mut active = self.active.lock();
+            if !matches!(active.refused, Some(Refused::ReadOnly(_))) {
+                active.refused = Some(closed());
+            }
+            synced.is_ok() && self.leave_last(&mut active)
+        };
         self.room.wake(Position::MAX);
-        synced
+        if left { self.sync_round(true) } else { synced }
+    }
+
+    /// Ends the active segment, if anything is in it.
+    fn leave_last(&self, active: &mut Active) -> bool {
+        let begun = active.offset > u64::from(FIRST_OFFSET) && active.has_room_for_mark();
+        if begun {
+            self.leave(active);
+            active.segment = None;
+        }
+        begun
     }
 }
 
