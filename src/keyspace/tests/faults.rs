@@ -93,7 +93,7 @@ impl Trial {
                     Failed::Halt(Halt::Refused(refused @ Refused::ReadOnly(_))) => refused.to_string(),
                     Failed::Log(failed) => failed.to_string(),
                     other => {
-                        self.violations.push(format!("{step:?}: {other:?}"));
+                        self.violations.push(format!("{step:?}: {other}"));
                         return false;
                     }
                 };
@@ -235,6 +235,6 @@ fn write(runner: &mut Runner, step: &Step) -> Result<(), String> {
     match runner.perform(step, 0) {
         Ok(wait) => runner.keyspace().store().wait_acknowledged(wait).map_err(|failed| failed.to_string()),
         Err(Failed::Halt(Halt::Refused(refused))) => Err(refused.to_string()),
-        Err(other) => panic!("{step:?}: {other:?}"),
+        Err(other) => panic!("{step:?}: {other}"),
     }
 }

@@ -6,9 +6,11 @@
 //! | `runner` | does the steps in a keyspace |
 //! | `recorder` | a disk that keeps every state a crash may leave |
 //! | `crash` | crashes at every call |
+//! | `damage` | bytes change, files are cut, exchanged or gone |
 //! | `faults` | the disk fails at every call |
 
 mod crash;
+mod damage;
 mod faults;
 mod model;
 mod recorder;

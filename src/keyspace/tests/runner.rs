@@ -1,6 +1,7 @@
 //! Does the steps of a workload in a real keyspace, and keeps the model beside it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,17 @@ pub(super) enum Failed {
     Log(LogFailed),
     Open(OpenError),
     Wrong(String),
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Halt(halt) => write!(f, "{halt:?}"),
+            Self::Log(failed) => write!(f, "{failed}"),
+            Self::Open(error) => write!(f, "{error}"),
+            Self::Wrong(what) => f.write_str(what),
+        }
+    }
 }
 
 impl From<Halt> for Failed {

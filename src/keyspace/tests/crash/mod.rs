@@ -79,11 +79,11 @@ impl Enumeration {
                 let done = progress.started;
                 recorder.progress(|now| (now.acknowledged, now.synced) = (done, done));
                 if let Err(failed) = runner.run(steps, &recorder) {
-                    enumeration.violations.push(format!("{}, {fsync:?}: {failed:?}", enumeration.name));
+                    enumeration.violations.push(format!("{}, {fsync:?}: {failed}", enumeration.name));
                 }
                 enumeration.history = std::mem::take(&mut runner.history);
             }
-            Err(failed) => enumeration.violations.push(format!("{}, {fsync:?}: {failed:?}", enumeration.name)),
+            Err(failed) => enumeration.violations.push(format!("{}, {fsync:?}: {failed}", enumeration.name)),
         }
         for (call, moment) in recorder.moments().iter().enumerate() {
             enumeration.moment(call, moment);
@@ -152,7 +152,7 @@ impl Enumeration {
         let settled = keyspace.store().wait_acknowledged(wait).and_then(|()| keyspace.store().sync());
         settled.map_err(|failed| format!("no writing afterwards: {failed}"))?;
         drop(keyspace);
-        if self.states.len() % 3 > 0 {
+        if !self.states.len().is_multiple_of(3) {
             return Ok(found);
         }
         state.insert((0, "after".to_owned()), (b"all".to_vec(), None));

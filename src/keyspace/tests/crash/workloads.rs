@@ -2,7 +2,10 @@
 
 use super::super::model::Step::{self, *};
 
-pub(in super::super) const ALL: [(&str, fn() -> Vec<Step>); 12] = [
+/// Its name and its steps.
+pub(in super::super) type Workload = (&'static str, fn() -> Vec<Step>);
+
+pub(in super::super) const ALL: [Workload; 12] = [
     ("overwrites", overwrites),
     ("expiry", expiry),
     ("a clock set back", clock),
