@@ -369,7 +369,10 @@ impl<'k> Access<'k> {
                 None => {}
             }
         }
-        let stored = self.keydir.meta(slot, key)?;
+        let Some(stored) = self.keydir.meta(slot, key) else {
+            self.missing(slot);
+            return None;
+        };
         let meta = Meta { expiry: expiry_now.unwrap_or(stored.expiry), ..stored };
         if !is_expired(&meta, self.now) {
             return Some(meta);
@@ -436,6 +439,7 @@ impl<'k> Access<'k> {
         });
         match met {
             Met::Nothing => {
+                self.missing(slot);
                 self.count(false);
                 Ok(None)
             }
@@ -499,10 +503,16 @@ impl<'k> Access<'k> {
     /// Removes a key whose time is over. This writes no record: the log says when its time was over. But the log
     /// must know that the time has come, or a clock that steps back would bring the key back after a restart.
     fn expire(&mut self, slot: &Slot, key: &[u8], stored: &Meta) {
-        if let Some(end) = self.keyspace.expired(&self.held, self.database, &self.keydir, slot, key, stored, self.now) {
-            self.wait_for(end);
-            self.tally.expired += 1;
-        }
+        let keyspace = self.keyspace;
+        let (end, removed) = keyspace.expired(&self.held, self.database, &self.keydir, slot, key, stored, self.now);
+        self.wait_for(end.unwrap_or(0));
+        self.tally.expired += u64::from(removed);
+    }
+
+    /// Notes that a key is not there: another reader may just have removed it, since its time was over.
+    fn missing(&mut self, slot: &Slot) {
+        let last_change = self.held.last_change(slot.shard);
+        self.wait_for(last_change);
     }
 }
 

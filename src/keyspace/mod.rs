@@ -264,12 +264,12 @@ impl Keyspace {
         let Some((key, before)) = keydir.remove_expired(slot, now) else {
             return keydir.forget_deadline(slot, deadline);
         };
-        self.store.retire(before.meta.location);
-        self.note_expired(held, database, slot, &key, now);
+        self.prove_time(held, slot, now);
+        self.note_expired(database, &key, &before.meta);
     }
 
     /// Removes a key that is expired at `now`, if nobody else did. Returns the log position of the proof that the
-    /// time has come.
+    /// time has come, and whether it removed it.
     #[expect(clippy::too_many_arguments, reason = "one key in one database, as seen at one moment")]
     fn expired(
         &self,
@@ -280,19 +280,28 @@ impl Keyspace {
         key: &[u8],
         stored: &Meta,
         now: u64,
-    ) -> Option<Position> {
-        let before = keydir.remove_if(slot, key, |meta| meta == stored)?;
-        self.store.retire(before.meta.location);
-        self.note_expired(held, database, slot, key, now)
+    ) -> (Option<Position>, bool) {
+        // The latch may be shared: whoever does not find the key any more has to find this position.
+        let end = self.prove_time(held, slot, now);
+        let before = keydir.remove_if(slot, key, |meta| meta == stored);
+        if let Some(before) = before {
+            self.note_expired(database, key, &before.meta);
+        }
+        (end, before.is_some())
     }
 
-    fn note_expired(&self, held: &Held<'_>, database: u32, slot: &Slot, key: &[u8], now: u64) -> Option<Position> {
-        self.stats.expired.fetch_add(1, Relaxed);
-        self.watchers.changed(database, key, Change::Expired);
+    /// Sees to it that the log knows of a moment before anybody is told that it has passed.
+    fn prove_time(&self, held: &Held<'_>, slot: &Slot, now: u64) -> Option<Position> {
         // A log that takes no more marks changes nothing about the time.
         let end = self.store.mark_time(now).ok()?;
         held.changed(slot.shard, end);
         Some(end)
+    }
+
+    fn note_expired(&self, database: u32, key: &[u8], before: &Meta) {
+        self.store.retire(before.location);
+        self.stats.expired.fetch_add(1, Relaxed);
+        self.watchers.changed(database, key, Change::Expired);
     }
 
     /// Logs an overlay's batch and makes its effects visible. Nothing happens if the log refuses it.

@@ -155,6 +155,7 @@ impl Access<'_> {
         self.wait_for(last_change);
         let (now, keydir) = (self.now(), self.keydir());
         let overlay = self.overlay();
+        let mut hidden = false;
         let next = keydir.scan(shard, from, count, |key, meta| {
             let pending = overlay.and_then(|overlay| overlay.get(keydir.id, key));
             let meta = match pending {
@@ -163,7 +164,9 @@ impl Access<'_> {
                 // What this transaction sets or deletes is shown below.
                 Some(State::Gone | State::Present { .. }) => return,
             };
-            if !is_expired(&meta, now) {
+            if is_expired(&meta, now) {
+                hidden = true;
+            } else {
                 visit(key, &meta);
             }
         });
@@ -180,6 +183,11 @@ impl Access<'_> {
                     visit(key, &meta);
                 }
             }
+        }
+        // Whoever does not see a key is told that its time is over: the log must know. If it takes no more marks,
+        // that changes nothing about the time.
+        if hidden && let Ok(end) = keyspace.store().mark_time(now) {
+            self.wait_for(end);
         }
         next
     }
