@@ -8,10 +8,14 @@
 //! | `crash` | crashes at every call |
 //! | `damage` | bytes change, files are cut, exchanged or gone |
 //! | `faults` | the disk fails at every call |
+//! | `listeners` | who is told of changes |
+//! | `regressions` | bugs that stores of this family have had |
 
 mod crash;
 mod damage;
 mod faults;
+mod listeners;
 mod model;
 mod recorder;
+mod regressions;
 mod runner;

@@ -1,0 +1,252 @@
+//! Bugs that stores of this family have had, each as a test: those of NimbusDB first, then those of Riak's Bitcask.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::entry::Meta;
+use super::super::{Keyspace, Mode};
+use super::model::Step::{self, *};
+use super::model::{State, keys_of};
+use super::recorder::Recorder;
+use super::runner::{DATABASES, Runner, START, contents, open, options};
+use crate::store::disk::sim::{At, CallKind, Often, Survival};
+use crate::store::disk::{Disk, SimDisk};
+use crate::store::{Fsync, Location};
+
+/// Does the steps on a fresh disk, and leaves the keyspace open.
+fn run(fsync: Fsync, steps: &[Step]) -> (SimDisk, Runner) {
+    let disk = SimDisk::new();
+    let mut runner =
+        Runner::new(Arc::new(disk.clone()), options(fsync), vec![State::default()], START).expect("an empty disk");
+    go_on(&disk, &mut runner, steps);
+    (disk, runner)
+}
+
+fn go_on(disk: &SimDisk, runner: &mut Runner, steps: &[Step]) {
+    runner.run(steps, &Recorder::new(disk.clone(), None)).unwrap_or_else(|failed| panic!("{failed}"));
+}
+
+/// Opens the disk at `wall` and compares with the last state of the steps.
+fn recovers(disk: SimDisk, runner: &Runner, steps: &[Step], wall: u64) {
+    let keyspace = open(Arc::new(disk), wall, options(Fsync::Everysec)).unwrap();
+    let expected = runner.history.last().unwrap().visible(keyspace.now());
+    assert_eq!(contents(&keyspace, &keys_of(steps, DATABASES)).unwrap(), expected);
+}
+
+#[test]
+fn deletes_are_persisted() {
+    let steps = [Set(0, "a", 10), Set(0, "b", 10), Delete(0, "a"), Together(vec![Delete(0, "b"), Set(0, "c", 1)])];
+    let (disk, runner) = run(Fsync::Always, &steps);
+    recovers(disk.survivors(Survival::Durable), &runner, &steps, START);
+    recovers(disk.after_kill(), &runner, &steps, START);
+}
+
+#[test]
+fn an_expired_record_hides_nothing_behind_it() {
+    let steps =
+        [SetEx(0, "a", 10, 5), Set(0, "b", 10), SetEx(0, "c", 10, 5), Set(0, "d", 2_000), Pass(5), Set(0, "e", 9)];
+    let (disk, runner) = run(Fsync::Everysec, &steps);
+    recovers(disk.after_kill(), &runner, &steps, START + 5);
+}
+
+#[test]
+fn of_many_segments_the_newest_value_wins() {
+    let mut steps: Vec<Step> = (0..60).map(|index| Set(0, ["a", "b", "c"][index % 3], 600)).collect();
+    steps.extend([Delete(0, "b"), Reopen, Set(0, "c", 700), Kill, Set(0, "a", 10)]);
+    let (disk, runner) = run(Fsync::Everysec, &steps);
+    assert!(disk.list().unwrap().len() > 10, "many segments");
+    recovers(disk.after_kill(), &runner, &steps, START);
+}
+
+#[test]
+fn what_is_appended_after_reopening_stands_behind_what_was_there() {
+    let mut steps = Vec::new();
+    for (key, end) in [("a", Reopen), ("b", Kill), ("c", Reopen), ("d", Kill), ("e", Kill)] {
+        steps.extend([Set(0, key, 300), Set(0, "all", 100), end]);
+    }
+    let (disk, runner) = run(Fsync::Everysec, &steps);
+    recovers(disk.after_kill(), &runner, &steps, START);
+}
+
+#[test]
+fn two_records_at_one_offset_of_two_segments_are_told_apart() {
+    let steps = [Set(0, "a", 3_000), Set(0, "b", 3_000), Set(0, "c", 3_000), Kill];
+    let (_, runner) = run(Fsync::Everysec, &steps);
+    let (keyspace, keys) = (runner.keyspace(), keys_of(&steps, DATABASES));
+    let location = |key: &str| {
+        let mut access = keyspace.access_one(0, key.as_bytes(), Mode::Shared, START, false);
+        access.meta(key.as_bytes()).unwrap().location
+    };
+    let (b, c) = (location("b"), location("c"));
+    assert_eq!((b.offset, b.length, b.segment == c.segment), (c.offset, c.length, false));
+    // Cold, then from memory.
+    for _ in 0..2 {
+        assert_eq!(contents(keyspace, &keys).unwrap(), runner.history.last().unwrap().keys);
+    }
+}
+
+#[test]
+fn what_was_acknowledged_has_been_synced() {
+    let steps = [Set(0, "a", 10), Set(0, "b", 5_000), Rename(0, "a", "c"), Flush(1), Expire(0, "b", None)];
+    let (disk, runner) = run(Fsync::Always, &steps);
+    recovers(disk.survivors(Survival::Durable), &runner, &steps, START);
+    // The same test sees it when a sync is left out.
+    let (disk, mut runner) = run(Fsync::Always, &[]);
+    disk.disable_sync(CallKind::SyncData);
+    go_on(&disk, &mut runner, &steps[..1]);
+    let keyspace = open(Arc::new(disk.survivors(Survival::Durable)), START, options(Fsync::Always)).unwrap();
+    assert!(contents(&keyspace, &keys_of(&steps, DATABASES)).unwrap().is_empty());
+}
+
+#[test]
+fn expiry_seen_by_a_reader_removes_no_newer_value() {
+    let (_, runner) = run(Fsync::Everysec, &[SetEx(0, "a", 10, 5), Pass(5)]);
+    let keyspace = runner.keyspace();
+    let seen = meta(keyspace, "a");
+    let mut access = keyspace.access_one(0, b"a", Mode::Exclusive, runner.now(), false);
+    access.put(b"a", 0, b"newer", None).unwrap();
+    drop(access);
+    let slot = keyspace.hasher.slot(b"a");
+    let held = keyspace.latches.one(&slot, Mode::Exclusive);
+    let keydir = keyspace.databases[0].load();
+    let (_, removed) = keyspace.expired(&held, 0, &keydir, &slot, b"a", &seen, runner.now());
+    assert!(!removed);
+    drop(held);
+    // Nor does the timer, which has the old deadline on its list no more.
+    assert_eq!(keyspace.expire_due(runner.now() + 1_000, usize::MAX), 0);
+    assert_ne!(meta(keyspace, "a").location, seen.location);
+}
+
+fn meta(keyspace: &Keyspace, key: &str) -> Meta {
+    let slot = keyspace.hasher.slot(key.as_bytes());
+    keyspace.databases[0].load().meta(&slot, key.as_bytes()).expect("it is there")
+}
+
+#[test]
+fn a_clock_set_back_changes_no_order_and_revives_nothing() {
+    let day = 86_400_000;
+    let steps = [
+        SetEx(0, "gone", 10, 100),
+        Set(0, "a", 10),
+        Pass(100),
+        Get(0, "gone"),
+        SetBack(day),
+        Set(0, "a", 20),
+        SetEx(0, "b", 10, 1_000),
+        Kill,
+        Get(0, "gone"),
+        Set(0, "a", 30),
+        SetBack(day),
+        Reopen,
+        Delete(0, "b"),
+        Get(0, "gone"),
+    ];
+    let (disk, runner) = run(Fsync::Everysec, &steps);
+    for wall in [START, START - 10 * day, 0] {
+        recovers(disk.after_kill(), &runner, &steps, wall);
+    }
+}
+
+#[test]
+fn what_a_walk_did_not_show_stays_hidden() {
+    let (disk, runner) = run(Fsync::Everysec, &[SetEx(0, "gone", 10, 100), Set(0, "a", 10), Pass(200)]);
+    let keyspace = runner.keyspace();
+    let walk = |keyspace: &Keyspace| {
+        let mut access = keyspace.access_none(0, keyspace.now());
+        let mut keys = Vec::new();
+        access.each_key(|key, _| keys.push(String::from_utf8(key.to_vec()).unwrap()));
+        let wait = access.commit().unwrap().0;
+        keyspace.store().wait_acknowledged(wait).unwrap();
+        keys
+    };
+    assert_eq!(walk(keyspace), ["a"]);
+    let again = open(Arc::new(disk.after_kill()), START - 1_000, options(Fsync::Everysec)).unwrap();
+    assert_eq!(walk(&again), ["a"], "a clock set back shows no key that was over");
+}
+
+#[test]
+fn the_number_of_an_empty_segment_is_not_given_again() {
+    let (disk, mut runner) = run(Fsync::Everysec, &[Set(0, "a", 10)]);
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..5 {
+        go_on(&disk, &mut runner, &[Kill]);
+        let names = disk.list().unwrap().into_iter().filter(|name| name.ends_with(".log"));
+        let newest = names.max().unwrap();
+        assert!(seen.insert(newest.clone()), "{newest} again");
+    }
+    go_on(&disk, &mut runner, &[Set(0, "b", 10)]);
+    recovers(disk.after_kill(), &runner, &[Set(0, "a", 10), Set(0, "b", 10)], START);
+}
+
+#[test]
+fn a_reader_finds_what_was_moved_from_a_file_that_is_gone() {
+    for (fsync, call) in [(Fsync::Everysec, CallKind::SyncData), (Fsync::Always, CallKind::SyncData)] {
+        let (disk, mut runner) = run(fsync, &[]);
+        disk.fail(At::File(call, "0000000001.log".to_owned()), std::io::ErrorKind::Other, Often::Once);
+        let steps = [Set(0, "a", 600), Set(0, "b", 600), Sync, Set(0, "c", 600)];
+        go_on(&disk, &mut runner, &steps);
+        assert!(disk.bytes("0000000001.log").is_none(), "everything moved, and the file was removed");
+        demote(runner.keyspace());
+        let (keyspace, keys) = (runner.keyspace(), keys_of(&steps, DATABASES));
+        assert_eq!(contents(keyspace, &keys).unwrap(), runner.history.last().unwrap().keys);
+        recovers(disk.survivors(Survival::Written), &runner, &steps, START);
+    }
+}
+
+/// Sends every value that may go back to the disk.
+fn demote(keyspace: &Keyspace) {
+    keyspace.set_memory_limit(1);
+    keyspace.govern(0);
+    keyspace.set_memory_limit(0);
+    keyspace.govern(0);
+}
+
+#[test]
+fn values_that_left_memory_are_what_they_were() {
+    let steps = [
+        Set(0, "empty", 0),
+        Set(0, "a", 10),
+        Set(0, "b", 4_096),
+        Set(0, "c", 4_097),
+        SetEx(1, "d", 9_000, 1_000_000),
+        Together(vec![Set(0, "e", 5_000), Set(1, "f", 30), Expire(0, "a", Some(5_000_000))]),
+    ];
+    for fsync in [Fsync::Always, Fsync::Everysec, Fsync::No] {
+        let (disk, mut runner) = run(fsync, &steps);
+        let keys = keys_of(&steps, DATABASES);
+        let before = runner.keyspace().memory_use().entries;
+        demote(runner.keyspace());
+        let after = runner.keyspace().memory_use().entries;
+        assert!(after + 20_000 < before, "{after} of {before} bytes are left");
+        assert_eq!(contents(runner.keyspace(), &keys).unwrap(), runner.history.last().unwrap().keys);
+        // Not even where the file has not got them yet: they stay in memory then.
+        go_on(&disk, &mut runner, &[Reopen, Set(0, "a", 1)]);
+        disk.fail(At::Kind(CallKind::Write), std::io::ErrorKind::StorageFull, Often::Always);
+        let mut access = runner.keyspace().access_one(0, b"a", Mode::Exclusive, START, false);
+        access.put(b"a", 0, b"unwritten", None).unwrap();
+        let wait = access.commit().unwrap().0;
+        runner.keyspace().store().wait_acknowledged(wait).unwrap_err();
+        demote(runner.keyspace());
+        disk.heal();
+        runner.clock.advance(Duration::from_secs(1));
+        let found = contents(runner.keyspace(), &keys).unwrap();
+        assert_eq!(found[&(0, "a".to_owned())].0, b"unwritten");
+        go_on(&disk, &mut runner, &[Sync]);
+        demote(runner.keyspace());
+        assert_eq!(contents(runner.keyspace(), &keys).unwrap(), found);
+    }
+}
+
+#[test]
+fn a_location_that_never_was_is_no_record() {
+    let (_, runner) = run(Fsync::Everysec, &[Set(0, "a", 10)]);
+    for location in [
+        Location { segment: 99, offset: 64, length: 40 },
+        Location { segment: 1, offset: 0, length: 40 },
+        Location { segment: 1, offset: 65, length: 40 },
+        Location { segment: 1, offset: 4_000, length: u32::MAX },
+        Location { segment: u32::MAX, offset: u32::MAX, length: 0 },
+    ] {
+        runner.keyspace().store().read(location, b"a").unwrap_err();
+    }
+}
