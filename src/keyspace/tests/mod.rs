@@ -9,6 +9,7 @@
 //! | `damage` | bytes change, files are cut, exchanged or gone |
 //! | `faults` | the disk fails at every call |
 //! | `listeners` | who is told of changes |
+//! | `threads` | many writers, and a disk that fails |
 //! | `regressions` | bugs that stores of this family have had |
 
 mod crash;
@@ -19,3 +20,4 @@ mod model;
 mod recorder;
 mod regressions;
 mod runner;
+mod threads;

@@ -1,0 +1,160 @@
+//! Many writers on threads, over a disk that fails now and then and finally goes off: what each was told holds.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::super::{Keyspace, Mode};
+use super::runner::{START, open, options};
+use crate::store::disk::SimDisk;
+use crate::store::disk::sim::{At, CallKind, Often, Survival};
+use crate::store::{Fsync, Options};
+
+const WRITERS: usize = 3;
+const ROUNDS: u32 = 60;
+
+/// What a writer began and what it was told is done, of each key: the highest number.
+#[derive(Default)]
+struct Told(BTreeMap<String, (u32, u32)>);
+
+/// Sets keys to rising numbers, some alone and some in pairs, until it is refused or told that the log has failed.
+fn write(keyspace: &Keyspace, writer: usize, told: &mut Told) {
+    for number in 1..=ROUNDS {
+        let keys = match number % 3 {
+            0 => vec![format!("{writer} pair a"), format!("{writer} pair b")],
+            rest => vec![format!("{writer} alone {rest}")],
+        };
+        let value = format!("{number:>400}");
+        let (names, now) = (keys.iter().map(String::as_bytes), keyspace.now());
+        let mut access = match keys.len() {
+            1 => keyspace.access_one(0, keys[0].as_bytes(), Mode::Exclusive, now, false),
+            _ => keyspace.access_several(0, names, Mode::Exclusive, now),
+        };
+        for key in &keys {
+            told.0.entry(key.clone()).or_default().0 = number;
+            if access.put(key.as_bytes(), 0, value.as_bytes(), None).is_err() {
+                return;
+            }
+        }
+        let Ok((wait, _)) = access.commit() else { return };
+        if keyspace.store().wait_acknowledged(wait).is_err() {
+            return;
+        }
+        for key in keys {
+            told.0.entry(key).or_default().1 = number;
+        }
+    }
+}
+
+/// Runs the writers; returns what they were told.
+fn run(keyspace: &Keyspace, meanwhile: impl FnOnce(&AtomicUsize) + Send) -> BTreeMap<String, (u32, u32)> {
+    let writing = AtomicUsize::new(WRITERS);
+    let all: Vec<Told> = std::thread::scope(|scope| {
+        let writing = &writing;
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                scope.spawn(move || {
+                    let mut told = Told::default();
+                    write(keyspace, writer, &mut told);
+                    writing.fetch_sub(1, Ordering::SeqCst);
+                    told
+                })
+            })
+            .collect();
+        scope.spawn(move || meanwhile(writing));
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+    });
+    all.into_iter().flat_map(|told| told.0).collect()
+}
+
+/// Every key has a number between what was acknowledged and what was begun; pairs have the same.
+fn check(disk: SimDisk, told: &BTreeMap<String, (u32, u32)>, floor: bool, at: &str) {
+    let keyspace =
+        open(Arc::new(disk), START, options(Fsync::Everysec)).unwrap_or_else(|error| panic!("{at}: {error}"));
+    let number = |key: &str| {
+        let mut access = keyspace.access_one(0, key.as_bytes(), Mode::Shared, keyspace.now(), false);
+        access.may_block = true;
+        let value = access.value(key.as_bytes()).unwrap_or_else(|halt| panic!("{at}: {key}: {halt:?}"));
+        value.map_or(0, |value| std::str::from_utf8(&value.bytes).unwrap().trim().parse().unwrap())
+    };
+    for (key, (begun, done)) in told {
+        let found = number(key);
+        assert!(found <= *begun && (found >= *done || !floor), "{at}: {key} is {found}, of {done} to {begun}");
+        if let Some(other) = key.strip_suffix(" b").map(|pair| format!("{pair} a")) {
+            assert_eq!(found, number(&other), "{at}: {key} and its other half");
+        }
+    }
+}
+
+fn start(disk: &SimDisk, fsync: Fsync) -> Keyspace {
+    // A narrow window, so that writers wait for room as well.
+    let options = Options { window_bytes_max: 6_000, ..options(fsync) };
+    let keyspace = open(Arc::new(disk.clone()), START, options).unwrap();
+    keyspace.store().start_threads().unwrap();
+    keyspace
+}
+
+const MODES: [Fsync; 3] = [Fsync::Always, Fsync::Everysec, Fsync::No];
+
+#[test]
+fn a_disk_that_fails_now_and_then_stops_nobody() {
+    let (mut failures, mut whole) = (0, 0);
+    for round in 0..12 {
+        let fsync = MODES[round % 3];
+        let disk = SimDisk::new();
+        let keyspace = start(&disk, fsync);
+        let failing = disk.clone();
+        let told = run(&keyspace, move |writing| {
+            for kind in [CallKind::SyncData, CallKind::Write].into_iter().cycle() {
+                let before = failing.calls();
+                while failing.calls() < before + 9 {
+                    if writing.load(Ordering::SeqCst) == 0 {
+                        return;
+                    }
+                    std::thread::yield_now();
+                }
+                // The manifest's writes are spared: what fails there is a segment that is not created.
+                let segments = failing.history().into_iter().filter(|call| call.name.ends_with(".log"));
+                let name = segments.last().map(|call| call.name).unwrap_or_default();
+                failing.fail(At::File(kind, name), ErrorKind::Other, Often::Once);
+            }
+        });
+        disk.heal();
+        let status = keyspace.store().status();
+        failures += status.failed_syncs + status.failed_writes;
+        if let Some(refused) = status.refused {
+            // Two failures in a row: of a file, and of the one that was to take its place.
+            assert!(refused.to_string().contains("and so did moving on to another file"), "{refused}");
+            check(disk.after_kill(), &told, true, &format!("{fsync:?}, {round}, killed, read-only"));
+            continue;
+        }
+        whole += 1;
+        assert_eq!(told.len(), WRITERS * 4);
+        assert!(told.values().all(|(begun, done)| begun == done), "{fsync:?}, {round}: {told:?}");
+        check(disk.after_kill(), &told, true, &format!("{fsync:?}, {round}, killed"));
+        keyspace.store().close().unwrap();
+        drop(keyspace);
+        check(disk.survivors(Survival::Durable), &told, true, &format!("{fsync:?}, {round}, closed"));
+    }
+    assert!(failures > 20 && whole > 3, "the disk failed {failures} times, {whole} rounds went on to their end");
+}
+
+#[test]
+fn what_was_acknowledged_survives_whenever_the_machine_goes_off() {
+    for round in 0..60 {
+        let fsync = MODES[round % 3];
+        let disk = SimDisk::new();
+        let keyspace = start(&disk, fsync);
+        let crashed = AtomicBool::new(false);
+        disk.crash_at(disk.calls() + 3 + 7 * round as u64 % 150);
+        let told = run(&keyspace, |_| crashed.store(true, Ordering::SeqCst));
+        assert!(crashed.into_inner());
+        disk.crash();
+        let at = format!("{fsync:?}, {round}");
+        check(disk.after_kill(), &told, true, &format!("{at}, killed"));
+        for survival in Survival::variants(2) {
+            check(disk.survivors(survival), &told, fsync == Fsync::Always, &format!("{at}, {survival:?}"));
+        }
+    }
+}
