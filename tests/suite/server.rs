@@ -257,7 +257,12 @@ fn log_file(home: &Path, port: u16) -> PathBuf {
 fn spawn(program: Program, port: u16, home: &Path, arguments: &[String]) -> Child {
     let path = program.path().unwrap_or_else(|| panic!("{program:?} is not installed"));
     let log = File::create(log_file(home, port)).expect("a log file");
-    Command::new(&path)
+    let mut command = Command::new(&path);
+    // What steers the tests is no setting of the server.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CASKADE_")) {
+        command.env_remove(name);
+    }
+    command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
         .arg("--dir")
         .arg(home.join("data"))
