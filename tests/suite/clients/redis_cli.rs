@@ -55,7 +55,18 @@ fn helps_with_what_command_docs_says() {
         let printed = fed(command, b"HELP GETEX\nSET k v\nGET k\n".to_vec());
         let docs = server.connect().ask(&["COMMAND", "DOCS", "GETEX"]).notation().join("\n");
         let summary = docs.split("\"summary\"").nth(1).and_then(|rest| rest.split('"').nth(1)).expect("a summary");
-        for part in ["GETEX", "summary:", summary, "since:", "6.2.0", "group:", "string", "OK\nv"] {
+        for part in [
+            "GETEX",
+            "EXAT unix-time-seconds",
+            "PERSIST",
+            "summary:",
+            summary,
+            "since:",
+            "6.2.0",
+            "group:",
+            "string",
+            "OK\nv",
+        ] {
             assert!(printed.contains(part), "{part:?} is not in\n{printed}");
         }
     }
