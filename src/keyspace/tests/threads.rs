@@ -9,7 +9,7 @@ use super::super::{Keyspace, Mode};
 use super::runner::{START, open, options};
 use crate::store::disk::SimDisk;
 use crate::store::disk::sim::{At, CallKind, Often, Survival};
-use crate::store::{Fsync, Options};
+use crate::store::{Fsync, Options, SegmentSize};
 
 const WRITERS: usize = 3;
 const ROUNDS: u32 = 60;
@@ -26,6 +26,7 @@ fn write(keyspace: &Keyspace, writer: usize, told: &mut Told) {
             rest => vec![format!("{writer} alone {rest}")],
         };
         let value = format!("{number:>400}");
+        keyspace.store().wait_for_room();
         let (names, now) = (keys.iter().map(String::as_bytes), keyspace.now());
         let mut access = match keys.len() {
             1 => keyspace.access_one(0, keys[0].as_bytes(), Mode::Exclusive, now, false),
@@ -87,9 +88,10 @@ fn check(disk: SimDisk, told: &BTreeMap<String, (u32, u32)>, floor: bool, at: &s
     }
 }
 
-fn start(disk: &SimDisk, fsync: Fsync) -> Keyspace {
+fn start(disk: &SimDisk, fsync: Fsync, segment: u64) -> Keyspace {
     // A narrow window, so that writers wait for room as well.
-    let options = Options { window_bytes_max: 6_000, ..options(fsync) };
+    let segment_size = SegmentSize::Fixed(segment);
+    let options = Options { window_bytes_max: 6_000, segment_size, ..options(fsync) };
     let keyspace = open(Arc::new(disk.clone()), START, options).unwrap();
     keyspace.store().start_threads().unwrap();
     keyspace
@@ -103,7 +105,7 @@ fn a_disk_that_fails_now_and_then_stops_nobody() {
     for round in 0..12 {
         let fsync = MODES[round % 3];
         let disk = SimDisk::new();
-        let keyspace = start(&disk, fsync);
+        let keyspace = start(&disk, fsync, 4_096);
         let failing = disk.clone();
         let told = run(&keyspace, move |writing| {
             for kind in [CallKind::SyncData, CallKind::Write].into_iter().cycle() {
@@ -145,7 +147,7 @@ fn what_was_acknowledged_survives_whenever_the_machine_goes_off() {
     for round in 0..60 {
         let fsync = MODES[round % 3];
         let disk = SimDisk::new();
-        let keyspace = start(&disk, fsync);
+        let keyspace = start(&disk, fsync, 4_096);
         let crashed = AtomicBool::new(false);
         disk.crash_at(disk.calls() + 3 + 7 * round as u64 % 150);
         let told = run(&keyspace, |_| crashed.store(true, Ordering::SeqCst));
@@ -157,4 +159,27 @@ fn what_was_acknowledged_survives_whenever_the_machine_goes_off() {
             check(disk.survivors(survival), &told, fsync == Fsync::Always, &format!("{at}, {survival:?}"));
         }
     }
+}
+
+#[test]
+fn while_a_sync_takes_long_reads_go_on_and_writers_wait_outside_their_latches() {
+    let disk = SimDisk::new();
+    let keyspace = start(&disk, Fsync::Everysec, 1 << 20);
+    let hold = disk.hold(CallKind::SyncData);
+    let told = run(&keyspace, |writing| {
+        hold.wait_for(1);
+        while keyspace.store().has_room() && writing.load(Ordering::SeqCst) > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(writing.load(Ordering::SeqCst), WRITERS, "they have more to write than there is room for");
+        // Nobody is inside: all latches at once can be had, and what is read is in the kernel.
+        let mut access = keyspace.access_all(0, Mode::Exclusive, keyspace.now(), false);
+        assert!(access.keys() > 0);
+        let (wait, _) = access.commit().unwrap();
+        keyspace.store().wait_acknowledged(wait).unwrap();
+        assert!(keyspace.store().durable() < wait);
+        assert!(keyspace.store().status().window_bytes < 6_000 + 1_200 * WRITERS as u64, "the window stays narrow");
+        drop(hold);
+    });
+    assert!(told.values().all(|(begun, done)| begun == done), "{told:?}");
 }
