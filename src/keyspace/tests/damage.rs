@@ -122,9 +122,9 @@ fn a_flipped_bit_costs_at_most_its_record() {
         for (name, bytes) in written.files() {
             // The rest was allocated and never used.
             let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-            for at in (0..used).step_by(3) {
+            for at in (0..used).step_by(4) {
                 let mut changed = bytes.clone();
-                changed[at] ^= 1 << (at / 3 % 8);
+                changed[at] ^= 1 << (at / 4 % 8);
                 written.look(
                     &written.with(&name, &changed),
                     &mut tally,

@@ -47,7 +47,8 @@ fn a_listener_is_told_of_every_kind_of_change() {
     database.commit(&batch).unwrap();
     let mut expected = vec![("b".to_owned(), Created), ("before".to_owned(), Updated)];
     let mut found = told(&changes);
-    (expected.sort_by(|a, b| a.0.cmp(&b.0)), found.sort_by(|a, b| a.0.cmp(&b.0)));
+    expected.sort_by(|a, b| a.0.cmp(&b.0));
+    found.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(found, expected);
     assert_eq!(changes.next(Duration::from_millis(1)), None);
     assert_eq!(changes.lost(), 0);

@@ -117,8 +117,9 @@ fn a_disk_that_fails_now_and_then_stops_nobody() {
                     std::thread::yield_now();
                 }
                 // The manifest's writes are spared: what fails there is a segment that is not created.
-                let segments = failing.history().into_iter().filter(|call| call.name.ends_with(".log"));
-                let name = segments.last().map(|call| call.name).unwrap_or_default();
+                let history = failing.history();
+                let newest = history.iter().rfind(|call| call.name.ends_with(".log"));
+                let name = newest.map(|call| call.name.clone()).unwrap_or_default();
                 failing.fail(At::File(kind, name), ErrorKind::Other, Often::Once);
             }
         });
