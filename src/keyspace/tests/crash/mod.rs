@@ -70,7 +70,9 @@ impl Enumeration {
         let recorder = Recorder::new(disk, plant.swallow);
         recorder.progress(|now| *now = progress);
         let (states, violations, again) = (HashSet::new(), Vec::new(), Vec::new());
-        let seeds = u64::from(progress.started == 0);
+        // A planted fault ends with the first loss that shows it.
+        let planted = plant.swallow.is_some() || plant.split || plant.early;
+        let seeds = if planted { 4 } else { u64::from(progress.started == 0) };
         let mut enumeration = Self { name, keys, fsync, history: Vec::new(), states, violations, again, seeds };
         match Runner::new(Arc::new(recorder.clone()), options(fsync), history.clone(), progress.wall) {
             Ok(mut runner) => {
