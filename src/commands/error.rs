@@ -56,6 +56,9 @@ impl From<Refused> for Stop {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::DiskFull => text::DISK_FULL.into(),
+            Refused::NoSegment(reason) => Self::error(format!(
+                "MISCONF Caskade cannot create another file for its log now, and tries again at the next change: {reason}"
+            )),
             Refused::ReadOnly(reason) => Self::error(format!(
                 "MISCONF Caskade cannot write its log and refuses changes until it is restarted: {reason}"
             )),

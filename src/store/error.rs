@@ -13,6 +13,8 @@ pub enum Refused {
     DiskFull,
     /// The log takes no more records until it is opened again; the text says why.
     ReadOnly(Arc<str>),
+    /// The segment is full and there can be no other one now; the next append tries again. The reason is inside.
+    NoSegment(Arc<str>),
     /// The record or the batch is larger than the format allows.
     TooLarge {
         /// Bytes it would take.
@@ -27,6 +29,7 @@ impl fmt::Display for Refused {
         match self {
             Self::DiskFull => f.write_str("the disk is full: free some space, writing resumes by itself"),
             Self::ReadOnly(reason) => write!(f, "read-only: {reason}"),
+            Self::NoSegment(reason) => write!(f, "a new segment cannot be created: {reason}"),
             Self::TooLarge { bytes, bytes_max } => {
                 write!(f, "a write of {bytes} bytes is larger than the limit of {bytes_max} bytes")
             }

@@ -46,6 +46,9 @@ pub(super) struct Log {
     pub unlisted: Mutex<Option<Arc<Segment>>>,
     pub table: ArcSwap<Table>,
     pub active: Mutex<Active>,
+    /// The segment is nearly full and the next one is not there: whoever went on would wait for the disk in the end,
+    /// and with a latch in its hand.
+    pub cramped: AtomicBool,
     /// Writers that were held back before they took a latch.
     pub room: Waiters,
     pub writer: Mutex<Writer>,
@@ -113,6 +116,8 @@ pub(super) struct Active {
     pub offset: u64,
     /// The next segment is prepared once the offset is here.
     pub prepare_at: u64,
+    /// Writers are held back once the offset is here and there is no next segment.
+    pub cramped_at: u64,
     pub position: Position,
     pub sequence: u64,
     /// The ends of segments that were left since the last flush.
@@ -226,7 +231,8 @@ impl Log {
     /// its limit. A log that turns writers away makes none of them wait.
     pub(super) fn has_room(&self) -> bool {
         let appended = self.appended.load(Ordering::Acquire);
-        appended.saturating_sub(self.settled()) < self.window_bytes_max || self.failing.load(Ordering::SeqCst)
+        let in_memory = appended.saturating_sub(self.settled());
+        in_memory < self.window_bytes_max && !self.cramped.load(Ordering::SeqCst) || self.failing.load(Ordering::SeqCst)
     }
 
     /// Ready when there is room; otherwise `waker` is woken then.
@@ -244,7 +250,11 @@ impl Log {
         if self.has_room() {
             return Poll::Ready(());
         }
-        self.signals.ask_for_sync();
+        if self.cramped.load(Ordering::SeqCst) {
+            self.signals.ask_to_prepare();
+        } else {
+            self.signals.ask_for_sync();
+        }
         Poll::Pending
     }
 
@@ -299,6 +309,13 @@ impl Log {
             active.prepare_at = u64::MAX;
             self.signals.ask_to_prepare();
         }
+        if active.offset >= active.cramped_at {
+            active.cramped_at = u64::MAX;
+            // Without threads nobody prepares: the append that needs a segment creates it.
+            if active.ready.is_empty() && self.signals.running() {
+                self.cramped.store(true, Ordering::SeqCst);
+            }
+        }
         active.position
     }
 
@@ -319,7 +336,7 @@ impl Log {
                         active.full_until = self.clock.monotonic() + DISK_FULL_PAUSE;
                         return Refused::DiskFull;
                     }
-                    Refused::ReadOnly(format!("a new segment cannot be created: {error}").into())
+                    Refused::NoSegment(error.to_string().into())
                 })?
             }
         };
@@ -373,15 +390,16 @@ impl Log {
             let active = self.active.lock();
             (active.ready.is_empty() && active.refused.is_none(), active.offset)
         };
-        if !needed {
-            return;
+        if needed {
+            let capacity = self.segment_size.bytes(live + self.live_bytes());
+            match self.create_segment(capacity / 2, capacity) {
+                Ok(segment) => self.active.lock().ready.push(segment),
+                // The append that needs it tries again, and says so if it fails as well.
+                Err(error) => self.note_error(&error),
+            }
         }
-        let capacity = self.segment_size.bytes(live + self.live_bytes());
-        match self.create_segment(capacity / 2, capacity) {
-            Ok(segment) => self.active.lock().ready.push(segment),
-            // The append that needs it tries again, and says so if it fails as well.
-            Err(error) => self.note_error(&error),
-        }
+        self.cramped.store(false, Ordering::SeqCst);
+        self.room.wake(Position::MAX);
     }
 
     /// Live bytes of the segments that were left.
@@ -431,6 +449,7 @@ impl Active {
         self.offset = u64::from(FIRST_OFFSET);
         self.buffer_offset = FIRST_OFFSET;
         self.prepare_at = segment.capacity / 2;
+        self.cramped_at = segment.capacity / 8 * 7;
         self.segment = Some(segment);
     }
 }

@@ -190,6 +190,7 @@ impl Log {
         active.offset = new.offset(active.position);
         active.buffer_offset = active.offset as u32;
         active.prepare_at = new.capacity / 2;
+        active.cramped_at = new.capacity / 8 * 7;
         active.segment = Some(new);
         self.written.store(active.position, Ordering::SeqCst);
         self.broken.store(false, Ordering::Release);

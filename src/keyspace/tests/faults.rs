@@ -90,7 +90,9 @@ impl Trial {
             Err(failed) => {
                 let text = match failed {
                     Failed::Halt(Halt::Refused(Refused::DiskFull)) => Refused::DiskFull.to_string(),
-                    Failed::Halt(Halt::Refused(refused @ Refused::ReadOnly(_))) => refused.to_string(),
+                    Failed::Halt(Halt::Refused(refused @ (Refused::ReadOnly(_) | Refused::NoSegment(_)))) => {
+                        refused.to_string()
+                    }
                     Failed::Log(failed) => failed.to_string(),
                     other => {
                         self.violations.push(format!("{step:?}: {other}"));
@@ -169,7 +171,7 @@ fn writes_again(trial: &mut Trial, at: &str) {
 /// Only a new segment that cannot be created is noticed; a failed write or sync moves to another file.
 #[test]
 fn one_error_stops_nobody() {
-    let texts = ["read-only: a new segment cannot be created: simulated "];
+    let texts = ["a new segment cannot be created: simulated "];
     let all = ["overwrites", "expiry", "transactions", "segments", "flushes", "moves"];
     let mut runs = each_call(&all, ErrorKind::Other, Often::Once, &texts, writes_again);
     for error in [ErrorKind::Interrupted, ErrorKind::WriteZero] {
@@ -181,7 +183,7 @@ fn one_error_stops_nobody() {
 #[test]
 fn a_disk_that_goes_on_failing_ends_writing_and_nothing_else() {
     let texts = [
-        "read-only: a new segment cannot be created: simulated ",
+        "a new segment cannot be created: simulated ",
         "read-only: a write failed (simulated ",
         "the log cannot be written: a write failed (simulated ",
     ];
