@@ -443,13 +443,19 @@ impl Active {
         self.offset + length + MARK_BYTES as u64 + reserve <= segment.capacity
     }
 
+    /// Decides when the next segment is prepared, and from where on it must be there for writers to go on: what those
+    /// append who are inside already still fits.
+    pub(super) fn look_ahead(&mut self, capacity: u64) {
+        self.prepare_at = capacity / 2;
+        self.cramped_at = (capacity - reserve_bytes(capacity)) / 8 * 7;
+    }
+
     /// Goes on in an empty segment.
     pub(super) fn enter(&mut self, segment: Arc<Segment>) {
         segment.begin(self.position, self.sequence);
         self.offset = u64::from(FIRST_OFFSET);
         self.buffer_offset = FIRST_OFFSET;
-        self.prepare_at = segment.capacity / 2;
-        self.cramped_at = segment.capacity / 8 * 7;
+        self.look_ahead(segment.capacity);
         self.segment = Some(segment);
     }
 }

@@ -189,8 +189,7 @@ impl Log {
         active.buffer.clear();
         active.offset = new.offset(active.position);
         active.buffer_offset = active.offset as u32;
-        active.prepare_at = new.capacity / 2;
-        active.cramped_at = new.capacity / 8 * 7;
+        active.look_ahead(new.capacity);
         active.segment = Some(new);
         self.written.store(active.position, Ordering::SeqCst);
         self.broken.store(false, Ordering::Release);

@@ -184,3 +184,25 @@ fn while_a_sync_takes_long_reads_go_on_and_writers_wait_outside_their_latches() 
     });
     assert!(told.values().all(|(begun, done)| begun == done), "{told:?}");
 }
+
+#[test]
+fn while_the_next_segment_takes_long_writers_wait_outside_their_latches() {
+    let disk = SimDisk::new();
+    let keyspace = start(&disk, Fsync::Everysec, 32 << 10);
+    let hold = disk.hold(CallKind::Allocate);
+    let told = run(&keyspace, |writing| {
+        hold.wait_for(1);
+        // Not for want of syncs: those go on.
+        let stands_still = || !keyspace.store().has_room() && keyspace.store().status().window_bytes < 6_000;
+        while !stands_still() && writing.load(Ordering::SeqCst) > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(writing.load(Ordering::SeqCst), WRITERS, "they have more to write than the segment takes");
+        // Nobody is inside: all latches at once can be had.
+        let access = keyspace.access_all(0, Mode::Exclusive, keyspace.now(), false);
+        drop(access);
+        assert!(keyspace.store().appended() < 32 << 10, "nobody needed the next segment");
+        drop(hold);
+    });
+    assert!(told.values().all(|(begun, done)| begun == done), "{told:?}");
+}
