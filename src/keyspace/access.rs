@@ -5,13 +5,12 @@
 //! command on one key writes at most one record and takes effect at once; one on several keys, and a transaction,
 //! collects its effects in an [`Overlay`], reads through it, and commits them as one batch, or drops them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use arc_swap::Guard;
 use bytes::Bytes;
 
+use super::cold::{Cold, Pins};
 use super::entry::{Cached, Meta};
 use super::keydir::{Keydir, Seen, Slot};
 use super::latch::Held;
@@ -41,20 +40,6 @@ impl From<Refused> for Halt {
         Self::Refused(refused)
     }
 }
-
-/// A value that is only on the disk.
-#[derive(Clone, Debug)]
-pub struct Cold {
-    pub(super) keydir: Arc<Keydir>,
-    pub(super) slot: Slot,
-    pub(super) key: Bytes,
-    pub(super) location: Location,
-}
-
-/// Values fetched for a command that runs again: it finds them here, even if they have left memory meanwhile. So every
-/// further run gets further than the one before.
-#[derive(Clone, Debug, Default)]
-pub struct Pins(HashMap<Location, Result<Bytes, String>>);
 
 /// A value and what belongs to it, lent to the closure that asked.
 #[derive(Clone, Copy)]
@@ -472,7 +457,7 @@ impl<'k> Access<'k> {
     }
 
     fn fetch(&mut self, slot: &Slot, key: &[u8], meta: &Meta) -> Result<Bytes, Halt> {
-        if let Some(pinned) = self.pins.0.get(&meta.location) {
+        if let Some(pinned) = self.pins.get(meta.location) {
             return pinned.clone().map_err(Halt::Unreadable);
         }
         let store = &self.keyspace.store;
@@ -529,56 +514,4 @@ pub struct Value {
 
 pub(super) fn is_expired(meta: &Meta, now: u64) -> bool {
     meta.expiry.is_some_and(|deadline| deadline <= now)
-}
-
-impl Cold {
-    /// Where the value stands.
-    pub fn location(&self) -> Location {
-        self.location
-    }
-
-    /// Reads the value, waiting for the disk, and puts it into memory if there is room and it is still the key's
-    /// value. No latch may be held.
-    pub fn fetch(self, keyspace: &Keyspace) -> Fetched {
-        let value = match keyspace.store.read(self.location, &self.key) {
-            Ok(value) => Ok(value),
-            Err(ReadError::Io(error)) => Err(error.to_string()),
-            // Whoever looks at the key next is told.
-            Err(ReadError::Damaged(_) | ReadError::Gone(_)) => {
-                self.keydir.set_damaged(&self.slot, &self.key, self.location);
-                return Fetched { location: self.location, value: None };
-            }
-        };
-        if let Ok(value) = &value {
-            let now = (keyspace.store.now() / 1000) as u32;
-            if keyspace.memory.has_room() {
-                self.keydir.warm(&self.slot, &self.key, self.location, value, now);
-            }
-            keyspace.stats.cold_reads.fetch_add(1, Relaxed);
-        }
-        Fetched { location: self.location, value: Some(value) }
-    }
-}
-
-/// What became of fetching a value.
-#[derive(Debug)]
-pub struct Fetched {
-    location: Location,
-    /// None where the record is damaged, which the keydir knows by now.
-    value: Option<Result<Bytes, String>>,
-}
-
-impl Pins {
-    /// Keeps a fetched value.
-    pub fn add(&mut self, fetched: Fetched) {
-        if let Some(value) = fetched.value {
-            self.0.insert(fetched.location, value);
-        }
-    }
-}
-
-impl std::fmt::Debug for Keydir {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keydir").field("id", &self.id).field("keys", &self.keys()).finish_non_exhaustive()
-    }
 }

@@ -4,6 +4,7 @@
 //! does no I/O; the number of shards never changes, and a key's shard and hash fragment follow from its hash alone,
 //! which is why a SCAN cursor made of the two stays true while the map grows and shrinks.
 
+use std::fmt;
 use std::hash::{BuildHasher, Hasher as _};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -400,5 +401,11 @@ fn seen(entry: &Entry) -> Seen<'_> {
         _ if entry.is_damaged() => Seen::Damaged(meta),
         Cached::Cold => Seen::Cold(meta),
         hot => Seen::Hot(meta, hot),
+    }
+}
+
+impl fmt::Debug for Keydir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keydir").field("id", &self.id).field("keys", &self.keys()).finish_non_exhaustive()
     }
 }

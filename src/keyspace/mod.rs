@@ -6,6 +6,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `access` | one command's view and effects |
+//! | `cold` | values that are only on the disk |
 //! | `whole` | a database as a whole: count, walk, flush, swap |
 //! | `overlay` | a transaction's effects before they take effect |
 //! | `latch` | who may be inside which keys |
@@ -16,6 +17,7 @@
 //! | `loader` | from the log back to the map |
 
 mod access;
+mod cold;
 mod deadlines;
 mod entry;
 mod keydir;
@@ -35,7 +37,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 
-pub use access::{Access, Cold, Fetched, Halt, Pins, Usage, Value, View};
+pub use access::{Access, Halt, Usage, Value, View};
+pub use cold::{Cold, Fetched, Pins};
 pub use entry::Meta;
 pub use keydir::Slot;
 pub use latch::{Held, Mode};
