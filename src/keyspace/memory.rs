@@ -74,31 +74,34 @@ impl Keyspace {
         }
         let used = self.memory_use().total() + other;
         let mut excess = used.saturating_sub(limit);
-        let mut freed = 0;
+        let mut kept = 0;
         for round in 0..=ROUNDS_MAX {
             if excess == 0 {
                 break;
             }
-            freed = self.sweep_round(&mut excess, round == ROUNDS_MAX);
+            kept = self.sweep_round(&mut excess, round == ROUNDS_MAX);
         }
         self.memory.crowded.store(excess > 0, Relaxed);
-        let full = excess > 0 && freed == 0 && self.memory_use().total() > limit;
+        // Values that are not in the log yet can go soon; the keys cannot.
+        let full = excess > 0 && self.memory_use().total().saturating_sub(kept) > limit;
         self.memory.full.store(full, Relaxed);
     }
 
-    /// Lets the hand go round once, or until `excess` bytes are free; `all` spares nothing. Returns what it set free.
+    /// Lets the hand go round once, or until `excess` bytes are free; `all` spares nothing. Returns the bytes of the
+    /// values that stayed.
     fn sweep_round(&self, excess: &mut u64, all: bool) -> u64 {
-        let mut freed = 0;
+        let (mut freed, mut kept) = (0, 0);
         for _ in 0..SHARDS {
             let shard = self.memory.hand.fetch_add(1, Relaxed) as usize % SHARDS;
             for database in &self.databases {
-                freed += database.load().sweep(shard, all, |location| self.store.is_written(location)) as u64;
+                let swept = database.load().sweep(shard, all, |location| self.store.is_written(location));
+                (freed, kept) = (freed + swept.0 as u64, kept + swept.1 as u64);
             }
             if freed >= *excess {
                 break;
             }
         }
         *excess = excess.saturating_sub(freed);
-        freed
+        kept
     }
 }
