@@ -89,7 +89,8 @@ pub struct Prepared {
     pub admitted: bool,
 }
 
-/// Executes one request of a connection. `found` is its row, where that is known already. `prepared` is what earlier attempts at it have asked for, if there were any.
+/// Executes one request of a connection. `found` is its row, where that is known already; `prepared` is what earlier
+/// attempts at it have asked for, if there were any.
 #[expect(clippy::too_many_arguments, reason = "everything one request touches, and no place keeps it together")]
 pub fn execute(
     node: &Node,
@@ -193,7 +194,7 @@ fn run<'k>(
     }
     let Some(keyspace) = node.keyspace() else { return (row.command.handler)(&mut ctx, arguments(row, words)) };
     let held_back = prepared.is_some_and(|prepared| prepared.admitted);
-    if !held_back && !keyspace.store().has_room() && writes(registry, ctx.session, row) {
+    if !held_back && !keyspace.store().has_room() && has(registry, ctx.session, row, Flags::WRITE) {
         return Err(Stop::Room);
     }
     let mut access = open_access(keyspace, registry, ctx.session, row, words, batch.now);
@@ -230,11 +231,11 @@ pub(super) fn run_queued(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<
     (row.command.handler)(ctx, arguments(row, words))
 }
 
-/// Whether a command may append to the log.
-fn writes(registry: &Registry, session: &Session, row: &Row) -> bool {
+/// Whether a command, or one of those that EXEC is about to run, has all of these flags.
+pub(super) fn has(registry: &Registry, session: &Session, row: &Row, flags: Flags) -> bool {
     let queued = session.transaction.iter().flat_map(|transaction| transaction.queue());
-    row.is(Flags::WRITE)
-        || row.is(Flags::TRANSACTION) && queued.into_iter().any(|queued| registry.rows()[queued.row].is(Flags::WRITE))
+    row.is(flags)
+        || row.is(Flags::TRANSACTION) && queued.into_iter().any(|queued| registry.rows()[queued.row].is(flags))
 }
 
 fn arguments<'a>(row: &Row, words: Arguments<'a>) -> Args<'a> {

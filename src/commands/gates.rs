@@ -1,10 +1,11 @@
 //! What may refuse a command before it runs, in Redis's order: the first gate that objects decides. Whether the log
 //! takes a change only the log can say, when it is asked to.
 
-use super::Context;
 use super::error::{Stop, text};
 use super::registry::Row;
 use super::table::Flags;
+use super::{Context, dispatch};
+use crate::keyspace::Keyspace;
 
 type Gate = fn(&Context<'_, '_>, &Row) -> Result<(), Stop>;
 
@@ -28,7 +29,8 @@ fn not_in_transaction(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
 }
 
 fn enough_memory(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
-    if row.is(Flags::DENYOOM) && ctx.node.keyspace().is_some_and(|keyspace| keyspace.is_out_of_memory()) {
+    let is_full = ctx.node.keyspace().is_some_and(Keyspace::is_out_of_memory);
+    if is_full && dispatch::has(ctx.registry, ctx.session, row, Flags::DENYOOM) {
         return Err(text::OUT_OF_MEMORY.into());
     }
     Ok(())

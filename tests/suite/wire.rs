@@ -329,6 +329,30 @@ fn a_unix_socket_has_its_permissions_and_goes_with_the_server() {
     assert!(!path.exists(), "the socket was left behind");
 }
 
+#[test]
+fn what_was_queued_before_memory_was_full_is_refused_too() {
+    let programs = [Some(Program::Caskade), Program::oracle()];
+    for program in programs.into_iter().flatten() {
+        let server = Server::start(program, &[]);
+        let (mut writer, mut reader, mut other) = (server.connect(), server.connect(), server.connect());
+        other.ask(&["SET", "key", "old"]);
+        for (client, command) in [(&mut writer, &["SET", "key", "new"][..]), (&mut reader, &["GET", "key"])] {
+            client.ask(&["MULTI"]);
+            client.ask(command);
+        }
+        other.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+        wait_until("writes to be refused", Duration::from_secs(10), || {
+            other.call(&["SET", "other", "value"]).expect("a reply").is_error()
+        });
+        let refusal = writer.call(&["EXEC"]).expect("a reply");
+        let expected =
+            "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.";
+        assert_eq!(refusal, Reply::Error(expected.into()), "{program:?}");
+        let read = reader.ask(&["EXEC"]);
+        assert_eq!(read, Reply::Array(vec![Reply::Bulk(b"old".to_vec())]), "{program:?}");
+    }
+}
+
 /// How many integers came before the end.
 fn answers(mut client: Connection) -> i64 {
     let mut last = 0;
