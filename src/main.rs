@@ -1,5 +1,6 @@
 //! The program: arguments, logging, run.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use caskade::config::LogLevel;
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
     };
     match invocation {
         Invocation::Help(text) | Invocation::Version(text) => {
-            println!("{}", text.trim_end());
+            // `caskade --help | head` closes the pipe early, which is no failure.
+            let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
             ExitCode::SUCCESS
         }
         Invocation::Healthcheck(check) => match server::healthcheck(&check) {

@@ -344,3 +344,15 @@ fn addresses_that_may_be_missing_are_left_out() {
     let expected = format!("listening on 127.0.0.1 127.0.0.2 port {port}");
     assert!(running.output().contains(&expected), "{}", running.output());
 }
+
+#[test]
+fn help_that_nobody_reads_to_its_end_is_no_failure() {
+    let place = Place::new();
+    for option in ["--help", "--version"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let Output { status, stderr, .. } =
+            place.command(&[option]).stdout(writer).stderr(Stdio::piped()).output().expect("to run the program");
+        assert_eq!((status.code(), String::from_utf8_lossy(&stderr).as_ref()), (Some(0), ""), "{option}");
+    }
+}
