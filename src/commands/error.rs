@@ -93,7 +93,6 @@ pub mod text {
     pub const STRING_TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     pub const OFFSET_OUT_OF_RANGE: &str = "ERR offset is out of range";
     pub const DB_OUT_OF_RANGE: &str = "ERR DB index is out of range";
-    pub const INVALID_DB: &str = "ERR invalid DB index";
     pub const SAME_OBJECT: &str = "ERR source and destination objects are the same";
     pub const INVALID_CURSOR: &str = "ERR invalid cursor";
     pub const NO_AUTH: &str = "NOAUTH Authentication required.";

@@ -110,18 +110,6 @@ impl<'a> Draft<'a> {
         Self { op: Op::Bind, kind: 0, keyspace, key: database, value: &[], expiry: None, object: None }
     }
 
-    /// The same with an expiry, milliseconds since the Unix epoch.
-    pub fn with_expiry(mut self, expiry: Option<u64>) -> Self {
-        self.expiry = expiry;
-        self
-    }
-
-    /// The same with an object id.
-    pub fn with_object(mut self, object: Option<u64>) -> Self {
-        self.object = object;
-        self
-    }
-
     fn flags(&self) -> u8 {
         (if self.expiry.is_some() { EXPIRY } else { 0 }) | (if self.object.is_some() { OBJECT } else { 0 })
     }
