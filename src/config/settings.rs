@@ -106,14 +106,15 @@ parameters! {
         "ignore-foreign-data" ignore_foreign_data: bool, Kind::Flag, "no";
     }
     Memory {
-        /// How many bytes of memory keys, cached values and client buffers may take; 0 sets no limit.
+        /// How many bytes of memory keys, cached values and what is not yet synced may take; 0 sets no limit.
         /// Above it, values are dropped from memory first (they stay on disk); `maxmemory-policy` decides what happens after that.
         "maxmemory" maxmemory: u64, SIZE, "0", live;
-        /// What happens when memory is full and no value is left to drop from it: `noeviction` refuses writes, the others
-        /// delete keys. `allkeys-` chooses among all keys, `volatile-` among those that have an expiry;
-        /// `lru` takes what was not used for long, `lfu` what is rarely used, `random` any, `ttl` what expires soonest.
+        /// What happens when memory is full and no value is left to drop from it. This version refuses writes under every
+        /// policy, and deletes no key. The others are accepted for what they are to do: `allkeys-` chooses among all keys,
+        /// `volatile-` among those that have an expiry; `lru` takes what was not used for long, `lfu` what is rarely used,
+        /// `random` any, `ttl` what expires soonest.
         "maxmemory-policy" maxmemory_policy: MaxmemoryPolicy, Kind::Choice(MaxmemoryPolicy::WORDS), "noeviction", live;
-        /// How many keys are compared to find one to evict: more is more exact and slower.
+        /// How many keys are compared to find one to evict: more is more exact and slower. This version evicts none.
         "maxmemory-samples" maxmemory_samples: u32, Kind::Integer { min: 1, max: i32::MAX as i64 }, "5", live;
     }
     Running {
