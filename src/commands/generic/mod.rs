@@ -50,6 +50,7 @@ pub(super) const TABLE: &[Command] = &checked(
         Command::write("MOVE", "key db", copy::move_to)
             .keys(&["RW access update"])
             .summary("Moves a key to another database.")
+            .complexity("O(N) for a value of N bytes")
             .flag(Flags::FAST)
             .flag(Flags::BATCH),
         Command::new("OBJECT", "subcommand [argument ...]", object::container)
