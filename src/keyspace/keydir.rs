@@ -314,28 +314,29 @@ impl Keydir {
     }
 
     /// Sends one shard's values that `may_go` (are safe in the log) and, unless `all` go, were not used of late back to
-    /// the disk. Returns the bytes set free, and those of the values that stayed.
+    /// the disk. Returns the bytes set free, and those that the shard's keys take without any values.
     pub(super) fn sweep(&self, shard: usize, all: bool, may_go: impl Fn(Location) -> bool) -> (usize, usize) {
         let Some(map) = self.map.get() else { return (0, 0) };
         let mut shard = map.shards()[shard].write();
-        let (mut before, mut after, mut kept) = (0, 0, 0);
+        let (mut before, mut after, mut keys) = (0, 0, 0);
         entry::for_each_mut(&mut shard, |entry| {
-            let Some(value) = entry.value().bytes() else { return };
-            let is_spared = !all && entry.uses() > 0;
-            if is_spared {
-                entry.forget_use();
-            }
-            if is_spared || !may_go(entry.location()) {
-                kept += value.len();
+            let value = entry.value().bytes().map(<[u8]>::len);
+            keys += entry.bytes() - value.unwrap_or(0);
+            if value.is_none() {
                 return;
             }
-            before += entry.bytes();
-            entry.demote();
-            after += entry.bytes();
+            if !all && entry.uses() > 0 {
+                return entry.forget_use();
+            }
+            if may_go(entry.location()) {
+                before += entry.bytes();
+                entry.demote();
+                after += entry.bytes();
+            }
         });
         drop(shard);
         self.resized(before, after);
-        (before - after, kept)
+        (before - after, keys)
     }
 
     /// Visits where every key's value stands.

@@ -72,36 +72,37 @@ impl Keyspace {
             self.memory.crowded.store(false, Relaxed);
             return self.memory.full.store(false, Relaxed);
         }
-        let used = self.memory_use().total() + other;
-        let mut excess = used.saturating_sub(limit);
-        let mut kept = 0;
-        for round in 0..=ROUNDS_MAX {
+        let memory = self.memory_use();
+        let mut excess = (memory.total() + other).saturating_sub(limit);
+        let mut keys = 0;
+        // Where it did not help a moment ago, sparing what was used of late would not either.
+        let spared_nothing_before = self.memory.crowded.load(Relaxed);
+        for round in if spared_nothing_before { ROUNDS_MAX } else { 0 }..=ROUNDS_MAX {
             if excess == 0 {
                 break;
             }
-            kept = self.sweep_round(&mut excess, round == ROUNDS_MAX);
+            keys = self.sweep_round(&mut excess, round == ROUNDS_MAX);
         }
         self.memory.crowded.store(excess > 0, Relaxed);
-        // Values that are not in the log yet can go soon; the keys cannot.
-        let full = excess > 0 && self.memory_use().total().saturating_sub(kept) > limit;
-        self.memory.full.store(full, Relaxed);
+        // What a fast writer has added since the hand passed can go soon; the keys cannot.
+        self.memory.full.store(excess > 0 && keys + memory.tables > limit, Relaxed);
     }
 
     /// Lets the hand go round once, or until `excess` bytes are free; `all` spares nothing. Returns the bytes of the
-    /// values that stayed.
+    /// keys it passed, without values.
     fn sweep_round(&self, excess: &mut u64, all: bool) -> u64 {
-        let (mut freed, mut kept) = (0, 0);
+        let (mut freed, mut keys) = (0, 0);
         for _ in 0..SHARDS {
             let shard = self.memory.hand.fetch_add(1, Relaxed) as usize % SHARDS;
             for database in &self.databases {
                 let swept = database.load().sweep(shard, all, |location| self.store.is_written(location));
-                (freed, kept) = (freed + swept.0 as u64, kept + swept.1 as u64);
+                (freed, keys) = (freed + swept.0 as u64, keys + swept.1 as u64);
             }
             if freed >= *excess {
                 break;
             }
         }
         *excess = excess.saturating_sub(freed);
-        kept
+        keys
     }
 }
