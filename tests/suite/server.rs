@@ -221,10 +221,11 @@ impl Server {
         let mut running = true;
         wait_until("the server to be ready", Duration::from_secs(60), || {
             running = self.is_running();
+            let said = self.log().contains("Ready to accept connections");
             let ready = |mut connection: Connection| {
-                // A server with a password is ready when it asks for it.
+                // A server with a password asks for it also while it loads.
                 connection.call(&["PING"]).is_ok_and(|reply| match reply {
-                    Reply::Error(text) => text.starts_with(b"NOAUTH"),
+                    Reply::Error(text) => text.starts_with(b"NOAUTH") && said,
                     reply => reply == Reply::Status(b"PONG".to_vec()),
                 })
             };
