@@ -53,15 +53,23 @@
 //! # }
 //! ```
 //!
+//! The feature `server`, on by default, adds everything around it; without it nothing here knows a network or tokio.
+//!
 //! The floors, from the ground up; imports point down only (`docs/architecture.md` draws the map).
 
+#[cfg(feature = "server")]
 pub mod commands;
+#[cfg(feature = "server")]
 pub mod config;
 pub mod database;
 pub mod keyspace;
+#[cfg(feature = "server")]
 pub mod node;
+#[cfg(feature = "server")]
 pub mod protocol;
+#[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
 pub mod stats;
 pub mod store;
 pub mod types;
