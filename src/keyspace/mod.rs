@@ -313,8 +313,8 @@ impl Keyspace {
             return Ok(None);
         }
         let end = self.store.append_batch(&mut overlay.batch)?.end;
-        let (changes, bindings) = overlay.take();
-        for (key, pending) in changes {
+        let effects = overlay.take();
+        for (key, pending) in effects.changes {
             let (keydir, slot) = (&pending.keydir, &pending.slot);
             let (before, change) = match pending.state {
                 State::Gone => (keydir.remove_if(slot, &key, |_| true), Change::Deleted),
@@ -336,16 +336,20 @@ impl Keyspace {
             held.changed(slot.shard, end);
             self.watchers.changed(pending.database, &key, change);
         }
-        if !bindings.is_empty() {
+        for record in effects.superseded {
+            self.store.retire(overlay.batch.location(record));
+        }
+        if !effects.bindings.is_empty() {
             held.changed_all(end);
-            self.rebind(&bindings);
+            self.rebind(&effects.bindings, effects.displaced);
         }
         Ok(Some(end))
     }
 
-    /// Binds databases to other keydirs; the caller holds all latches and has logged it.
-    fn rebind(&self, bindings: &[(u32, Arc<Keydir>)]) {
-        let mut old = Vec::new();
+    /// Binds databases to other keydirs, after some were bound that are `displaced` again; the caller holds all latches
+    /// and has logged it.
+    fn rebind(&self, bindings: &[(u32, Arc<Keydir>)], displaced: Vec<Arc<Keydir>>) {
+        let mut old = displaced;
         for (database, keydir) in bindings {
             let before = self.databases[*database as usize].swap(keydir.clone());
             let has = |keydir: &Keydir, key: &[u8]| keydir.meta(&self.hasher.slot(key), key).is_some();
@@ -353,6 +357,8 @@ impl Keyspace {
             old.push(before);
         }
         old.retain(|keydir| !bindings.iter().any(|binding| binding.1.id == keydir.id));
+        old.sort_unstable_by_key(|keydir| keydir.id);
+        old.dedup_by_key(|keydir| keydir.id);
         old.into_iter().for_each(|keydir| self.reclaim(keydir));
     }
 

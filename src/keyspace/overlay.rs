@@ -41,6 +41,18 @@ pub(super) struct Overlay {
     pub(super) batch: Batch,
     changes: HashMap<u32, HashMap<Box<[u8]>, Pending>>,
     bindings: Vec<Binding>,
+    /// Values in the batch that a later effect has replaced: dead as soon as they are in the log.
+    superseded: Vec<usize>,
+    /// Keydirs that were bound by this transaction and are not any more.
+    displaced: Vec<Arc<Keydir>>,
+}
+
+/// What an overlay gives up when it takes effect.
+pub(super) struct Effects {
+    pub(super) changes: Vec<KeyChange>,
+    pub(super) bindings: Vec<Binding>,
+    pub(super) superseded: Vec<usize>,
+    pub(super) displaced: Vec<Arc<Keydir>>,
 }
 
 impl Overlay {
@@ -52,7 +64,10 @@ impl Overlay {
     /// Sets the pending state of a key.
     pub(super) fn set(&mut self, keydir: &Arc<Keydir>, database: u32, slot: &Slot, key: &[u8], state: State) {
         let pending = Pending { keydir: keydir.clone(), database, slot: *slot, state };
-        self.changes.entry(keydir.id).or_default().insert(key.into(), pending);
+        let before = self.changes.entry(keydir.id).or_default().insert(key.into(), pending);
+        if let Some(Pending { state: State::Present { record, .. }, .. }) = before {
+            self.superseded.push(record);
+        }
     }
 
     /// Sets the pending expiry of a key that exists.
@@ -78,7 +93,9 @@ impl Overlay {
 
     /// Binds a database to another keydir.
     pub(super) fn bind(&mut self, database: u32, keydir: Arc<Keydir>) {
-        self.bindings.retain(|binding| binding.0 != database);
+        if let Some(at) = self.bindings.iter().position(|binding| binding.0 == database) {
+            self.displaced.push(self.bindings.remove(at).1);
+        }
         self.bindings.push((database, keydir));
     }
 
@@ -87,9 +104,13 @@ impl Overlay {
         self.changes.get(&keyspace).into_iter().flatten().map(|(key, pending)| (&key[..], pending))
     }
 
-    /// Gives up everything: all pending changes, and all bindings.
-    pub(super) fn take(&mut self) -> (Vec<KeyChange>, Vec<Binding>) {
-        let changes = std::mem::take(&mut self.changes).into_values().flatten().collect();
-        (changes, std::mem::take(&mut self.bindings))
+    /// Gives up everything but the batch.
+    pub(super) fn take(&mut self) -> Effects {
+        Effects {
+            changes: std::mem::take(&mut self.changes).into_values().flatten().collect(),
+            bindings: std::mem::take(&mut self.bindings),
+            superseded: std::mem::take(&mut self.superseded),
+            displaced: std::mem::take(&mut self.displaced),
+        }
     }
 }

@@ -121,7 +121,7 @@ impl Access<'_> {
         }
         let end = self.keyspace().store.append_batch(&mut batch)?.end;
         self.held().changed_all(end);
-        self.keyspace().rebind(bindings);
+        self.keyspace().rebind(bindings, Vec::new());
         self.wait_for(end);
         self.tally.changes += 1;
         self.select(self.database());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::entry::Meta;
 use super::super::{Keyspace, Mode};
+use super::crash::workloads;
 use super::model::Step::{self, *};
 use super::model::{State, keys_of};
 use super::recorder::Recorder;
@@ -248,5 +249,41 @@ fn a_location_that_never_was_is_no_record() {
         Location { segment: u32::MAX, offset: u32::MAX, length: 0 },
     ] {
         runner.keyspace().store().read(location, b"a").unwrap_err();
+    }
+}
+
+/// How many bytes are alive is the same whether it was counted while they were written or when the log was read back.
+#[test]
+fn dead_bytes_are_counted_once_while_writing_and_when_reading_back() {
+    let own = [
+        ("replaced inside a transaction", vec![Together(vec![Set(0, "a", 10), Set(0, "a", 20), Set(0, "a", 30)])]),
+        ("deleted inside a transaction", vec![Set(0, "a", 5), Together(vec![Set(0, "a", 10), Delete(0, "a")])]),
+        (
+            "emptied twice in one transaction",
+            vec![Set(0, "a", 10), Together(vec![Flush(0), Set(0, "b", 20), Flush(0), Set(0, "c", 30)])],
+        ),
+        (
+            "swapped and emptied in one transaction",
+            vec![
+                Set(0, "a", 10),
+                Set(1, "b", 20),
+                Together(vec![Swap(0, 1), Set(0, "c", 5), FlushAll, Set(1, "d", 7), Swap(0, 1), Flush(0)]),
+            ],
+        ),
+        (
+            "swapped back in one transaction",
+            vec![Set(0, "a", 10), Set(1, "b", 20), Together(vec![Swap(0, 1), Set(0, "c", 5), Swap(0, 1)])],
+        ),
+    ];
+    let known = workloads::ALL.into_iter().map(|(name, steps)| (name, steps()));
+    for (name, mut steps) in own.into_iter().chain(known) {
+        // What is over is removed only once it is looked for.
+        steps.push(ExpireDue);
+        let (disk, runner) = run(Fsync::Everysec, &steps);
+        let wall = runner.now();
+        let again = open(Arc::new(disk.after_kill()), wall, options(Fsync::Everysec)).unwrap();
+        again.expire_due(wall, usize::MAX);
+        let live = |keyspace: &Keyspace| keyspace.store().status().bytes_live;
+        assert_eq!(live(runner.keyspace()), live(&again), "{name}");
     }
 }
