@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use super::commit::{Syncer, Writer};
 use super::error::LogFailed;
-use super::log::{Active, Chunk, Log, capacity_for, is_full};
+use super::log::{Active, Log, capacity_for, is_full};
 use super::manifest::{Edit, SegmentState, segment_file_name};
 use super::record::{HEADER_BYTES, Raw, Record, resalt};
 use super::segment::{FIRST_OFFSET, Position, Segment};
@@ -51,36 +51,41 @@ impl Log {
 
     /// Everything from `from` on, in pieces of whole records.
     fn unsynced(&self, active: &Active, from: Position) -> io::Result<Vec<Vec<u8>>> {
-        // Under `no`, what is written is not kept.
-        let kept = self.window.lock().blocks.front().map(Chunk::start);
-        let kept = kept.unwrap_or_else(|| self.written.load(Ordering::SeqCst));
-        let mut pieces = if kept > from { self.read_back(from, kept)? } else { Vec::new() };
-        let mut next = from.max(kept);
-        let mut add = |start: Position, bytes: &[u8]| {
+        let (mut kept, mut next) = (Vec::new(), from);
+        let mut keep = |start: Position, bytes: &[u8]| {
             let end = start + bytes.len() as u64;
             // A block's front may have become durable before its end.
-            if end > next && start <= next {
-                pieces.push(bytes[(next - start) as usize..].to_vec());
+            if end > next {
+                let start = start.max(next);
+                kept.push((start, bytes[bytes.len() - (end - start) as usize..].to_vec()));
                 next = end;
             }
         };
         for block in &self.window.lock().blocks {
-            add(block.start(), &block.bytes);
+            keep(block.start(), &block.bytes);
         }
         for chunk in self.in_flight.lock().iter() {
-            add(chunk.start(), &chunk.bytes);
+            keep(chunk.start(), &chunk.bytes);
         }
         for chunk in &active.pending {
-            add(chunk.start(), &chunk.bytes);
+            keep(chunk.start(), &chunk.bytes);
         }
         if !active.buffer.is_empty() {
-            add(active.segment().position(active.buffer_offset), &active.buffer);
+            keep(active.segment().position(active.buffer_offset), &active.buffer);
         }
-        if next == active.position {
-            Ok(pieces)
-        } else {
-            Err(io::Error::other("what was not yet synced is no longer in memory"))
+        kept.push((active.position, Vec::new()));
+        let (mut pieces, mut next) = (Vec::new(), from);
+        for (start, bytes) in kept {
+            // What was written under `no` is not kept.
+            if start > next {
+                pieces.append(&mut self.read_back(next, start)?);
+            }
+            next = start + bytes.len() as u64;
+            if !bytes.is_empty() {
+                pieces.push(bytes);
+            }
         }
+        Ok(pieces)
     }
 
     /// What was written between two positions, as the kernel still has it. After a failed sync it may have thrown

@@ -1,5 +1,6 @@
 //! Tests of the store as a whole, over a simulated disk.
 
+mod changed_fsync;
 mod start_of_segment;
 
 use std::sync::Arc;
