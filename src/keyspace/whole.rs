@@ -17,7 +17,11 @@ impl Access<'_> {
     pub fn keys(&mut self) -> usize {
         self.wait_for_all();
         let now = self.now();
-        let stored = self.keydir().keys().saturating_sub(self.keydir().count_due(now));
+        let due = self.keydir().count_due(now);
+        if due > 0 {
+            self.prove_time();
+        }
+        let stored = self.keydir().keys().saturating_sub(due);
         let Some(overlay) = self.overlay() else { return stored };
         let keydir = self.keydir();
         overlay.changes_of(keydir.id).fold(stored, |sum, (key, pending)| {
@@ -184,12 +188,18 @@ impl Access<'_> {
                 }
             }
         }
-        // Whoever does not see a key is told that its time is over: the log must know. If it takes no more marks,
-        // that changes nothing about the time.
-        if hidden && let Ok(end) = keyspace.store().mark_time(now) {
-            self.wait_for(end);
+        if hidden {
+            self.prove_time();
         }
         next
+    }
+
+    /// Whoever does not see a key is told that its time is over: the log must know. If it takes no more marks, that
+    /// changes nothing about the time.
+    fn prove_time(&mut self) {
+        if let Ok(end) = self.keyspace().store().mark_time(self.now()) {
+            self.wait_for(end);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::entry::Meta;
-use super::super::{Keyspace, Mode};
+use super::super::{Access, Keyspace, Mode};
 use super::crash::workloads;
 use super::model::Step::{self, *};
 use super::model::{State, keys_of};
@@ -163,6 +163,26 @@ fn what_a_walk_did_not_show_stays_hidden() {
     assert_eq!(walk(keyspace), ["a"]);
     let again = open(Arc::new(disk.after_kill()), START - 1_000, options(Fsync::Everysec)).unwrap();
     assert_eq!(walk(&again), ["a"], "a clock set back shows no key that was over");
+}
+
+#[test]
+fn what_was_not_counted_stays_hidden() {
+    type Look = fn(&mut Access<'_>);
+    let looks: [(&str, Look); 2] = [
+        ("counted", |access| assert_eq!(access.keys(), 0)),
+        ("emptied, with nothing in it to be seen", |access| access.flush().unwrap()),
+    ];
+    for (name, look) in looks {
+        let (disk, runner) = run(Fsync::Everysec, &[SetEx(0, "gone", 10, 50), Pass(60)]);
+        let keyspace = runner.keyspace();
+        let mut access = keyspace.access_all(0, Mode::Exclusive, keyspace.now(), true);
+        look(&mut access);
+        let wait = access.commit().unwrap().0;
+        keyspace.store().wait_acknowledged(wait).unwrap();
+        let again = open(Arc::new(disk.after_kill()), START - 1_000, options(Fsync::Everysec)).unwrap();
+        let count = again.access_all(0, Mode::Shared, again.now(), false).keys();
+        assert_eq!(count, 0, "{name}: a clock set back brings no key again that was over");
+    }
 }
 
 #[test]
