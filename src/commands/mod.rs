@@ -31,6 +31,9 @@ mod table;
 mod transactions;
 mod usage;
 
+#[cfg(test)]
+mod tests;
+
 pub use arguments::Args;
 pub use dispatch::{Batch, Executed, Prepared, execute};
 pub use error::{Stop, text};

@@ -75,7 +75,10 @@ fn watch(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
 }
 
 fn unwatch(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
-    forget_watches(ctx);
+    // EXEC forgets them when it is done; until then it may have to run again, and look at them again.
+    if !ctx.in_transaction {
+        forget_watches(ctx);
+    }
     Ok(Reply::Ok)
 }
 

@@ -1,0 +1,108 @@
+//! What happens between two attempts at one request, while it waits for the disk.
+
+use std::sync::Arc;
+
+use super::{Batch, Executed, Prepared, Registry, execute};
+use crate::config::{Config, Settings};
+use crate::keyspace::Keyspace;
+use crate::node::{Host, Node, Peer, Queued, Session, ShutdownRequest};
+use crate::protocol::{Arguments, ReplyBuffer, Version};
+use crate::store::clock::TestClock;
+use crate::store::disk::SimDisk;
+
+struct Nobody;
+
+impl Host for Nobody {
+    fn shut_down(&self, _: ShutdownRequest) {}
+
+    fn settings_changed(&self) {}
+}
+
+/// A server without a network, on a disk whose values all have to be waited for.
+struct Bench {
+    node: Node,
+    registry: Registry,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (disk, clock) = (SimDisk::new(), Arc::new(TestClock::new(1_700_000_000_000)));
+        disk.set_cold(true);
+        let registry = Registry::new();
+        let config = Config::new(Settings::default(), None);
+        let node = Node::new(config, clock.clone(), Box::new(Nobody), registry.rows().len());
+        let opened = Keyspace::open(Arc::new(disk), clock, Default::default(), 16, &mut |_, _| {});
+        node.set_keyspace(opened.unwrap().0);
+        Self { node, registry }
+    }
+
+    fn session(&self) -> Session {
+        Session::new(self.node.clients.add(Peer::Internal, 0, self.node.now()), true)
+    }
+
+    fn keyspace(&self) -> &Keyspace {
+        self.node.keyspace().unwrap()
+    }
+
+    /// Sends all values that may go back to the disk.
+    fn demote(&self) {
+        let keyspace = self.keyspace();
+        keyspace.store().sync().unwrap();
+        keyspace.set_memory_limit(1);
+        keyspace.govern(0);
+        keyspace.set_memory_limit(0);
+        keyspace.govern(0);
+    }
+
+    fn attempt(&self, session: &mut Session, line: &str, prepared: Option<&Prepared>) -> (Executed, String) {
+        let (mut batch, mut out) = (Batch::begin(&self.node), ReplyBuffer::new(Version::Resp2));
+        let (mut bytes, mut ranges) = (Vec::new(), Vec::new());
+        for word in line.split(' ') {
+            ranges.push((bytes.len(), bytes.len() + word.len()));
+            bytes.extend_from_slice(word.as_bytes());
+        }
+        let words = Queued::new(0, Arguments::new(&bytes, &ranges));
+        let executed =
+            execute(&self.node, &self.registry, session, &mut batch, &mut out, None, words.words(), prepared);
+        (executed, String::from_utf8(out.to_vec()).unwrap())
+    }
+
+    fn run(&self, session: &mut Session, line: &str) -> String {
+        let (executed, reply) = self.attempt(session, line, None);
+        assert!(matches!(executed, Executed::Done), "{line}: {executed:?}");
+        reply
+    }
+
+    /// Runs what has to wait for values, and lets `meanwhile` happen before they are there.
+    fn run_cold(&self, session: &mut Session, line: &str, meanwhile: impl FnOnce()) -> String {
+        let (executed, _) = self.attempt(session, line, None);
+        let Executed::Cold(cold) = executed else { panic!("{line}: {executed:?}") };
+        let mut prepared = Prepared::default();
+        cold.into_iter().for_each(|cold| prepared.pins.add(cold.fetch(self.keyspace())));
+        meanwhile();
+        let (executed, reply) = self.attempt(session, line, Some(&prepared));
+        assert!(matches!(executed, Executed::Done), "{line}: {executed:?}");
+        reply
+    }
+}
+
+#[test]
+fn a_watched_key_counts_until_a_transaction_that_waits_is_done() {
+    for queued in [&["GET cold"][..], &["UNWATCH", "GET cold"]] {
+        let bench = Bench::new();
+        let (mut session, mut other) = (bench.session(), bench.session());
+        bench.run(&mut session, "SET cold value");
+        bench.run(&mut session, "SET watched 1");
+        bench.demote();
+        bench.run(&mut session, "WATCH watched");
+        bench.run(&mut session, "MULTI");
+        for line in queued {
+            assert_eq!(bench.run(&mut session, line), "+QUEUED\r\n");
+        }
+        let change = || _ = bench.run(&mut other, "SET watched 2");
+        assert_eq!(bench.run_cold(&mut session, "EXEC", change), "*-1\r\n", "{queued:?}");
+        bench.run(&mut session, "MULTI");
+        assert_eq!(bench.run(&mut session, "EXEC"), "*0\r\n", "nothing is watched any more");
+        assert_eq!(bench.keyspace().watched(), 0);
+    }
+}
