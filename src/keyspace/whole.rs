@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use super::Mode;
 use super::access::{Access, Halt, NOWHERE, is_expired};
 use super::entry::Meta;
 use super::keydir::{FRAGMENTS, Keydir, SHARDS};
 use super::overlay::State;
+use super::{Held, Mode};
 use crate::store::{Draft, Op};
 
-impl Access<'_> {
+impl<'k> Access<'k> {
     /// How many keys the database has; one whose time is over does not count, removed or not.
     pub fn keys(&mut self) -> usize {
         self.wait_for_all();
@@ -68,6 +68,7 @@ impl Access<'_> {
         for _ in 0..TRIES {
             let number = self.keyspace().random();
             let shard = number as usize % SHARDS;
+            let _latch = self.own_latch(shard);
             let Some((key, _)) = self.keydir().any_of(shard, (number >> 32) as usize) else { continue };
             if self.exists(&key) {
                 return Some(key.into());
@@ -137,6 +138,12 @@ impl Access<'_> {
         self.wait_for(appended);
     }
 
+    /// The latch of a shard that is about to be looked into, unless a command holds latches of its own.
+    fn own_latch(&self, shard: usize) -> Option<Held<'k>> {
+        let keyspace = self.keyspace();
+        (self.held().count() == 0).then(|| keyspace.latches.stripe(shard, Mode::Shared))
+    }
+
     fn scan_some(&mut self, start: usize, keys: &mut Vec<Vec<u8>>) {
         for step in 0..SHARDS {
             self.scan_shard((start + step) % SHARDS, 0, usize::MAX, &mut |key, _| keys.push(key.to_vec()));
@@ -153,8 +160,7 @@ impl Access<'_> {
         count: usize,
         visit: &mut dyn FnMut(&[u8], &Meta),
     ) -> Option<u32> {
-        let keyspace = self.keyspace();
-        let own_latch = (self.held().count() == 0).then(|| keyspace.latches.stripe(shard, Mode::Shared));
+        let own_latch = self.own_latch(shard);
         let last_change = self.held().last_change(shard);
         self.wait_for(last_change);
         let (now, keydir) = (self.now(), self.keydir());

@@ -185,6 +185,24 @@ fn what_was_not_counted_stays_hidden() {
     }
 }
 
+/// A writer notes a change's position before it lets go of the latch: who looks without it could tell of a key that
+/// a crash takes back.
+#[test]
+fn a_random_key_is_looked_at_under_its_latch() {
+    let (_, runner) = run(Fsync::Everysec, &[]);
+    let keyspace = runner.keyspace();
+    let names: Vec<String> = (0..20_000).map(|number| number.to_string()).collect();
+    let mut writing = keyspace.access_all(0, Mode::Exclusive, START, true);
+    writing.put_all(names.iter().map(|name| (name.as_bytes(), 0, &b"v"[..])), true).unwrap();
+    std::thread::scope(|scope| {
+        let walking = scope.spawn(|| keyspace.access_none(0, START).random_key());
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!walking.is_finished(), "somebody is still writing");
+        drop(writing);
+        assert!(walking.join().unwrap().is_some());
+    });
+}
+
 #[test]
 fn the_number_of_an_empty_segment_is_not_given_again() {
     let (disk, mut runner) = run(Fsync::Everysec, &[Set(0, "a", 10)]);
