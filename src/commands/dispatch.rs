@@ -189,8 +189,10 @@ fn run<'k>(
     if ctx.session.transaction.is_some() && !row.is(Flags::IMMEDIATE) {
         return queue(&mut ctx, row, words);
     }
-    if prepared.is_none() {
-        batch.begin_command(node, row.index);
+    match prepared {
+        None => batch.begin_command(node, row.index),
+        // It has waited for the disk; times to live count from when it has an effect.
+        Some(_) => batch.now = node.now(),
     }
     let Some(keyspace) = node.keyspace() else { return (row.command.handler)(&mut ctx, arguments(row, words)) };
     let held_back = prepared.is_some_and(|prepared| prepared.admitted);

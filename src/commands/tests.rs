@@ -1,11 +1,12 @@
 //! What happens between two attempts at one request, while it waits for the disk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Batch, Executed, Prepared, Registry, execute};
 use crate::config::{Config, Settings};
 use crate::keyspace::Keyspace;
-use crate::node::{Host, Node, Peer, Queued, Session, ShutdownRequest};
+use crate::node::{Host, Node, Peer, Session, ShutdownRequest};
 use crate::protocol::{Arguments, ReplyBuffer, Version};
 use crate::store::clock::TestClock;
 use crate::store::disk::SimDisk;
@@ -22,6 +23,7 @@ impl Host for Nobody {
 struct Bench {
     node: Node,
     registry: Registry,
+    clock: Arc<TestClock>,
 }
 
 impl Bench {
@@ -31,9 +33,9 @@ impl Bench {
         let registry = Registry::new();
         let config = Config::new(Settings::default(), None);
         let node = Node::new(config, clock.clone(), Box::new(Nobody), registry.rows().len());
-        let opened = Keyspace::open(Arc::new(disk), clock, Default::default(), 16, &mut |_, _| {});
+        let opened = Keyspace::open(Arc::new(disk), clock.clone(), Default::default(), 16, &mut |_, _| {});
         node.set_keyspace(opened.unwrap().0);
-        Self { node, registry }
+        Self { node, registry, clock }
     }
 
     fn session(&self) -> Session {
@@ -54,34 +56,53 @@ impl Bench {
         keyspace.govern(0);
     }
 
-    fn attempt(&self, session: &mut Session, line: &str, prepared: Option<&Prepared>) -> (Executed, String) {
-        let (mut batch, mut out) = (Batch::begin(&self.node), ReplyBuffer::new(Version::Resp2));
+    /// A request of its own batch, attempted once; then, if it asks for values, `meanwhile` happens before they are
+    /// there, and it is attempted again.
+    fn request(&self, session: &mut Session, line: &str, meanwhile: Option<&mut dyn FnMut()>) -> String {
+        let mut batch = Batch::begin(&self.node);
+        let (executed, reply) = self.attempt(session, &mut batch, line, None);
+        let (Executed::Cold(cold), Some(meanwhile)) = (executed, meanwhile) else { return reply };
+        let mut prepared = Prepared::default();
+        cold.into_iter().for_each(|cold| prepared.pins.add(cold.fetch(self.keyspace())));
+        meanwhile();
+        let (executed, reply) = self.attempt(session, &mut batch, line, Some(&prepared));
+        assert!(matches!(executed, Executed::Done), "{line}: {executed:?}");
+        reply
+    }
+
+    fn attempt(
+        &self,
+        session: &mut Session,
+        batch: &mut Batch,
+        line: &str,
+        prepared: Option<&Prepared>,
+    ) -> (Executed, String) {
+        let mut out = ReplyBuffer::new(Version::Resp2);
         let (mut bytes, mut ranges) = (Vec::new(), Vec::new());
         for word in line.split(' ') {
             ranges.push((bytes.len(), bytes.len() + word.len()));
             bytes.extend_from_slice(word.as_bytes());
         }
-        let words = Queued::new(0, Arguments::new(&bytes, &ranges));
-        let executed =
-            execute(&self.node, &self.registry, session, &mut batch, &mut out, None, words.words(), prepared);
+        let words = Arguments::new(&bytes, &ranges);
+        let executed = execute(&self.node, &self.registry, session, batch, &mut out, None, words, prepared);
         (executed, String::from_utf8(out.to_vec()).unwrap())
     }
 
     fn run(&self, session: &mut Session, line: &str) -> String {
-        let (executed, reply) = self.attempt(session, line, None);
-        assert!(matches!(executed, Executed::Done), "{line}: {executed:?}");
-        reply
+        self.request(session, line, None)
     }
 
-    /// Runs what has to wait for values, and lets `meanwhile` happen before they are there.
-    fn run_cold(&self, session: &mut Session, line: &str, meanwhile: impl FnOnce()) -> String {
-        let (executed, _) = self.attempt(session, line, None);
-        let Executed::Cold(cold) = executed else { panic!("{line}: {executed:?}") };
-        let mut prepared = Prepared::default();
-        cold.into_iter().for_each(|cold| prepared.pins.add(cold.fetch(self.keyspace())));
-        meanwhile();
-        let (executed, reply) = self.attempt(session, line, Some(&prepared));
-        assert!(matches!(executed, Executed::Done), "{line}: {executed:?}");
+    fn run_cold(&self, session: &mut Session, line: &str, mut meanwhile: impl FnMut()) -> String {
+        let mut waited = false;
+        let reply = self.request(
+            session,
+            line,
+            Some(&mut || {
+                waited = true;
+                meanwhile();
+            }),
+        );
+        assert!(waited, "{line} had its values");
         reply
     }
 }
@@ -105,4 +126,19 @@ fn a_watched_key_counts_until_a_transaction_that_waits_is_done() {
         assert_eq!(bench.run(&mut session, "EXEC"), "*0\r\n", "nothing is watched any more");
         assert_eq!(bench.keyspace().watched(), 0);
     }
+}
+
+#[test]
+fn a_time_to_live_begins_when_a_request_has_waited() {
+    let bench = Bench::new();
+    let mut session = bench.session();
+    bench.run(&mut session, "SET cold value");
+    bench.demote();
+    let reply = bench.run_cold(&mut session, "GETEX cold PX 100", || bench.clock.advance(Duration::from_secs(5)));
+    assert_eq!(reply, "$5\r\nvalue\r\n");
+    assert_eq!(bench.run(&mut session, "PTTL cold"), ":100\r\n");
+    bench.demote();
+    bench.run(&mut session, "PEXPIRE cold 100");
+    let reply = bench.run_cold(&mut session, "GET cold", || bench.clock.advance(Duration::from_millis(100)));
+    assert_eq!(reply, "$-1\r\n", "its time was over before it was read");
 }
