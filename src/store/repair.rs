@@ -128,7 +128,7 @@ impl Log {
             .filter(|old| old.moved().is_none() && self.reaches_beyond(old, from))
             .cloned()
             .collect();
-        let capacity = capacity_for(to - from).max(self.segment_size.bytes(0));
+        let capacity = capacity_to_move(to - from, self.segment_size.bytes(0))?;
         let new = self.create_file(capacity)?;
         let sequence = pieces.first().map_or(next_sequence, |piece| Raw::read(piece).sequence);
         new.begin(from, sequence);
@@ -202,6 +202,13 @@ impl Log {
     }
 }
 
+/// Bytes of the segment that takes in what was unsynced. Under `no` that has no limit, but offsets have 32 bits.
+fn capacity_to_move(length: u64, capacity_min: u64) -> io::Result<u64> {
+    let capacity = capacity_for(length).max(capacity_min);
+    let fits = capacity <= u64::from(u32::MAX);
+    fits.then_some(capacity).ok_or_else(|| io::Error::other("what was not yet synced is more than one file takes"))
+}
+
 /// Gives whole records the salt of the segment, and writes them to it.
 fn write_pieces(new: &Segment, pieces: Vec<Vec<u8>>) -> io::Result<()> {
     let mut offset = u64::from(FIRST_OFFSET);
@@ -216,4 +223,17 @@ fn write_pieces(new: &Segment, pieces: Vec<Vec<u8>>) -> io::Result<()> {
         offset += bytes.len() as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_offsets_can_tell_is_not_moved() {
+        assert_eq!(capacity_to_move(100, 4096).unwrap(), 4096);
+        assert!(capacity_to_move(2 << 30, 4096).unwrap() > 2 << 30);
+        assert!(capacity_to_move((4 << 30) - 100, 4096).is_err());
+        assert!(capacity_to_move(5 << 30, 4096).is_err());
+    }
 }
