@@ -97,6 +97,10 @@ impl Log {
         if self.acknowledged(position) {
             return Poll::Ready(Ok(()));
         }
+        // Who is turned away at once is not kept: nobody would wake, and so forget, those who come while it fails.
+        if let Some(failed) = self.failure() {
+            return Poll::Ready(Err(failed));
+        }
         self.waiters.register(position, waker);
         if !self.acknowledged(position) {
             if let Some(failed) = self.failure() {

@@ -2,6 +2,7 @@
 
 mod changed_fsync;
 mod start_of_segment;
+mod turned_away;
 
 use std::sync::Arc;
 
