@@ -73,6 +73,7 @@ impl Host for ServerHost {
         self.level.set(settings.loglevel);
         if let Some(keyspace) = shared.node.keyspace() {
             keyspace.store().set_fsync(fsync(settings.appendfsync));
+            keyspace.store().set_segment_size(segment_size(settings.segment_size));
             keyspace.set_memory_limit(settings.maxmemory);
         }
     }
@@ -207,10 +208,7 @@ fn load(shared: &Shared, disk: OsDisk, clock: Arc<SystemClock>) -> Result<(), St
     let began = node.monotonic_nanoseconds();
     let options = store::Options {
         fsync: fsync(settings.appendfsync),
-        segment_size: match settings.segment_size {
-            SegmentSize::Auto => store::SegmentSize::Auto,
-            SegmentSize::Bytes(bytes) => store::SegmentSize::Fixed(bytes),
-        },
+        segment_size: segment_size(settings.segment_size),
         ..store::Options::default()
     };
     let mut told = 0;
@@ -384,5 +382,12 @@ fn fsync(setting: AppendFsync) -> store::Fsync {
         AppendFsync::Always => store::Fsync::Always,
         AppendFsync::Everysec => store::Fsync::Everysec,
         AppendFsync::No => store::Fsync::No,
+    }
+}
+
+fn segment_size(setting: SegmentSize) -> store::SegmentSize {
+    match setting {
+        SegmentSize::Auto => store::SegmentSize::Auto,
+        SegmentSize::Bytes(bytes) => store::SegmentSize::Fixed(bytes),
     }
 }

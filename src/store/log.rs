@@ -37,7 +37,7 @@ pub(super) struct Log {
     pub disk: Arc<dyn Disk>,
     pub clock: Arc<dyn Clock>,
     pub dataset: [u8; 16],
-    pub segment_size: SegmentSize,
+    pub segment_size: Mutex<SegmentSize>,
     pub window_bytes_max: u64,
     pub batch_bytes_max: u64,
     pub fsync: AtomicU8,
@@ -330,7 +330,7 @@ impl Log {
                     return Err(Refused::DiskFull);
                 }
                 let live = active.offset + self.live_bytes();
-                self.create_segment(capacity, capacity.max(self.segment_size.bytes(live))).map_err(|error| {
+                self.create_segment(capacity, capacity.max(self.segment_bytes(live))).map_err(|error| {
                     self.note_error(&error);
                     if is_full(&error) {
                         active.full_until = self.clock.monotonic() + DISK_FULL_PAUSE;
@@ -391,7 +391,7 @@ impl Log {
             (active.ready.is_empty() && active.refused.is_none(), active.offset)
         };
         if needed {
-            let capacity = self.segment_size.bytes(live + self.live_bytes());
+            let capacity = self.segment_bytes(live + self.live_bytes());
             match self.create_segment(capacity / 2, capacity) {
                 Ok(segment) => self.active.lock().ready.push(segment),
                 // The append that needs it tries again, and says so if it fails as well.
@@ -400,6 +400,11 @@ impl Log {
         }
         self.cramped.store(false, Ordering::SeqCst);
         self.room.wake(Position::MAX);
+    }
+
+    /// Bytes of the next segment when `live` bytes are alive.
+    pub(super) fn segment_bytes(&self, live: u64) -> u64 {
+        self.segment_size.lock().bytes(live)
     }
 
     /// Live bytes of the segments that were left.

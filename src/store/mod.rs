@@ -214,6 +214,11 @@ impl Store {
         self.log.set_fsync(fsync);
     }
 
+    /// How large segments grow that are begun from now on.
+    pub fn set_segment_size(&self, size: SegmentSize) {
+        *self.log.segment_size.lock() = size;
+    }
+
     /// Starts the thread that writes and the one that syncs. Without them whoever waits does the work, and nothing
     /// is synced by time. They end with [`Store::close`], or when the store is dropped.
     ///

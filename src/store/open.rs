@@ -43,7 +43,7 @@ impl Log {
             disk,
             clock,
             dataset: manifest.dataset_id(),
-            segment_size: options.segment_size,
+            segment_size: Mutex::new(options.segment_size),
             window_bytes_max: options.window_bytes_max.max(1) as u64,
             batch_bytes_max: options.batch_bytes_max,
             fsync: AtomicU8::new(options.fsync as u8),
@@ -93,7 +93,7 @@ impl Log {
 
     /// A fresh segment: nothing is ever appended behind a tail whose durability was in doubt.
     fn first_segment(&self) -> Result<(), OpenError> {
-        let capacity = self.segment_size.bytes(self.live_bytes());
+        let capacity = self.segment_bytes(self.live_bytes());
         let created = match self.create_segment(0, capacity) {
             // On a full disk, deletions must find a place at least.
             Err(error) if is_full(&error) => self.create_segment(0, capacity_for(0).max(SMALL_SEGMENT_BYTES)),

@@ -128,7 +128,7 @@ impl Log {
             .filter(|old| old.moved().is_none() && self.reaches_beyond(old, from))
             .cloned()
             .collect();
-        let capacity = capacity_to_move(to - from, self.segment_size.bytes(0))?;
+        let capacity = capacity_to_move(to - from, self.segment_bytes(0))?;
         let new = self.create_file(capacity)?;
         let sequence = pieces.first().map_or(next_sequence, |piece| Raw::read(piece).sequence);
         new.begin(from, sequence);

@@ -4,7 +4,7 @@
 
 use crate::connection::Connection;
 use crate::reply::Reply;
-use crate::server::{free_port, wait_until};
+use crate::server::{Program, Server, free_port, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -290,6 +290,20 @@ fn what_config_rewrite_wrote_is_in_force_after_a_restart() {
     assert!(text.starts_with("# mine\ndir data\nmaxmemory 2mb\n"), "{text}");
     let _running = place.start(&arguments);
     assert_eq!(setting(&mut connect(port), "timeout"), "7");
+}
+
+#[test]
+fn segments_grow_as_config_set_says() {
+    let server = Server::start(Program::Caskade, &["--segment-size", "64kb"]);
+    let mut client = server.connect();
+    client.ask(&["CONFIG", "SET", "segment-size", "1mb"]);
+    let value = "v".repeat(32 << 10);
+    for number in 0..64 {
+        client.ask(&["SET", &number.to_string(), &value]);
+    }
+    let names = fs::read_dir(server.data()).unwrap().map(|entry| entry.unwrap().file_name());
+    let segments = names.filter(|name| name.to_string_lossy().ends_with(".log")).count();
+    assert!((3..10).contains(&segments), "{segments} segments for 2 MB");
 }
 
 #[test]
