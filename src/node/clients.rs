@@ -68,6 +68,7 @@ const NO_COMMAND: usize = usize::MAX;
 pub struct Clients {
     next_id: AtomicU64,
     all: Mutex<BTreeMap<u64, Arc<Client>>>,
+    closed: AtomicBool,
 }
 
 impl Clients {
@@ -95,6 +96,10 @@ impl Clients {
             waker: Mutex::default(),
         });
         self.all.lock().insert(client.id, client.clone());
+        // Its socket may have waited for its thread while all others were ended.
+        if self.closed.load(SeqCst) {
+            client.kill();
+        }
         client
     }
 
@@ -113,8 +118,9 @@ impl Clients {
         self.all.lock().values().cloned().collect()
     }
 
-    /// Ends all connections.
+    /// Ends all connections, also those still to be added.
     pub fn kill_all(&self) {
+        self.closed.store(true, SeqCst);
         self.all().iter().for_each(|client| client.kill());
     }
 }
@@ -289,5 +295,19 @@ impl Client {
             self.output_bytes.load(Relaxed),
         );
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_while_the_server_ends_is_ended_too() {
+        let clients = Clients::default();
+        let before = clients.add(Peer::Internal, 0, 0);
+        assert!(!before.is_killed());
+        clients.kill_all();
+        assert!(before.is_killed() && clients.add(Peer::Internal, 0, 0).is_killed());
     }
 }
