@@ -212,9 +212,15 @@ impl Connection {
         let shared = &self.shared;
         let words = request.words(&self.input);
         let row = request.row.map(|row| &shared.registry.rows()[row]);
+        let mark = self.out.mark();
         let (session, out) = (&mut self.session, &mut self.out);
         let run = || commands::execute(&shared.node, &shared.registry, session, batch, out, row, words, prepared);
-        catch_unwind(AssertUnwindSafe(run)).map_err(|_| End::Panicked)
+        let executed = catch_unwind(AssertUnwindSafe(run));
+        executed.map_err(|_| {
+            // Half a reply would be sent, of which nobody knows what it has to wait for.
+            self.out.rewind(mark);
+            End::Panicked
+        })
     }
 
     /// Fetches values from the disk, on other threads, several at once and each thread's in the order of the disk.
