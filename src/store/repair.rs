@@ -167,11 +167,15 @@ impl Log {
         new: Arc<Segment>,
         left: &[Arc<Segment>],
     ) {
-        let moved = active.position - from;
         for old in left {
             let bytes = from.saturating_sub(old.base());
-            // Which of the moved records are dead is not known one by one; that they live is the safe side.
-            old.forget_dead(moved);
+            let end = if old.is_left() { old.base() + old.bytes() } else { active.position };
+            let dead = old.forget_dead(end - old.base() - bytes);
+            if bytes == 0 {
+                new.add_dead(dead);
+            }
+            // Where some records stay, which of the moved are dead is not known one by one; that they live is the safe
+            // side.
             old.leave(bytes);
         }
         self.table.rcu(|table| table.with(new.clone()));
