@@ -16,7 +16,7 @@ use crate::store::disk::OsDisk;
 use crate::store::{LogFailed, OpenError, Options, Position};
 use crate::types::kind::Kind;
 
-/// An open directory of keys and values. Dropping it closes it.
+/// An open directory of keys and values. Dropping it closes it, too, but cannot tell what went wrong then.
 pub struct Database {
     keyspace: Keyspace,
 }
@@ -193,6 +193,14 @@ impl Database {
     fn settle(&self, access: Access<'_>) -> Result<(), Error> {
         let (position, _): (Position, _) = access.commit()?;
         self.keyspace.store().wait_acknowledged(position).map_err(Error::Unknown)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Err(failed) = self.keyspace.store().close() {
+            tracing::error!("a directory was not closed in good order: {failed}");
+        }
     }
 }
 

@@ -140,7 +140,7 @@ fn a_disk_that_fails_now_and_then_stops_nobody() {
         drop(keyspace);
         check(disk.survivors(Survival::Durable), &told, true, &format!("{fsync:?}, {round}, closed"));
     }
-    assert!(failures > 20 && whole > 3, "the disk failed {failures} times, {whole} rounds went on to their end");
+    assert!(failures > 5 && whole > 1, "the disk failed {failures} times, {whole} rounds went on to their end");
 }
 
 #[test]
