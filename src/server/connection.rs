@@ -11,7 +11,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
-use super::listen::Stream;
+use super::listen::{READ_BYTES, Stream};
 use super::pipeline::{Found, Pipeline};
 use super::workers::Shared;
 use crate::commands::{self, Batch, Executed, Prepared};
@@ -19,9 +19,6 @@ use crate::keyspace::{Cold, Fetched, Pins};
 use crate::node::{Client, Session};
 use crate::protocol::{Limits, ReplyBuffer, Version};
 use crate::store::LogFailed;
-
-/// Room for what a client sends is made in steps of this size.
-const READ_BYTES: usize = 16 * 1024;
 
 /// A buffer that grew beyond this is given back once it is empty.
 const BUFFER_BYTES_KEPT: usize = 64 * 1024;
@@ -113,15 +110,13 @@ impl Connection {
 
     /// Reads once, executes all complete requests, sends their replies.
     async fn turn(&mut self) -> Result<(), End> {
-        let received = self.read().await?;
-        self.shared.node.stats.input_bytes.add(received as u64);
-        if self.input.len() as u64 > self.shared.node.config.get().client_query_buffer_limit {
-            return Err(End::QueryLimit);
-        }
+        let mut received = self.read().await?;
         let mut end = Ok(());
         let mut more = true;
         while more && end.is_ok() {
+            self.check_query_limit()?;
             let node = &self.shared.node;
+            node.stats.input_bytes.add(received as u64);
             let mut batch = Batch::begin(node);
             let executed = self.execute_some(&mut batch).await;
             batch.finish(&self.shared.node);
@@ -132,12 +127,13 @@ impl Connection {
                 Ok(goes_on) => more = goes_on,
                 Err(error) => end = Err(error),
             }
-            self.flush().await?;
+            self.input.advance(self.pipeline.take_finished());
+            received = self.flush(end.is_ok() && !self.session.closing).await?;
+            more |= received > 0;
             if self.session.closing {
                 return Err(End::Closed);
             }
         }
-        self.input.advance(self.pipeline.take_finished());
         if self.input.is_empty() && self.input.capacity() > BUFFER_BYTES_KEPT {
             self.input = BytesMut::new();
         }
@@ -297,10 +293,13 @@ impl Connection {
         }
     }
 
-    /// Sends all replies. While it waits for the client, nothing more is read from it.
-    async fn flush(&mut self) -> Result<(), End> {
+    /// Sends all replies. What the client sends meanwhile is taken in if `reads`, but not executed: many clients read
+    /// nothing before the last request of a pipeline is out. Returns how many bytes that were.
+    async fn flush(&mut self, mut reads: bool) -> Result<usize, End> {
+        let mut received = 0;
         while !self.out.is_empty() {
             self.check_output_limit()?;
+            self.check_query_limit()?;
             let mut slices = [IoSlice::new(&[]); SLICES];
             let count = self.out.as_slices(&mut slices);
             match self.stream.try_write(&slices[..count]) {
@@ -310,16 +309,22 @@ impl Connection {
                     self.session.client.note_output(sent as u64);
                     self.shared.node.stats.output_bytes.add(sent as u64);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_for_reader().await?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self.wait_for_reader(reads).await? {
+                    // What was asked for is answered even if the client will ask no more.
+                    Some(0) => reads = false,
+                    more => received += more.unwrap_or(0),
+                },
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(End::Closed),
             }
         }
         self.over_soft_since = None;
-        Ok(())
+        Ok(received)
     }
 
-    async fn wait_for_reader(&mut self) -> Result<(), End> {
+    /// Waits until the client takes replies. If it sends something first and `reads`, that is taken in, and its length
+    /// returned.
+    async fn wait_for_reader(&mut self, reads: bool) -> Result<Option<usize>, End> {
         let limit = self.shared.node.config.get().client_output_buffer_limit.normal;
         let over_soft = limit.soft > 0 && self.out.memory_bytes() as u64 > limit.soft;
         let since = if over_soft { Some(*self.over_soft_since.get_or_insert_with(Instant::now)) } else { None };
@@ -333,9 +338,15 @@ impl Connection {
         tokio::select! {
             biased;
             () = killed => Err(End::Closed),
-            ready = self.stream.writable() => ready.map_err(|_| End::Closed),
+            ready = self.stream.writable() => ready.map(|()| None).map_err(|_| End::Closed),
             () = too_long => Err(End::OutputLimit),
+            read = self.stream.read_ready(&mut self.input), if reads => read.map(Some).map_err(|_| End::Closed),
         }
+    }
+
+    fn check_query_limit(&self) -> Result<(), End> {
+        let limit = self.shared.node.config.get().client_query_buffer_limit;
+        if self.input.len() as u64 > limit { Err(End::QueryLimit) } else { Ok(()) }
     }
 
     fn check_output_limit(&self) -> Result<(), End> {

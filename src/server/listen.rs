@@ -10,12 +10,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::config::{ProtectedMode, Settings};
 use crate::node::Peer;
+
+/// Room for what a client sends is made in steps of this size.
+pub(super) const READ_BYTES: usize = 16 * 1024;
 
 /// A client's socket.
 pub(super) enum Stream {
@@ -207,6 +211,25 @@ impl Stream {
             (Self::Unix(stream), [only]) => stream.try_write(only),
             (Self::Tcp(stream), slices) => stream.try_write_vectored(slices),
             (Self::Unix(stream), slices) => stream.try_write_vectored(slices),
+        }
+    }
+
+    /// Reads what has arrived, waiting for it to arrive; 0 at the end.
+    pub(super) async fn read_ready(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        loop {
+            match self {
+                Self::Tcp(stream) => stream.readable().await?,
+                Self::Unix(stream) => stream.readable().await?,
+            }
+            buffer.reserve(READ_BYTES);
+            let read = match self {
+                Self::Tcp(stream) => stream.try_read_buf(buffer),
+                Self::Unix(stream) => stream.try_read_buf(buffer),
+            };
+            match read {
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                read => return read,
+            }
         }
     }
 

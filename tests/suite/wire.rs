@@ -281,6 +281,25 @@ fn a_client_that_does_not_read_is_held_back_and_then_cut_off() {
 }
 
 #[test]
+fn a_pipeline_is_sent_to_its_end_before_a_reply_is_read() {
+    const REQUESTS: usize = 600_000;
+    let server = Server::start(Program::Caskade, &[]);
+    server.connect().ask(&[b"SET", &b"k"[..], &[b'v'; 60]]);
+    for half_closed in [false, true] {
+        let client = server.connect();
+        let mut stream = client.stream();
+        stream.set_write_timeout(Some(Duration::from_secs(20))).expect("a socket");
+        stream.write_all(&encode(&["GET", "k"]).repeat(REQUESTS)).expect("the server to take the pipeline in");
+        if half_closed {
+            stream.shutdown(Shutdown::Write).expect("a socket");
+        }
+        let mut replies = vec![0; REQUESTS * "$60\r\n\r\n".len() + REQUESTS * 60];
+        stream.read_exact(&mut replies).expect("all replies");
+        assert!(replies.ends_with(b"v\r\n"));
+    }
+}
+
+#[test]
 fn a_client_killed_in_its_pipeline_has_done_what_it_was_told() {
     let server = Server::start(Program::Caskade, &[]);
     for round in 0..10 {
