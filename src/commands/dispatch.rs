@@ -8,7 +8,7 @@ use super::registry::{Registry, Row};
 use super::table::Flags;
 use super::{Args, Context, Outcome, gates};
 use crate::keyspace::{Access, Cold, Keyspace, Mode, Pins, Tally};
-use crate::node::{Node, Queued, ReplyMode, Session};
+use crate::node::{Node, Queued, Session};
 use crate::protocol::{Arguments, Reply, ReplyBuffer};
 use crate::store::{LogFailed, Position};
 
@@ -157,7 +157,7 @@ pub fn execute(
     };
     node.stats.commands.count(row_index, failed, rejected);
     // CLIENT REPLY ON is itself answered, CLIENT REPLY OFF is not.
-    if mode == ReplyMode::Skip || session.is_reply_off() {
+    if session.is_silent() {
         out.rewind(mark);
     }
     Executed::Done

@@ -38,6 +38,8 @@ pub struct Session {
     /// Close the connection once the replies so far are sent.
     pub closing: bool,
     reply_mode: ReplyMode,
+    /// The request that runs now is not answered.
+    skips: bool,
     watch: Arc<Watch>,
     watched: Vec<(u32, Box<[u8]>)>,
 }
@@ -111,6 +113,7 @@ impl Session {
             no_touch: false,
             closing: false,
             reply_mode: ReplyMode::On,
+            skips: false,
             watch: Arc::default(),
             watched: Vec::new(),
         }
@@ -162,8 +165,19 @@ impl Session {
             ReplyMode::SkipNext => ReplyMode::Skip,
             mode => mode,
         };
-        self.reply_mode = if mode == ReplyMode::Skip { ReplyMode::On } else { mode };
+        self.skips = mode == ReplyMode::Skip;
+        self.reply_mode = if self.skips { ReplyMode::On } else { mode };
         mode
+    }
+
+    /// Has the request that runs now answered, even if it was to be skipped.
+    pub fn answer(&mut self) {
+        self.skips = false;
+    }
+
+    /// Whether the request that runs now goes without an answer.
+    pub fn is_silent(&self) -> bool {
+        self.skips || self.is_reply_off()
     }
 
     /// Undoes [`Session::begin_reply`]: the request will run again.

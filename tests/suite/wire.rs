@@ -51,6 +51,9 @@ fn open_conversations() -> Vec<Conversation> {
         text("QUIT\r\nPING\r\n", "+OK\r\n"),
         text("MULTI\r\nPING\r\nQUIT\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n+OK\r\n"),
         text("CLIENT REPLY OFF\r\nPING\r\nNOSUCH\r\nCLIENT REPLY ON\r\nPING\r\n", "+OK\r\n+PONG\r\n"),
+        text("CLIENT REPLY SKIP\r\nCLIENT REPLY ON\r\nPING\r\n", "+OK\r\n+PONG\r\n"),
+        text("CLIENT REPLY SKIP\r\nCLIENT REPLY SKIP\r\nPING\r\nECHO a\r\n", "$1\r\na\r\n"),
+        text("CLIENT REPLY SKIP\r\nRESET\r\nPING\r\n", "+PONG\r\n"),
         // What is no request ends the connection, after all that came before it is answered.
         protocol_error("ECHO \"a\r\n", "unbalanced quotes in request"),
         protocol_error("ECHO 'a\r\n", "unbalanced quotes in request"),

@@ -168,7 +168,11 @@ fn reply(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         return Err(Stop::Silent);
     }
     ctx.session.set_reply_mode(mode);
-    if mode == ReplyMode::On { Ok(Reply::Ok) } else { Err(Stop::Silent) }
+    if mode != ReplyMode::On {
+        return Err(Stop::Silent);
+    }
+    ctx.session.answer();
+    Ok(Reply::Ok)
 }
 
 fn no_evict(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
