@@ -118,6 +118,11 @@ impl Clients {
         self.all.lock().values().cloned().collect()
     }
 
+    /// Has all connections look again at what they wait for.
+    pub fn wake_all(&self) {
+        self.all().iter().for_each(|client| client.wake());
+    }
+
     /// Ends all connections, also those still to be added.
     pub fn kill_all(&self) {
         self.closed.store(true, SeqCst);
@@ -221,6 +226,10 @@ impl Client {
     /// Ends the connection: its task is woken and finds it dead.
     pub fn kill(&self) {
         self.killed.store(true, SeqCst);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waker.lock().take() {
             waker.wake();
         }

@@ -3,20 +3,21 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncReadExt;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::listen::{READ_BYTES, Stream};
 use super::pipeline::{Found, Pipeline};
 use super::workers::Shared;
 use crate::commands::{self, Batch, Executed, Prepared};
 use crate::keyspace::{Cold, Fetched, Pins};
-use crate::node::{Client, Session};
+use crate::node::{Client, Node, Session};
 use crate::protocol::{Limits, ReplyBuffer, Version};
 use crate::store::LogFailed;
 
@@ -271,16 +272,10 @@ impl Connection {
 
     /// Reads what has arrived. Nothing is reserved for what was only announced.
     async fn read(&mut self) -> Result<usize, End> {
-        let timeout = self.shared.node.config.get().timeout;
         self.input.reserve(READ_BYTES);
         let killed = killed(&self.session.client);
         let read = self.stream.read_buf(&mut self.input);
-        let idle = async {
-            match timeout {
-                0 => std::future::pending().await,
-                seconds => tokio::time::sleep(Duration::from_secs(seconds)).await,
-            }
-        };
+        let idle = idle_for_too_long(&self.shared.node);
         // Bytes that are there come first: only who has to wait pays for being woken by the others.
         tokio::select! {
             biased;
@@ -356,6 +351,26 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// Ready once `timeout` has passed, counted from the first poll that finds one set. The setting is looked up at each
+/// poll, and a change of it is followed by one.
+fn idle_for_too_long(node: &Node) -> impl Future<Output = ()> + '_ {
+    let mut waiting: Option<(Instant, Pin<Box<Sleep>>)> = None;
+    poll_fn(move |context| {
+        let timeout = Duration::from_secs(node.config.get().timeout);
+        if timeout.is_zero() {
+            return Poll::Pending;
+        }
+        let (began, sleep) = waiting.get_or_insert_with(|| {
+            let began = Instant::now();
+            (began, Box::pin(sleep_until(began + timeout)))
+        });
+        if sleep.deadline() != *began + timeout {
+            sleep.as_mut().reset(*began + timeout);
+        }
+        sleep.as_mut().poll(context)
+    })
 }
 
 /// Ready once the client is killed.

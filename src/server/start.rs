@@ -76,6 +76,8 @@ impl Host for ServerHost {
             keyspace.store().set_segment_size(segment_size(settings.segment_size));
             keyspace.set_memory_limit(settings.maxmemory);
         }
+        // Silent clients wait for what `timeout` was before.
+        shared.node.clients.wake_all();
     }
 }
 

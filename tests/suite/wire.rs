@@ -234,23 +234,29 @@ fn only_so_many_clients_are_let_in() {
 
 #[test]
 fn a_silent_client_is_let_go_after_the_timeout() {
-    let server = Server::start(Program::Caskade, &["--timeout", "1"]);
-    let mut silent = server.connect();
-    let mut talking = server.connect();
-    let began = Instant::now();
-    let ended = std::thread::scope(|scope| {
-        let ended = scope.spawn(|| {
-            assert_eq!(silent.receive().expect("to read"), Reply::Closed);
-            began.elapsed()
+    for set_while_it_waits in [false, true] {
+        let server = Server::start(Program::Caskade, &["--timeout", if set_while_it_waits { "0" } else { "1" }]);
+        let mut silent = server.connect();
+        let mut talking = server.connect();
+        if set_while_it_waits {
+            assert_eq!(silent.ask(&["PING"]), Reply::Status(b"PONG".to_vec()));
+            assert_eq!(talking.ask(&["CONFIG", "SET", "timeout", "1"]), Reply::Status(b"OK".to_vec()));
+        }
+        let began = Instant::now();
+        let ended = std::thread::scope(|scope| {
+            let ended = scope.spawn(|| {
+                assert_eq!(silent.receive().expect("to read"), Reply::Closed);
+                began.elapsed()
+            });
+            wait_until("the silent client to be gone", Duration::from_secs(15), || {
+                assert_eq!(talking.ask(&["PING"]), Reply::Status(b"PONG".to_vec()));
+                ended.is_finished()
+            });
+            ended.join().expect("a thread")
         });
-        wait_until("the silent client to be gone", Duration::from_secs(15), || {
-            assert_eq!(talking.ask(&["PING"]), Reply::Status(b"PONG".to_vec()));
-            ended.is_finished()
-        });
-        ended.join().expect("a thread")
-    });
-    assert!(ended >= Duration::from_millis(900), "let go after {ended:?}");
-    assert_eq!(talking.ask(&["PING"]), Reply::Status(b"PONG".to_vec()));
+        assert!(ended >= Duration::from_millis(900), "let go after {ended:?}");
+        assert_eq!(talking.ask(&["PING"]), Reply::Status(b"PONG".to_vec()));
+    }
 }
 
 #[test]
