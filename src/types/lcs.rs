@@ -29,25 +29,22 @@ impl fmt::Display for LcsError {
 
 impl std::error::Error for LcsError {}
 
-/// The table of two strings may take so many bytes.
-pub const TABLE_BYTES_MAX: usize = 512 * 1024 * 1024;
-
-/// The length of the longest common subsequence.
-pub fn length(a: &[u8], b: &[u8]) -> Result<usize, LcsError> {
-    Ok(Table::new(a, b)?.at(a.len(), b.len()) as usize)
+/// The length of the longest common subsequence. The table of the two strings may take `most` bytes.
+pub fn length(a: &[u8], b: &[u8], most: usize) -> Result<usize, LcsError> {
+    Ok(Table::new(a, b, most)?.at(a.len(), b.len()) as usize)
 }
 
 /// The subsequence.
-pub fn sequence(a: &[u8], b: &[u8]) -> Result<Vec<u8>, LcsError> {
+pub fn sequence(a: &[u8], b: &[u8], most: usize) -> Result<Vec<u8>, LcsError> {
     let mut sequence = Vec::new();
-    Table::new(a, b)?.walk(a, b, |i, _| sequence.push(a[i]));
+    Table::new(a, b, most)?.walk(a, b, |i, _| sequence.push(a[i]));
     sequence.reverse();
     Ok(sequence)
 }
 
 /// The runs of at least `shortest` bytes.
-pub fn matches(a: &[u8], b: &[u8], shortest: usize) -> Result<Matches, LcsError> {
-    let table = Table::new(a, b)?;
+pub fn matches(a: &[u8], b: &[u8], shortest: usize, most: usize) -> Result<Matches, LcsError> {
+    let table = Table::new(a, b, most)?;
     let mut runs: Vec<Match> = Vec::new();
     table.walk(a, b, |i, j| match runs.last_mut() {
         Some(run) if run.a.0 == i + 1 && run.b.0 == j + 1 => {
@@ -66,9 +63,9 @@ struct Table {
 }
 
 impl Table {
-    fn new(a: &[u8], b: &[u8]) -> Result<Self, LcsError> {
+    fn new(a: &[u8], b: &[u8], most: usize) -> Result<Self, LcsError> {
         let width = b.len() + 1;
-        let count = (a.len() + 1).checked_mul(width).filter(|count| *count <= TABLE_BYTES_MAX / size_of::<u32>());
+        let count = (a.len() + 1).checked_mul(width).filter(|count| *count <= most / size_of::<u32>());
         let count = count.ok_or(LcsError)?;
         let mut cells = Vec::new();
         cells.try_reserve_exact(count).map_err(|_| LcsError)?;
@@ -113,23 +110,24 @@ mod tests {
     #[test]
     fn the_example_of_the_documentation() {
         let (a, b) = (b"ohmytext", b"mynewtext");
-        assert_eq!(length(a, b), Ok(6));
-        assert_eq!(sequence(a, b), Ok(b"mytext".to_vec()));
+        assert_eq!(length(a, b, 4096), Ok(6));
+        assert_eq!(sequence(a, b, 4096), Ok(b"mytext".to_vec()));
         let run = |a, b, len| Match { a, b, len };
-        let all = matches(a, b, 0).unwrap();
+        let all = matches(a, b, 0, 4096).unwrap();
         assert_eq!(all, Matches { matches: vec![run((4, 7), (5, 8), 4), run((2, 3), (0, 1), 2)], length: 6 });
-        assert_eq!(matches(a, b, 4).unwrap().matches, [run((4, 7), (5, 8), 4)]);
+        assert_eq!(matches(a, b, 4, 4096).unwrap().matches, [run((4, 7), (5, 8), 4)]);
     }
 
     #[test]
     fn nothing_in_common() {
-        assert_eq!((length(b"", b"abc"), sequence(b"abc", b"xyz")), (Ok(0), Ok(Vec::new())));
-        assert_eq!(matches(b"abc", b"", 0).unwrap(), Matches { matches: Vec::new(), length: 0 });
+        assert_eq!((length(b"", b"abc", 4096), sequence(b"abc", b"xyz", 4096)), (Ok(0), Ok(Vec::new())));
+        assert_eq!(matches(b"abc", b"", 0, 4096).unwrap(), Matches { matches: Vec::new(), length: 0 });
     }
 
     #[test]
     fn a_table_too_large_is_refused() {
-        let long = vec![0; TABLE_BYTES_MAX / 8];
-        assert_eq!(length(&long, b"ab"), Err(LcsError));
+        // 10 x 3 cells of 4 bytes.
+        assert_eq!(length(&[0; 9], b"ab", 119), Err(LcsError));
+        assert_eq!(length(&[0; 9], b"ab", 120), Ok(0));
     }
 }

@@ -171,6 +171,11 @@ fn the_longest_argument_follows_its_setting() {
         assert_eq!(client.call(&["SETRANGE", "k", "1048576", "x"]).expect("a reply"), too_long);
         assert_eq!(client.ask(&["SETRANGE", "k", "1048575", "x"]), Reply::Integer(MIB as i64));
         assert_eq!(client.ask(&["STRLEN", "k"]), Reply::Integer(MIB as i64));
+        let text = "a".repeat(600);
+        client.ask(&["MSET", "a", &text, "b", &text]);
+        let too_much = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
+        let lcs = client.call(&["LCS", "a", "b", "LEN"]).expect("a reply");
+        assert_eq!(lcs, Reply::Error(too_much.as_bytes().to_vec()));
         let refused = converse(&server, &[b"*2\r\n$4\r\nECHO\r\n$1048577\r\n"]);
         assert_eq!(refused, b"-ERR Protocol error: invalid bulk length\r\n");
     }

@@ -86,13 +86,14 @@ pub(super) fn lcs(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         return Err("ERR If you want both the length and indexes, please just use IDX.".into());
     }
     let (a, b) = (text_of(ctx, first)?, text_of(ctx, second)?);
+    let most = ctx.string_bytes_max();
     if length_only {
-        return Ok(Reply::from(lcs::length(&a, &b).map_err(refused)?));
+        return Ok(Reply::from(lcs::length(&a, &b, most).map_err(refused)?));
     }
     if !indexes {
-        return Ok(Reply::from(lcs::sequence(&a, &b).map_err(refused)?));
+        return Ok(Reply::from(lcs::sequence(&a, &b, most).map_err(refused)?));
     }
-    let found = lcs::matches(&a, &b, shortest).map_err(refused)?;
+    let found = lcs::matches(&a, &b, shortest, most).map_err(refused)?;
     let matches = found.matches.iter().map(|one| {
         let pair = |range: (usize, usize)| Reply::Array(vec![Reply::from(range.0), Reply::from(range.1)]);
         let mut reply = vec![pair(one.a), pair(one.b)];
