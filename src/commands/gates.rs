@@ -30,7 +30,9 @@ fn not_in_transaction(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
 
 fn enough_memory(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
     let is_full = ctx.node.keyspace().is_some_and(Keyspace::is_out_of_memory);
-    if is_full && dispatch::has(ctx.registry, ctx.session, row, Flags::DENYOOM) {
+    // A queue takes memory, whatever is queued.
+    let queues = ctx.session.transaction.is_some() && !row.is(Flags::IMMEDIATE);
+    if is_full && (queues || dispatch::has(ctx.registry, ctx.session, row, Flags::DENYOOM)) {
         return Err(text::OUT_OF_MEMORY.into());
     }
     Ok(())

@@ -377,6 +377,11 @@ fn what_was_queued_before_memory_was_full_is_refused_too() {
         wait_until("writes to be refused", Duration::from_secs(10), || {
             other.call(&["SET", "other", "value"]).expect("a reply").is_error()
         });
+        let mut late = server.connect();
+        late.ask(&["MULTI"]);
+        let refusal = late.call(&["GET", "key"]).expect("a reply");
+        let expected = "OOM command not allowed when used memory > 'maxmemory'.";
+        assert_eq!(refusal, Reply::Error(expected.into()), "{program:?}");
         let refusal = writer.call(&["EXEC"]).expect("a reply");
         let expected =
             "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.";
