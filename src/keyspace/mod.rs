@@ -35,7 +35,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
-use smallvec::SmallVec;
 
 pub use access::{Access, Halt, Usage, Value, View};
 pub use cold::{Cold, Fetched, Pins};
@@ -199,13 +198,16 @@ impl Keyspace {
         Access::new(self, self.latches.none(), database, now, false)
     }
 
-    /// Tells that these keys of a database are about to be looked at, one after the other.
-    pub fn prefetch<'a>(&self, database: u32, keys: impl Iterator<Item = &'a [u8]>) {
-        let slots: SmallVec<[Slot; 16]> = keys.map(|key| self.hasher.slot(key)).collect();
-        if slots.len() < PREFETCHED_MIN {
-            return;
+    /// Where a key is, for [`Keyspace::prefetch`].
+    pub fn slot(&self, key: &[u8]) -> Slot {
+        self.hasher.slot(key)
+    }
+
+    /// Tells that keys of a database are about to be looked at, one after the other.
+    pub fn prefetch(&self, database: u32, slots: &[Slot]) {
+        if slots.len() >= PREFETCHED_MIN {
+            self.databases[database as usize].load().prefetch(slots);
         }
-        self.databases[database as usize].load().prefetch(&slots);
     }
 
     /// Ends watching a key.

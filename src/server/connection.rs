@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::listen::{READ_BYTES, Stream};
-use super::pipeline::{Found, Pipeline};
+use super::pipeline::{self, Found, Pipeline};
 use super::workers::Shared;
 use crate::commands::{self, Batch, Executed, Prepared};
 use crate::keyspace::{Cold, Fetched, Pins};
@@ -155,7 +155,12 @@ impl Connection {
             };
             let found = self.pipeline.find(&self.input, &limits, &shared.registry);
             if let Some(keyspace) = shared.node.keyspace() {
-                found.prefetch(&self.input, &shared.registry, &self.session, keyspace);
+                let few = found.announce(&self.input, &shared.registry, &self.session, keyspace);
+                if few {
+                    pipeline::let_others_run().await;
+                    batch.now = shared.node.now();
+                }
+                pipeline::prefetch(keyspace);
             }
             for request in &found.list {
                 self.execute_one(request, batch).await?;

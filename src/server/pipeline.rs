@@ -4,9 +4,11 @@
 //! Always true: requests run in the order in which they came; what was found and did not run is found again.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
+use std::task::Poll;
 
 use crate::commands::Registry;
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, Slot};
 use crate::node::Session;
 use crate::protocol::{Arguments, Decoded, Decoder, Limits, ProtocolError};
 
@@ -15,6 +17,9 @@ const AHEAD: usize = 16;
 
 /// More keys than this would push each other out of the processor's first cache.
 const PREFETCHED_MAX: usize = 64;
+
+/// A connection with as many keys to look at does not wait for those of the others.
+const PREFETCHED_ALONE: usize = 16;
 
 /// A request in the buffer.
 pub(super) struct Found {
@@ -50,6 +55,9 @@ pub(super) struct Requests {
 }
 
 thread_local! {
+    /// The keys that connections of this thread will look at next: a database and its slots.
+    static NEXT: RefCell<(u32, Vec<Slot>)> = const { RefCell::new((0, Vec::new())) };
+
     /// Decoders to be used again: nobody owns those whose request has run.
     static SPARE: RefCell<Vec<Decoder>> = const { RefCell::new(Vec::new()) };
 }
@@ -94,14 +102,41 @@ impl Pipeline {
 }
 
 impl Requests {
-    /// Has the keys of all requests brought near the processor.
-    pub(super) fn prefetch(&self, input: &[u8], registry: &Registry, session: &Session, keyspace: &Keyspace) {
-        if session.transaction.is_none() {
-            let rows = self.list.iter().filter_map(|found| Some((&registry.rows()[found.row?], found.words(input))));
-            let keys = rows.flat_map(|(row, words)| row.keys(words));
-            keyspace.prefetch(session.database, keys.take(PREFETCHED_MAX));
-        }
+    /// Notes the keys of all requests for [`prefetch`]. True if there are so few that it is better to wait until the
+    /// other connections of this thread that are ready have noted theirs.
+    pub(super) fn announce(&self, input: &[u8], registry: &Registry, session: &Session, keyspace: &Keyspace) -> bool {
+        let rows = self.list.iter().filter_map(|found| Some((&registry.rows()[found.row?], found.words(input))));
+        let keys = rows.flat_map(|(row, words)| row.keys(words)).take(PREFETCHED_MAX);
+        NEXT.with_borrow_mut(|(database, slots)| {
+            if *database != session.database {
+                (*database, *slots) = (session.database, Vec::new());
+            }
+            let before = slots.len();
+            slots.extend(keys.map(|key| keyspace.slot(key)));
+            (1..PREFETCHED_ALONE).contains(&(slots.len() - before)) && slots.len() < PREFETCHED_MAX
+        })
     }
+}
+
+/// Has all keys that were noted brought near the processor.
+pub(super) fn prefetch(keyspace: &Keyspace) {
+    NEXT.with_borrow_mut(|(database, slots)| {
+        keyspace.prefetch(*database, slots);
+        slots.clear();
+    });
+}
+
+/// Lets the other connections of this thread that are ready run first.
+pub(super) async fn let_others_run() {
+    let mut has_run = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_run, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Drop for Requests {

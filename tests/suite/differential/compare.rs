@@ -70,6 +70,10 @@ fn random_by_nature(op: &Op, left: &Reply, right: &Reply) -> bool {
     match name(op).as_str() {
         // The two servers read the clock at different moments.
         "TTL" | "EXPIRETIME" => near(2),
+        // Whether a deadline counted from now is later than one counted from a moment ago; EXPIREAT compares fixed ones.
+        "EXPIRE" | "PEXPIRE" if compares_deadlines(op) => {
+            [left, right].iter().all(|reply| matches!(reply, Reply::Integer(0 | 1)))
+        }
         "PTTL" | "PEXPIRETIME" => near(2_000),
         "OBJECT" if subcommand(op) == "IDLETIME" => {
             [left, right].iter().all(|reply| reply.integer().is_some_and(|seconds| (0..60).contains(&seconds)))
@@ -119,6 +123,10 @@ fn name(op: &Op) -> String {
 
 fn subcommand(op: &Op) -> String {
     op.words.get(1).map_or_else(String::new, |word| String::from_utf8_lossy(word).to_ascii_uppercase())
+}
+
+fn compares_deadlines(op: &Op) -> bool {
+    op.words.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"GT") || word.eq_ignore_ascii_case(b"LT"))
 }
 
 fn sorted(reply: &Reply) -> Option<Vec<Reply>> {
