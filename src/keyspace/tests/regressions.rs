@@ -196,6 +196,7 @@ fn a_random_key_is_looked_at_under_its_latch() {
     writing.put_all(names.iter().map(|name| (name.as_bytes(), 0, &b"v"[..])), true).unwrap();
     std::thread::scope(|scope| {
         let walking = scope.spawn(|| keyspace.access_none(0, START).random_key());
+        // What is not to happen cannot be waited for; too short a time would only miss a fault.
         std::thread::sleep(Duration::from_millis(50));
         assert!(!walking.is_finished(), "somebody is still writing");
         drop(writing);
