@@ -269,7 +269,7 @@ fn open_access<'k>(
     let mut keys = row.keys(words);
     match (keys.next(), keys.next()) {
         (None, _) => keyspace.access_none(database, now),
-        (Some(key), None) => keyspace.access_one(database, key, mode, now, row.is(Flags::BATCH)),
+        (Some(key), None) => keyspace.access_one(database, key, mode, now, false),
         (Some(_), Some(_)) => keyspace.access_several(database, row.keys(words), mode, now),
     }
 }

@@ -39,8 +39,6 @@ impl Flags {
     pub const WALKS: Self = Self(1 << 23);
     /// The command runs the queued ones, so it takes the latches of all their keys.
     pub const TRANSACTION: Self = Self(1 << 24);
-    /// The command changes one key in more than one step, which must become visible together.
-    pub const BATCH: Self = Self(1 << 25);
     /// The ACL category of this name, where no other property implies it.
     pub const DANGEROUS: Self = Self(1 << 22);
     /// As [`Flags::DANGEROUS`].

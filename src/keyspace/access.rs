@@ -137,7 +137,7 @@ impl<'k> Access<'k> {
         if self.overlay.is_some() {
             return self.view_overlaid(&slot, key, look);
         }
-        self.view_stored(&slot, key, None, look)
+        self.view_stored(&slot, key, None, None, look)
     }
 
     /// A copy of the value of `key`.
@@ -155,7 +155,7 @@ impl<'k> Access<'k> {
         let meta = self.meta_of(&slot, key);
         self.count(meta.is_some());
         if let (Some(_), true) = (meta, self.touches) {
-            self.keydir.touch(&slot, key, self.now_seconds());
+            self.home(key).touch(&slot, key, self.now_seconds());
         }
         meta
     }
@@ -171,7 +171,7 @@ impl<'k> Access<'k> {
         self.meta_of(&slot, key)?;
         let now = self.now_seconds();
         // What this transaction itself has set was used just now.
-        let (last, uses, bytes) = self.keydir.usage(&slot, key).unwrap_or((Some(now), 1, key.len()));
+        let (last, uses, bytes) = self.home(key).usage(&slot, key).unwrap_or((Some(now), 1, key.len()));
         Some(Usage { idle_seconds: last.map(|last| now.saturating_sub(last)), uses, bytes })
     }
 
@@ -310,8 +310,16 @@ impl<'k> Access<'k> {
         (self.now / 1000) as u32
     }
 
+    /// The keydir that knows the value of `key`: not this database's own where this transaction has moved it here.
+    fn home(&self, key: &[u8]) -> &Arc<Keydir> {
+        match self.overlay.as_ref().and_then(|overlay| overlay.get(self.keydir.id, key)) {
+            Some(State::Moved { source, .. }) => source,
+            _ => &self.keydir,
+        }
+    }
+
     #[inline]
-    fn slot(&mut self, key: &[u8]) -> Slot {
+    pub(super) fn slot(&mut self, key: &[u8]) -> Slot {
         let slot = self.keyspace.hasher.slot(key);
         let last_change = self.held.last_change(slot.shard);
         self.wait_for(last_change);
@@ -346,7 +354,7 @@ impl<'k> Access<'k> {
         if let Some(overlay) = &self.overlay {
             match overlay.get(self.keydir.id, key) {
                 Some(State::Gone) => return None,
-                Some(&State::Present { kind, expiry, .. }) => {
+                Some(&(State::Present { kind, expiry, .. } | State::Moved { kind, expiry, .. })) => {
                     let meta = Meta { location: NOWHERE, kind, expiry };
                     return (!is_expired(&meta, self.now)).then_some(meta);
                 }
@@ -376,8 +384,9 @@ impl<'k> Access<'k> {
     ) -> Result<Option<R>, Halt> {
         let pending = self.overlay.as_ref().and_then(|overlay| overlay.get(self.keydir.id, key)).cloned();
         match pending {
-            None => self.view_stored(slot, key, None, look),
-            Some(State::Expiry(expiry)) => self.view_stored(slot, key, Some(expiry), look),
+            None => self.view_stored(slot, key, None, None, look),
+            Some(State::Expiry(expiry)) => self.view_stored(slot, key, None, Some(expiry), look),
+            Some(State::Moved { source, expiry, .. }) => self.view_stored(slot, key, Some(&source), Some(expiry), look),
             Some(State::Gone) => {
                 self.count(false);
                 Ok(None)
@@ -391,11 +400,13 @@ impl<'k> Access<'k> {
         }
     }
 
+    /// Looks at the value that a keydir knows: `home` where it is not this one. With `expiry_now`, its expiry is that.
     #[inline]
     fn view_stored<R>(
         &mut self,
         slot: &Slot,
         key: &[u8],
+        home: Option<&Arc<Keydir>>,
         expiry_now: Option<Option<u64>>,
         look: impl FnOnce(View<'_>) -> R,
     ) -> Result<Option<R>, Halt> {
@@ -409,7 +420,7 @@ impl<'k> Access<'k> {
         let now = self.now;
         let current = |meta: Meta| Meta { expiry: expiry_now.unwrap_or(meta.expiry), ..meta };
         let touch = self.touches.then(|| self.now_seconds());
-        let met = self.keydir.read(slot, key, touch, |seen| match seen {
+        let met = home.unwrap_or(&self.keydir).read(slot, key, touch, |seen| match seen {
             None => Met::Nothing,
             Some(Seen::Hot(meta, _) | Seen::Cold(meta) | Seen::Damaged(meta)) if is_expired(&current(meta), now) => {
                 Met::Expired(meta)
@@ -441,7 +452,7 @@ impl<'k> Access<'k> {
             }
             Met::Damaged => Err(Halt::Damaged),
             Met::Cold(meta, look) => {
-                let value = self.fetch(slot, key, &meta)?;
+                let value = self.fetch(slot, key, home, &meta)?;
                 self.count(true);
                 Ok(Some(look(View { value: &value, shared: Some(&value), kind: meta.kind, expiry: meta.expiry })))
             }
@@ -456,11 +467,11 @@ impl<'k> Access<'k> {
         }
     }
 
-    fn fetch(&mut self, slot: &Slot, key: &[u8], meta: &Meta) -> Result<Bytes, Halt> {
+    fn fetch(&self, slot: &Slot, key: &[u8], home: Option<&Arc<Keydir>>, meta: &Meta) -> Result<Bytes, Halt> {
         if let Some(pinned) = self.pins.get(meta.location) {
             return pinned.clone().map_err(Halt::Unreadable);
         }
-        let store = &self.keyspace.store;
+        let (store, keydir) = (&self.keyspace.store, home.unwrap_or(&self.keydir));
         let read = match store.read_nowait(meta.location, key) {
             Ok(None) if self.may_block => store.read(meta.location, key).map(Some),
             other => other,
@@ -468,17 +479,16 @@ impl<'k> Access<'k> {
         match read {
             Ok(Some(value)) => {
                 if self.touches && self.keyspace.memory.has_room() {
-                    self.keydir.warm(slot, key, meta.location, &value, self.now_seconds());
+                    keydir.warm(slot, key, meta.location, &value, self.now_seconds());
                 }
                 Ok(value)
             }
             Ok(None) => {
-                let key = Bytes::copy_from_slice(key);
-                let keydir = Arc::clone(&self.keydir);
+                let (keydir, key) = (Arc::clone(keydir), Bytes::copy_from_slice(key));
                 Err(Halt::Cold(vec![Cold { keydir, slot: *slot, key, location: meta.location }]))
             }
             Err(ReadError::Damaged(_) | ReadError::Gone(_)) => {
-                self.keydir.set_damaged(slot, key, meta.location);
+                keydir.set_damaged(slot, key, meta.location);
                 Err(Halt::Damaged)
             }
             Err(ReadError::Io(error)) => Err(Halt::Unreadable(error.to_string())),

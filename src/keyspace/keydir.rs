@@ -214,6 +214,31 @@ impl Keydir {
         self.take(slot, is).map(|entry| Before { meta: entry.meta() })
     }
 
+    /// Takes the entry of `key` out, its value in memory with it.
+    pub(super) fn take_out(&self, slot: &Slot, key: &[u8]) -> Option<Entry> {
+        self.take(slot, |entry| entry.is(slot.fragment, key))
+    }
+
+    /// Puts an entry in that was taken out of a keydir, with this expiry and whatever its key was here.
+    pub(super) fn put_in(&self, slot: &Slot, mut entry: Entry, expiry: Option<u64>) -> Option<Before> {
+        entry.set_expiry(expiry);
+        let bytes = entry.bytes();
+        let mut shard = self.map().shards()[slot.shard].write();
+        let replaced = match shard.get_mut(slot.hash, |(there, _)| there.is(slot.fragment, entry.key())) {
+            Some((there, _)) => Some(std::mem::replace(there, entry)),
+            None => {
+                let value = (entry, SharedValue::new(()));
+                shard.insert(slot.hash, value, |(entry, _)| self.hasher.slot(entry.key()).hash);
+                self.keys.fetch_add(1, Relaxed);
+                None
+            }
+        };
+        drop(shard);
+        self.resized(replaced.as_ref().map_or(0, Entry::bytes), bytes);
+        self.deadline(slot, replaced.as_ref().and_then(Entry::expiry), expiry);
+        replaced.map(|entry| Before { meta: entry.meta() })
+    }
+
     /// Removes a key whose hash is `slot`'s and whose deadline is at or before `now`; returns it.
     pub(super) fn remove_expired(&self, slot: &Slot, now: u64) -> Option<(Box<[u8]>, Before)> {
         let expired = |entry: &Entry| {

@@ -1,7 +1,8 @@
 //! Rebuilds the keydirs from the log's records.
 //!
 //! Always true: records arrive in the order of their sequence numbers, so the last one of a slot is its newest; an
-//! Expire record changes a key that its value's record has made before; values stay on the disk until asked for.
+//! Expire or a Move record changes a key that its value's record has made before; values stay on the disk until asked
+//! for.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -118,6 +119,16 @@ impl Replay for Loader<'_> {
                 }
             }
             Op::Expire => keydir.set_expiry(&slot, record.key, record.expiry),
+            Op::Move => {
+                let source = record.source().and_then(|id| self.keydirs.get(&id));
+                let before = match source.and_then(|source| source.take_out(&slot, record.key)) {
+                    Some(entry) => keydir.put_in(&slot, entry, record.expiry),
+                    None => keydir.remove_if(&slot, record.key, |_| true),
+                };
+                if let Some(before) = before {
+                    self.retire(before.meta.location);
+                }
+            }
             _ => {}
         }
     }

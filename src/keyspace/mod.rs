@@ -14,6 +14,7 @@
 //! | `deadlines` | what expires when |
 //! | `watch` | who is told of changes |
 //! | `memory` | the limit |
+//! | `moves` | a key from one database to another |
 //! | `loader` | from the log back to the map |
 
 mod access;
@@ -24,6 +25,7 @@ mod keydir;
 mod latch;
 mod loader;
 mod memory;
+mod moves;
 mod overlay;
 mod watch;
 mod whole;
@@ -49,10 +51,11 @@ use crate::store::clock::Clock;
 use crate::store::disk::Disk;
 use crate::store::{OpenError, Options, Position, Recovered, Store};
 use entry::Cached;
-use keydir::{KeyHasher, Keydir};
+use keydir::{Before, KeyHasher, Keydir};
 use latch::Latches;
 use loader::Loader;
 use memory::Memory;
+use moves::Leaving;
 use overlay::{Overlay, State};
 use watch::Watchers;
 
@@ -316,27 +319,35 @@ impl Keyspace {
         }
         let end = self.store.append_batch(&mut overlay.batch)?.end;
         let effects = overlay.take();
-        for (key, pending) in effects.changes {
+        let mut leaving = Leaving::take_out(&effects.changes);
+        for (key, pending) in &effects.changes {
             let (keydir, slot) = (&pending.keydir, &pending.slot);
-            let (before, change) = match pending.state {
-                State::Gone => (keydir.remove_if(slot, &key, |_| true), Change::Deleted),
+            let has_left = leaving.has_left(keydir, key);
+            let set = |before: Option<Before>| {
+                (before, if before.is_some() || has_left { Change::Updated } else { Change::Created })
+            };
+            let (before, change) = match &pending.state {
+                State::Gone => (keydir.remove_if(slot, key, |_| true), Change::Deleted),
                 State::Expiry(expiry) => {
-                    keydir.set_expiry(slot, &key, expiry);
+                    keydir.set_expiry(slot, key, *expiry);
                     (None, Change::Updated)
                 }
-                State::Present { kind, expiry, value, record } => {
+                &State::Present { kind, expiry, ref value, record } => {
                     let meta = Meta { location: overlay.batch.location(record), kind, expiry };
                     let mut shared = Some(value.clone());
-                    let cached = Cached::hot(&value, &mut shared);
-                    let before = keydir.upsert(slot, &key, &meta, cached, (now / 1000) as u32);
-                    (before, if before.is_some() { Change::Updated } else { Change::Created })
+                    let cached = Cached::hot(value, &mut shared);
+                    set(keydir.upsert(slot, key, &meta, cached, (now / 1000) as u32))
+                }
+                State::Moved { source, expiry, .. } => {
+                    let entry = leaving.arrive(source, key);
+                    set(entry.and_then(|entry| keydir.put_in(slot, entry, *expiry)))
                 }
             };
             if let Some(before) = before {
                 self.store.retire(before.meta.location);
             }
             held.changed(slot.shard, end);
-            self.watchers.changed(pending.database, &key, change);
+            self.watchers.changed(pending.database, key, change);
         }
         for record in effects.superseded {
             self.store.retire(overlay.batch.location(record));

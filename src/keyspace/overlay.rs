@@ -1,13 +1,15 @@
 //! The effects of a transaction before they take effect: what its own commands read, and the batch to be logged.
 //!
 //! Always true: dropping an overlay undoes everything; of several effects on one key the last one counts, though
-//! all stand in the batch.
+//! all stand in the batch; a value that a keydir knows is moved to one place at most, and where it was, the key is
+//! pending, too.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::entry::Meta;
 use super::keydir::{Keydir, Slot};
 use crate::store::Batch;
 
@@ -20,6 +22,8 @@ pub(super) enum State {
     Present { kind: u8, expiry: Option<u64>, value: Bytes, record: usize },
     /// It has the value the keydir knows, with this expiry.
     Expiry(Option<u64>),
+    /// It has the value that another keydir knows for it, with this expiry.
+    Moved { source: Arc<Keydir>, kind: u8, expiry: Option<u64> },
 }
 
 /// One key's pending change.
@@ -81,9 +85,25 @@ impl Overlay {
     ) {
         let pending = self.changes.get_mut(&keydir.id).and_then(|changes| changes.get_mut(key));
         match pending.map(|pending| &mut pending.state) {
-            Some(State::Present { expiry, .. }) => *expiry = new,
+            Some(State::Present { expiry, .. } | State::Moved { expiry, .. }) => *expiry = new,
             _ => self.set(keydir, database, slot, key, State::Expiry(new)),
         }
+    }
+
+    /// Moves the value of a key, which is now as `meta` says, from one database to another.
+    pub(super) fn move_key(&mut self, from: &Binding, to: &Binding, slot: &Slot, key: &[u8], meta: &Meta) {
+        let pending = self.changes.get_mut(&from.1.id).and_then(|changes| changes.get_mut(key));
+        let state = match pending {
+            // What this transaction has set or moved here goes on from here; nothing of it is superseded.
+            Some(Pending { state: state @ (State::Present { .. } | State::Moved { .. }), .. }) => {
+                std::mem::replace(state, State::Gone)
+            }
+            _ => {
+                self.set(&from.1, from.0, slot, key, State::Gone);
+                State::Moved { source: from.1.clone(), kind: meta.kind, expiry: meta.expiry }
+            }
+        };
+        self.set(&to.1, to.0, slot, key, state);
     }
 
     /// The keydir a database is bound to by this transaction, if it binds it.

@@ -27,7 +27,7 @@ impl<'k> Access<'k> {
         overlay.changes_of(keydir.id).fold(stored, |sum, (key, pending)| {
             let existed = keydir.meta(&pending.slot, key).is_some_and(|meta| !is_expired(&meta, now));
             match &pending.state {
-                State::Present { .. } if !existed => sum + 1,
+                State::Present { .. } | State::Moved { .. } if !existed => sum + 1,
                 State::Gone if existed => sum - 1,
                 _ => sum,
             }
@@ -171,8 +171,8 @@ impl<'k> Access<'k> {
             let meta = match pending {
                 None => *meta,
                 Some(State::Expiry(expiry)) => Meta { expiry: *expiry, ..*meta },
-                // What this transaction sets or deletes is shown below.
-                Some(State::Gone | State::Present { .. }) => return,
+                // What this transaction sets, moves or deletes is shown below.
+                Some(State::Gone | State::Present { .. } | State::Moved { .. }) => return,
             };
             if is_expired(&meta, now) {
                 hidden = true;
@@ -184,7 +184,7 @@ impl<'k> Access<'k> {
         let until = next.unwrap_or(FRAGMENTS);
         for (key, pending) in overlay.into_iter().flat_map(|overlay| overlay.changes_of(keydir.id)) {
             let fragment = u32::from(pending.slot.fragment);
-            if let &State::Present { kind, expiry, .. } = &pending.state
+            if let &(State::Present { kind, expiry, .. } | State::Moved { kind, expiry, .. }) = &pending.state
                 && pending.slot.shard == shard
                 && (from..until).contains(&fragment)
             {

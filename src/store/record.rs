@@ -36,6 +36,8 @@ const KNOWN_FLAGS: u8 = EXPIRY | OBJECT | BATCH_START | BATCH_MORE;
 
 /// Bytes of a mark's (and a seal's) value: the durable position and the wall clock.
 pub(super) const MARK_VALUE_BYTES: usize = 8 + 8;
+/// Bytes of a move's value: the id of a keyspace.
+const MOVE_VALUE_BYTES: usize = 4;
 /// Bytes of a whole mark or seal.
 pub(super) const MARK_BYTES: usize = HEADER_BYTES + MARK_VALUE_BYTES;
 
@@ -55,18 +57,21 @@ pub enum Op {
     Mark = 5,
     /// As a mark, and the last record of its segment; the store's own.
     Seal = 6,
+    /// Makes the value that the key has in another keyspace its value here, with this record's expiry; it has none there
+    /// any more. The value is the other keyspace's id, `u32` little-endian.
+    Move = 7,
 }
 
 impl Op {
     fn read(byte: u8) -> Option<Self> {
-        [Self::Put, Self::Delete, Self::Expire, Self::Bind, Self::Mark, Self::Seal]
+        [Self::Put, Self::Delete, Self::Expire, Self::Bind, Self::Mark, Self::Seal, Self::Move]
             .into_iter()
             .find(|op| *op as u8 == byte)
     }
 
     /// Whether such a record may use the reserve when the disk is full: it takes data away or bounds its life.
     pub(super) fn uses_reserve(self) -> bool {
-        self != Self::Put
+        !matches!(self, Self::Put | Self::Move)
     }
 }
 
@@ -81,7 +86,7 @@ pub struct Draft<'a> {
     pub keyspace: u32,
     /// The key.
     pub key: &'a [u8],
-    /// The value; empty for everything but [`Op::Put`].
+    /// The value; empty for everything but [`Op::Put`] and [`Op::Move`].
     pub value: &'a [u8],
     /// When the key expires, milliseconds since the Unix epoch.
     pub expiry: Option<u64>,
@@ -110,12 +115,18 @@ impl<'a> Draft<'a> {
         Self { op: Op::Bind, kind: 0, keyspace, key: database, value: &[], expiry: None, object: None }
     }
 
+    /// Moves the value of a key to `keyspace` from the one whose id is `source` (`u32` little-endian).
+    pub fn move_key(keyspace: u32, source: &'a [u8; 4], kind: u8, key: &'a [u8], expiry: Option<u64>) -> Self {
+        Self { op: Op::Move, kind, keyspace, key, value: source, expiry, object: None }
+    }
+
     fn flags(&self) -> u8 {
         (if self.expiry.is_some() { EXPIRY } else { 0 }) | (if self.object.is_some() { OBJECT } else { 0 })
     }
 
     /// Everything that can be known of the record before the log's lock is taken.
     pub(super) fn measure(&self) -> Result<Measured, Refused> {
+        debug_assert!(self.op != Op::Move || self.value.len() == MOVE_VALUE_BYTES, "a move names a keyspace");
         let length = (HEADER_BYTES + prefix_bytes(self.flags()) + self.key.len() + self.value.len()) as u64;
         if length > RECORD_BYTES_MAX {
             return Err(Refused::TooLarge { bytes: length, bytes_max: RECORD_BYTES_MAX });
@@ -351,7 +362,8 @@ impl<'a> Record<'a> {
         Self::of(&raw, head, value).ok_or(Fault::Unknown)
     }
 
-    /// Reads a record whose value may be damaged, verifying header and key; the value is left out.
+    /// Reads a record whose value may be damaged, verifying header and key; the value is left out. A move cannot do
+    /// without: nobody could tell where its key is no more.
     pub(super) fn read_head(bytes: &'a [u8], salt: u32) -> Result<Self, Fault> {
         if bytes.len() < HEADER_BYTES {
             return Err(Fault::Length);
@@ -362,6 +374,9 @@ impl<'a> Record<'a> {
         }
         let head = &bytes[..raw.head_bytes()];
         raw.verify_guard(head, salt)?;
+        if raw.op == Op::Move as u8 {
+            return Err(Fault::Checksum);
+        }
         Self::of(&raw, head, &[]).ok_or(Fault::Unknown)
     }
 
@@ -380,6 +395,9 @@ impl<'a> Record<'a> {
         };
         let (expiry, object) = (word(EXPIRY), word(OBJECT));
         let op = Op::read(raw.op)?;
+        if op == Op::Move && value.len() != MOVE_VALUE_BYTES {
+            return None;
+        }
         let (kind, keyspace, sequence) = (raw.kind, raw.keyspace, raw.sequence);
         Some(Self { sequence, op, kind, keyspace, expiry, object, key: &head[at..], value, flags: raw.flags })
     }
@@ -397,6 +415,14 @@ impl<'a> Record<'a> {
     /// Whether the batch goes on behind this record.
     pub(super) fn batch_goes_on(&self) -> bool {
         self.flags & BATCH_MORE != 0
+    }
+
+    /// Where a move's value comes from: the id of a keyspace.
+    pub fn source(&self) -> Option<u32> {
+        if self.op != Op::Move {
+            return None;
+        }
+        self.value.try_into().ok().map(u32::from_le_bytes)
     }
 
     /// What a mark or a seal states: the durable position and the wall clock in milliseconds.

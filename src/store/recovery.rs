@@ -26,7 +26,7 @@ pub trait Replay {
     }
 
     /// Called in strictly rising sequence order, only for committed records: [`Op::Put`], [`Op::Delete`],
-    /// [`Op::Expire`] and [`Op::Bind`].
+    /// [`Op::Expire`], [`Op::Bind`] and [`Op::Move`].
     fn replay(&mut self, at: Location, record: &Record<'_>);
 
     /// Called, in the same order, for a record whose value is damaged; header and key are sound, and the value is

@@ -34,21 +34,10 @@ pub(super) fn move_to(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome 
     let key = args.word()?;
     let to = args.database(ctx.databases())?;
     let access = ctx.keys()?;
-    let from = access.database();
-    if from == to {
+    if access.database() == to {
         return Err(text::SAME_OBJECT.into());
     }
-    let Some(value) = access.value(key)? else { return Ok(Reply::Integer(0)) };
-    access.select(to);
-    let moved = !access.exists(key);
-    if moved {
-        access.put(key, value.kind, &value.bytes, value.expiry)?;
-    }
-    access.select(from);
-    if moved {
-        access.delete(key)?;
-    }
-    Ok(Reply::zero_or_one(moved))
+    Ok(Reply::zero_or_one(access.move_to(key, to)?))
 }
 
 pub(super) fn rename(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {

@@ -50,9 +50,7 @@ pub(super) const TABLE: &[Command] = &checked(
         Command::write("MOVE", "key db", copy::move_to)
             .keys(&["RW access update"])
             .summary("Moves a key to another database.")
-            .complexity("O(N) for a value of N bytes")
-            .flag(Flags::FAST)
-            .flag(Flags::BATCH),
+            .flag(Flags::FAST),
         Command::new("OBJECT", "subcommand [argument ...]", object::container)
             .summary("Looks at how a key is kept.")
             .since("2.2.3")

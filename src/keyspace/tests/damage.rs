@@ -41,9 +41,13 @@ fn written(closed: bool) -> Written {
     let mut steps = vec![Set(0, "old", 300), Set(0, "a", 900), Set(0, "b", 900), Set(0, "a", 700)];
     steps.extend([Together(vec![Set(0, "c", 400), Set(0, "d", 400), Delete(0, "b")]), Set(0, "e", 20), Sync]);
     steps.extend([Set(0, "a", 1_200), Delete(0, "c"), SetEx(0, "f", 10, 1_000_000), Expire(0, "d", Some(9_000_000))]);
-    steps.extend([Together(vec![Set(0, "g", 900), Flush(1), Set(1, "a", 900)]), Set(0, "e", 700), Tick]);
+    steps.extend([Together(vec![Set(0, "g", 900), Flush(1), Set(1, "a", 900)]), Move(1, "a", 2), Set(1, "k", 600)]);
+    steps.push(Together(vec![Move(1, "k", 0), Set(0, "l", 30), Move(0, "l", 2)]));
+    steps.extend([Set(0, "e", 700), Tick]);
     let synced = steps.len();
-    steps.extend([Set(0, "a", 500), Set(0, "b", 500), Set(0, "h", 10), Delete(0, "h"), Set(0, "g", 600)]);
+    // Two marks say that this much was durable, and no sector has both.
+    steps.extend([Set(0, "a", 500), Set(0, "b", 500), Pass(200), Set(0, "h", 10), Delete(0, "h"), Set(0, "g", 600)]);
+    steps.push(Move(2, "a", 1));
     runner.run(&steps, &recorder).unwrap_or_else(|failed| panic!("{failed}"));
     let history = std::mem::take(&mut runner.history);
     let last = history.len() - 1;
@@ -206,11 +210,8 @@ fn a_running_keyspace_answers_an_error_too_and_a_new_value_heals_it() {
     let written = written(true);
     let keyspace = open(Arc::new(written.disk.clone()), START, options(Fsync::Everysec)).unwrap();
     let value = written.history.last().unwrap().keys[&(0, "b".to_owned())].0.clone();
-    let (name, at) = written
-        .files()
-        .into_iter()
-        .find_map(|(name, bytes)| bytes.windows(value.len()).position(|part| part == value).map(|at| (name, at)))
-        .unwrap();
+    let (name, at) =
+        written.files().into_iter().find_map(|(name, bytes)| position(&bytes, &value).map(|at| (name, at))).unwrap();
     written.disk.flip_bit(&name, at as u64 + 9, 3);
     let found = written.ask(&keyspace, "running");
     let damaged: Vec<_> = found.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.1.as_str()).collect();
@@ -225,4 +226,34 @@ fn a_running_keyspace_answers_an_error_too_and_a_new_value_heals_it() {
     let found = written.ask(&keyspace, "healed");
     assert_eq!(found[&(0, "b".to_owned())], Some((b"new".to_vec(), None)));
     assert!(found.values().all(Option::is_some));
+}
+
+#[test]
+fn a_damaged_value_stays_damaged_wherever_it_is_moved() {
+    let written = written(true);
+    // Moved before, inside a transaction.
+    let value = written.history.last().unwrap().keys[&(0, "k".to_owned())].0.clone();
+    let (name, bytes) = written.files().into_iter().find(|(_, bytes)| position(bytes, &value).is_some()).unwrap();
+    written.disk.flip_bit(&name, position(&bytes, &value).unwrap() as u64 + 9, 3);
+    let (damaged, gone) = ((0, "k".to_owned()), (1, "k".to_owned()));
+    let keyspace = open(Arc::new(written.disk.clone()), START, options(Fsync::Everysec)).unwrap();
+    let found = written.ask(&keyspace, "moved before");
+    assert_eq!((found.get(&damaged), found.get(&gone)), (Some(&None), None));
+    for (from, to, together) in [(0, 1, false), (1, 2, true), (2, 1, false)] {
+        let mut access = keyspace.access_one(from, b"k", Mode::Exclusive, keyspace.now(), together);
+        assert!(access.move_to(b"k", to).unwrap());
+        access.select(to);
+        assert!(matches!(access.value(b"k"), Err(Halt::Damaged)), "{from} to {to}");
+        let wait = access.commit().unwrap().0;
+        keyspace.store().wait_acknowledged(wait).unwrap();
+    }
+    for keyspace in [keyspace, open(Arc::new(written.disk.after_kill()), START, options(Fsync::Everysec)).unwrap()] {
+        let found = written.ask(&keyspace, "moved");
+        assert_eq!((found.get(&damaged), found.get(&gone)), (None, Some(&None)));
+        assert_eq!(found.values().filter(|value| value.is_none()).count(), 1);
+    }
+}
+
+fn position(bytes: &[u8], value: &[u8]) -> Option<usize> {
+    bytes.windows(value.len()).position(|part| part == value)
 }

@@ -9,6 +9,7 @@
 //! | `damage` | bytes change, files are cut, exchanged or gone |
 //! | `faults` | the disk fails at every call |
 //! | `listeners` | who is told of changes |
+//! | `moves` | keys that go from one database to another |
 //! | `threads` | many writers, and a disk that fails |
 //! | `regressions` | bugs that stores of this family have had |
 
@@ -17,6 +18,7 @@ mod damage;
 mod faults;
 mod listeners;
 mod model;
+mod moves;
 mod recorder;
 mod regressions;
 mod runner;

@@ -14,6 +14,7 @@ pub(super) enum Step {
     Expire(u32, &'static str, Option<u64>),
     Rename(u32, &'static str, &'static str),
     Copy(u32, &'static str, u32, &'static str),
+    /// Does nothing where the other database has the key.
     Move(u32, &'static str, u32),
     Flush(u32),
     FlushAll,
@@ -95,6 +96,9 @@ impl State {
                 }
             }
             Step::Move(database, key, other) => {
+                if self.keys.contains_key(&at(*other, key)) {
+                    return;
+                }
                 if let Some(value) = self.keys.remove(&at(*database, key)) {
                     self.keys.insert(at(*other, key), value);
                 }
@@ -127,8 +131,14 @@ impl State {
             | Step::Delete(database, key)
             | Step::Expire(database, key, _)
             | Step::Rename(database, key, _)
-            | Step::Copy(database, key, _, _)
-            | Step::Move(database, key, _) => vec![(*database, (*key).to_owned())],
+            | Step::Copy(database, key, _, _) => vec![(*database, (*key).to_owned())],
+            Step::Move(database, key, other) => {
+                let [from, to] = [database, other].map(|database| (*database, (*key).to_owned()));
+                let moves =
+                    self.keys.get(&from).is_some_and(|(_, expiry)| expiry.is_none_or(|deadline| deadline > now));
+                // Nobody looks at the other database for nothing.
+                if moves { vec![from, to] } else { vec![from] }
+            }
             _ => return,
         };
         for key in touched {

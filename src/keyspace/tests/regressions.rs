@@ -9,7 +9,7 @@ use super::crash::workloads;
 use super::model::Step::{self, *};
 use super::model::{State, keys_of};
 use super::recorder::Recorder;
-use super::runner::{DATABASES, Runner, START, contents, open, options};
+use super::runner::{DATABASES, Runner, START, contents, demote, open, options};
 use crate::store::disk::sim::{At, CallKind, Often, Survival};
 use crate::store::disk::{Disk, SimDisk};
 use crate::store::{Fsync, Location};
@@ -231,14 +231,6 @@ fn a_reader_finds_what_was_moved_from_a_file_that_is_gone() {
         assert_eq!(contents(keyspace, &keys).unwrap(), runner.history.last().unwrap().keys);
         recovers(disk.survivors(Survival::Written), &runner, &steps, START);
     }
-}
-
-/// Sends every value that may go back to the disk.
-fn demote(keyspace: &Keyspace) {
-    keyspace.set_memory_limit(1);
-    keyspace.govern(0);
-    keyspace.set_memory_limit(0);
-    keyspace.govern(0);
 }
 
 #[test]

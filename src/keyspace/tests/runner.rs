@@ -13,7 +13,7 @@ use crate::store::disk::Disk;
 use crate::store::{Fsync, LogFailed, OpenError, Options, Position, SegmentSize};
 
 /// Databases of every keyspace here.
-pub(super) const DATABASES: u32 = 2;
+pub(super) const DATABASES: u32 = 3;
 /// When a workload begins, in milliseconds since the Unix epoch.
 pub(super) const START: u64 = 1_700_000_000_000;
 
@@ -170,19 +170,20 @@ impl Runner {
             Step::Set(database, key, _)
             | Step::SetEx(database, key, _, _)
             | Step::Delete(database, key)
-            | Step::Expire(database, key, _) => {
+            | Step::Expire(database, key, _)
+            | Step::Move(database, key, _) => {
                 keyspace.access_one(*database, key.as_bytes(), Mode::Exclusive, now, false)
             }
             Step::Rename(database, from, to) | Step::Copy(database, from, _, to) => {
                 let keys = [from.as_bytes(), to.as_bytes()];
                 keyspace.access_several(*database, keys.into_iter(), Mode::Exclusive, now)
             }
-            Step::Move(database, key, _) => keyspace.access_one(*database, key.as_bytes(), Mode::Exclusive, now, true),
             _ => keyspace.access_all(0, Mode::Exclusive, now, true),
         }
     }
 
-    fn effect(&self, access: &mut Access<'_>, step: &Step, number: usize) -> Result<(), Failed> {
+    /// Does one step by an access to its keys.
+    pub fn effect(&self, access: &mut Access<'_>, step: &Step, number: usize) -> Result<(), Failed> {
         let now = access.now();
         let own = match step {
             Step::Set(database, ..)
@@ -214,7 +215,7 @@ impl Runner {
             Step::Expire(_, key, ttl) => _ = access.set_expiry(key.as_bytes(), ttl.map(|ttl| now + ttl))?,
             Step::Rename(database, from, to) => self.transfer(access, (*database, from), (*database, to), true)?,
             Step::Copy(database, from, other, to) => self.transfer(access, (*database, from), (*other, to), false)?,
-            Step::Move(database, key, other) => self.transfer(access, (*database, key), (*other, key), true)?,
+            Step::Move(_, key, other) => _ = access.move_to(key.as_bytes(), *other)?,
             Step::Flush(_) => access.flush()?,
             Step::FlushAll => {
                 for database in 0..DATABASES {
@@ -259,4 +260,12 @@ pub(super) fn contents(keyspace: &Keyspace, keys: &[(u32, String)]) -> Result<BT
     }
     let count: usize = (0..keyspace.databases()).map(|database| keyspace.size(database).keys).sum();
     if count == found.len() { Ok(found) } else { Err(format!("{count} keys, of which only {} are known", found.len())) }
+}
+
+/// Sends every value that may go back to the disk.
+pub(super) fn demote(keyspace: &Keyspace) {
+    keyspace.set_memory_limit(1);
+    keyspace.govern(0);
+    keyspace.set_memory_limit(0);
+    keyspace.govern(0);
 }

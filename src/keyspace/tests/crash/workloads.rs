@@ -5,7 +5,7 @@ use super::super::model::Step::{self, *};
 /// Its name and its steps.
 pub(in super::super) type Workload = (&'static str, fn() -> Vec<Step>);
 
-pub(in super::super) const ALL: [Workload; 12] = [
+pub(in super::super) const ALL: [Workload; 13] = [
     ("overwrites", overwrites),
     ("expiry", expiry),
     ("a clock set back", clock),
@@ -17,6 +17,7 @@ pub(in super::super) const ALL: [Workload; 12] = [
     ("flushes", flushes),
     ("swaps", swaps),
     ("moves", moves),
+    ("moves in transactions", moves_in_transactions),
     ("restarts", restarts),
 ];
 
@@ -204,10 +205,31 @@ fn moves() -> Vec<Step> {
         Rename(0, "a", "b"),
         Delete(1, "c"),
         Move(0, "d", 1),
+        Move(0, "b", 1),
         Pass(2_000),
+        Get(1, "b"),
         Rename(0, "b", "a"),
         Get(0, "b"),
         Set(0, "b", 10),
+        Pipeline(vec![Move(0, "b", 1), Move(1, "b", 2), Flush(1), Set(1, "b", 900), Move(1, "b", 0)]),
+        Move(2, "b", 0),
+    ]
+}
+
+fn moves_in_transactions() -> Vec<Step> {
+    vec![
+        Set(0, "a", 500),
+        SetEx(0, "b", 300, 100_000),
+        Set(1, "c", 200),
+        Together(vec![Move(0, "a", 1), Set(0, "a", 300), Expire(1, "a", Some(5_000))]),
+        Sync,
+        Together(vec![Set(0, "d", 400), Move(0, "d", 1), Move(1, "c", 0), Move(0, "c", 2)]),
+        Together(vec![Move(0, "b", 1), Flush(0)]),
+        Tick,
+        Together(vec![Move(1, "b", 0), Swap(0, 1), Move(1, "b", 2), Delete(2, "c"), Set(1, "e", 700)]),
+        Kill,
+        Together(vec![Flush(1), Move(2, "b", 1), Flush(2)]),
+        Move(1, "b", 2),
     ]
 }
 
