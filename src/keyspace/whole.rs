@@ -24,13 +24,15 @@ impl<'k> Access<'k> {
         let stored = self.keydir().keys().saturating_sub(due);
         let Some(overlay) = self.overlay() else { return stored };
         let keydir = self.keydir();
+        let is_alive = |expiry: Option<u64>| expiry.is_none_or(|deadline| deadline > now);
         overlay.changes_of(keydir.id).fold(stored, |sum, (key, pending)| {
             let existed = keydir.meta(&pending.slot, key).is_some_and(|meta| !is_expired(&meta, now));
-            match &pending.state {
-                State::Present { .. } | State::Moved { .. } if !existed => sum + 1,
-                State::Gone if existed => sum - 1,
-                _ => sum,
-            }
+            let exists = match &pending.state {
+                State::Gone => false,
+                State::Present { expiry, .. } | State::Moved { expiry, .. } => is_alive(*expiry),
+                State::Expiry(expiry) => existed && is_alive(*expiry),
+            };
+            sum + usize::from(exists) - usize::from(existed)
         })
     }
 

@@ -112,10 +112,11 @@ fn a_count_is_exact_before_what_is_expired_is_removed() {
     // Inside a transaction, too, whose own changes are not there yet.
     ask(&mut process, "SET k v PX 100");
     process.pass(Duration::from_millis(100));
-    for line in ["MULTI", "DBSIZE", "SET k w", "DBSIZE", "DEL always", "DBSIZE"] {
+    for line in ["MULTI", "DBSIZE", "SET k w", "DBSIZE", "DEL always", "DBSIZE", "SET k w PXAT 1", "DBSIZE"] {
         ask(&mut process, line);
     }
-    assert_eq!(ask(&mut process, "EXEC"), "1) (integer) 1 2) OK 3) (integer) 2 4) (integer) 1 5) (integer) 1");
+    let replies = "1) (integer) 1 2) OK 3) (integer) 2 4) (integer) 1 5) (integer) 1 6) OK 7) (integer) 0";
+    assert_eq!(ask(&mut process, "EXEC"), replies);
 }
 
 #[test]

@@ -350,7 +350,7 @@ fn step(rng: &mut Rng) -> Step {
     let key = KEYS[rng.usize(..3)];
     let [database, other] = [0; 2].map(|_| rng.u32(..DATABASES));
     let length = [5, 700, 5_000][rng.usize(..3)];
-    let ttl = [50, 1_000_000][rng.usize(..2)];
+    let ttl = [0, 50, 1_000_000][rng.usize(..3)];
     match rng.u8(..20) {
         0..4 => Set(database, key, length),
         4 => SetEx(database, key, length, ttl),
