@@ -56,7 +56,7 @@ use latch::Latches;
 use loader::Loader;
 use memory::Memory;
 use moves::Leaving;
-use overlay::{Overlay, State};
+use overlay::{Binding, Overlay, State};
 use watch::Watchers;
 
 /// The most databases there can be.
@@ -319,6 +319,8 @@ impl Keyspace {
         }
         let end = self.store.append_batch(&mut overlay.batch)?.end;
         let effects = overlay.take();
+        // A change below may be told of under a number that its database has within the transaction only.
+        self.tell_watchers_of(&effects.bindings);
         let mut leaving = Leaving::take_out(&effects.changes);
         for (key, pending) in &effects.changes {
             let (keydir, slot) = (&pending.keydir, &pending.slot);
@@ -361,18 +363,25 @@ impl Keyspace {
 
     /// Binds databases to other keydirs, after some were bound that are `displaced` again; the caller holds all latches
     /// and has logged it.
-    fn rebind(&self, bindings: &[(u32, Arc<Keydir>)], displaced: Vec<Arc<Keydir>>) {
+    fn rebind(&self, bindings: &[Binding], displaced: Vec<Arc<Keydir>>) {
         let mut old = displaced;
+        self.tell_watchers_of(bindings);
         for (database, keydir) in bindings {
-            let before = self.databases[*database as usize].swap(keydir.clone());
-            let has = |keydir: &Keydir, key: &[u8]| keydir.meta(&self.hasher.slot(key), key).is_some();
-            self.watchers.changed_database(*database, |key| has(&before, key) || has(keydir, key));
-            old.push(before);
+            old.push(self.databases[*database as usize].swap(keydir.clone()));
         }
+        self.tell_watchers_of(bindings);
         old.retain(|keydir| !bindings.iter().any(|binding| binding.1.id == keydir.id));
         old.sort_unstable_by_key(|keydir| keydir.id);
         old.dedup_by_key(|keydir| keydir.id);
         old.into_iter().for_each(|keydir| self.reclaim(keydir));
+    }
+
+    /// Marks the watches of all keys that databases have at this moment, since they are bound to other keydirs.
+    fn tell_watchers_of(&self, bindings: &[Binding]) {
+        for (database, _) in bindings {
+            let keydir = self.databases[*database as usize].load();
+            self.watchers.changed_database(*database, |key| keydir.meta(&self.hasher.slot(key), key).is_some());
+        }
     }
 
     /// Counts all records of an unbound keydir as dead and frees its memory, off the caller's thread if it is big.
