@@ -96,7 +96,7 @@ impl Database {
         let disk = OsDisk::open(directory.as_ref()).map_err(|error| Error::Open(error.to_string()))?;
         let clock = Arc::new(SystemClock::new());
         let (keyspace, _) = Keyspace::open(Arc::new(disk), clock, options, 1, &mut |_, _| {})?;
-        let started = keyspace.store().start_threads();
+        let started = keyspace.start_threads();
         started.map_err(|error| Error::Open(format!("no threads for the log: {error}")))?;
         Ok(Self { keyspace })
     }

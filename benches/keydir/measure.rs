@@ -78,7 +78,7 @@ fn open(directory: &Path) -> Keyspace {
     let clock = Arc::new(SystemClock::new());
     let opened = Keyspace::open(Arc::new(disk), clock, Options::default(), 1, &mut |_, _| {});
     let (keyspace, _) = opened.unwrap_or_else(|error| panic!("{error}"));
-    keyspace.store().start_threads().expect("threads");
+    keyspace.start_threads().expect("threads");
     keyspace
 }
 

@@ -259,6 +259,8 @@ fn value_name(kind: Kind) -> &'static str {
         Kind::Mode => "mode",
         Kind::Choice(_) => "choice",
         Kind::Text | Kind::KeyspaceEvents => "text",
+        Kind::Ratio { .. } => "ratio",
+        Kind::Hours => "hours",
         Kind::Words | Kind::OutputLimits | Kind::SavePoints => "words",
     }
 }

@@ -46,6 +46,42 @@ impl Field for Option<String> {
     }
 }
 
+/// A decimal number, in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ratio(pub u32);
+
+impl Ratio {
+    /// The number itself.
+    pub fn value(self) -> f64 {
+        f64::from(self.0) / 1000.0
+    }
+}
+
+impl Field for Ratio {
+    fn read(text: &str) -> Option<Self> {
+        super::kind::ratio(text).map(Self)
+    }
+}
+
+/// Some hours of each day: the first, and the one behind the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hours {
+    /// 0 to 23.
+    pub from: u8,
+    /// 0 to 24.
+    pub until: u8,
+}
+
+/// An empty text is none.
+impl Field for Option<Hours> {
+    fn read(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(None);
+        }
+        super::kind::hours(text).map(|(from, until)| Some(Hours { from, until }))
+    }
+}
+
 /// Declares an enum whose variants are words of the configuration.
 macro_rules! choice {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {

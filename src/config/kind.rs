@@ -32,6 +32,10 @@ pub enum Kind {
     SavePoints,
     /// The letters of `notify-keyspace-events`.
     KeyspaceEvents,
+    /// A decimal number with up to three places, both ends included, in thousandths.
+    Ratio { min: u32, max: u32 },
+    /// Two hours of the day with a hyphen between them, or nothing.
+    Hours,
 }
 
 /// Why a value was refused, in Redis's words.
@@ -81,6 +85,15 @@ impl Kind {
             }
             Kind::SavePoints => "pairs of seconds and changes, or \"\"".into(),
             Kind::KeyspaceEvents => "letters out of KEg$lshzxetdmnA, or \"\"".into(),
+            Kind::Ratio { min, max } => {
+                format!(
+                    "a number from {} to {}, such as {}",
+                    ratio_text(*min),
+                    ratio_text(*max),
+                    ratio_text(max.midpoint(*min))
+                )
+            }
+            Kind::Hours => "two hours such as 1-5, the first from 0 to 23 and the second from 0 to 24, or \"\"".into(),
         }
     }
 
@@ -125,6 +138,19 @@ impl Kind {
                 None => Err(format!("argument(s) must be one of the following: {}", names.join(", ")).into()),
             },
             Kind::KeyspaceEvents => keyspace_events(word),
+            Kind::Ratio { min, max } => match ratio(word) {
+                None => Err("argument must be a decimal number with at most three places".into()),
+                Some(number) if number < min || number > max => {
+                    Err(format!("argument must be between {} and {} inclusive", ratio_text(min), ratio_text(max))
+                        .into())
+                }
+                Some(number) => Ok(ratio_text(number)),
+            },
+            Kind::Hours if word.is_empty() => Ok(String::new()),
+            Kind::Hours => match hours(word) {
+                None => Err("argument must be two different hours of the day such as 1-5".into()),
+                Some((from, until)) => Ok(format!("{from}-{until}")),
+            },
             Kind::Text | Kind::Words | Kind::OutputLimits | Kind::SavePoints => Ok(word.to_owned()),
         }
     }
@@ -158,6 +184,30 @@ pub fn memory_text(bytes: u64) -> String {
         }
     }
     bytes.to_string()
+}
+
+/// Thousandths from a decimal number such as `1.5`.
+pub(super) fn ratio(text: &str) -> Option<u32> {
+    let (whole, places) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(places) || places.len() > 3 {
+        return None;
+    }
+    let thousandths: u32 = format!("{places:0<3}").parse().ok()?;
+    whole.parse::<u32>().ok()?.checked_mul(1000)?.checked_add(thousandths)
+}
+
+fn ratio_text(thousandths: u32) -> String {
+    let text = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The first hour and the one behind the last.
+pub(super) fn hours(text: &str) -> Option<(u8, u8)> {
+    let (from, until) = text.split_once('-')?;
+    let hour = |text: &str, max: i64| integer(text).filter(|hour| (0..=max).contains(hour)).map(|hour| hour as u8);
+    let (from, until) = (hour(from, 23)?, hour(until, 24)?);
+    (from != until).then_some((from, until))
 }
 
 fn flatten<'a>(words: &[&'a str]) -> Vec<&'a str> {

@@ -18,8 +18,8 @@ mod table;
 
 pub use environment::variable;
 pub use field::{
-    AppendFsync, BindAddress, FileMode, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimit, OutputLimits, ProtectedMode,
-    SegmentSize,
+    AppendFsync, BindAddress, FileMode, Hours, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimit, OutputLimits,
+    ProtectedMode, Ratio, SegmentSize,
 };
 pub use kind::{Kind, memory, memory_text};
 pub use live::{Config, SetError};

@@ -9,8 +9,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::field::{
-    AppendFsync, BindAddress, Field, FileMode, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimits, ProtectedMode,
-    SegmentSize,
+    AppendFsync, BindAddress, Field, FileMode, Hours, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimits,
+    ProtectedMode, Ratio, SegmentSize,
 };
 use super::kind::Kind;
 use super::table::{Parameter, Section, find};
@@ -99,6 +99,19 @@ parameters! {
         /// At how many bytes a file of the log is closed and the next one begun.
         /// `auto` follows the amount of data and stays between 16mb and 256mb.
         "segment-size" segment_size: SegmentSize, Kind::MemoryOrAuto { min: 64 << 10, max: 1 << 30 }, "auto", live;
+        /// How much more than what is alive the data may take on the disk, before compaction wins some of it back: with 1.5,
+        /// 100 GB of live data take up to 150 GB. Less costs more writing.
+        "space-amplification" space_amplification: Ratio, Kind::Ratio { min: 1100, max: 100_000 }, "1.5", live;
+        /// How many seconds pass between two looks at whether anything has to be compacted; 0 looks whenever a file of the log
+        /// is full.
+        "compaction-interval" compaction_interval: u32, Kind::Integer { min: 0, max: 86_400 }, "1", live;
+        /// The hours of the day, in UTC, in which the schedule may compact, such as `1-5`; empty for all of them.
+        /// What is asked for by command, and what is needed because the disk is nearly full, does not wait for them.
+        "compaction-window" compaction_window: Option<Hours>, Kind::Hours, "", live;
+        /// How many bytes compaction may read and write in a second; 0 sets no limit.
+        "compaction-rate-limit" compaction_rate_limit: u64, SIZE, "0", live;
+        /// Fewer dead bytes than this are left alone, however little is alive.
+        "compaction-garbage-min" compaction_garbage_min: u64, SIZE, "64mb", live;
         /// How many numbered databases there are for SELECT, beginning at 0.
         "databases" databases: u32, Kind::Integer { min: 1, max: 65536 }, "16";
         /// Starts although the data directory holds files of Redis (`dump.rdb`, `appendonlydir`), which are not read.

@@ -90,7 +90,7 @@ impl<'k> Access<'k> {
     pub(super) fn new(keyspace: &'k Keyspace, held: Held<'k>, database: u32, now: u64, batch: bool) -> Self {
         Self {
             keyspace,
-            keydir: keyspace.databases[database as usize].load(),
+            keydir: keyspace.bound.databases[database as usize].load(),
             overlay: batch.then(Box::default),
             wait: 0,
             may_block: false,
@@ -125,7 +125,7 @@ impl<'k> Access<'k> {
         let bound = self.overlay.as_ref().and_then(|overlay| overlay.bound(database));
         self.keydir = match bound {
             Some(keydir) => Guard::from_inner(keydir),
-            None => self.keyspace.databases[database as usize].load(),
+            None => self.keyspace.bound.databases[database as usize].load(),
         };
         old
     }
@@ -320,7 +320,7 @@ impl<'k> Access<'k> {
 
     #[inline]
     pub(super) fn slot(&mut self, key: &[u8]) -> Slot {
-        let slot = self.keyspace.hasher.slot(key);
+        let slot = Slot::of_key(&self.keyspace.hasher, key);
         let last_change = self.held.last_change(slot.shard);
         self.wait_for(last_change);
         slot
@@ -477,6 +477,12 @@ impl<'k> Access<'k> {
             other => other,
         };
         match read {
+            Err(ReadError::Gone(_))
+                if let Some(now) = keydir.meta(slot, key).filter(|now| now.location != meta.location) =>
+            {
+                // Compaction has moved it since the key was looked at.
+                self.fetch(slot, key, home, &now)
+            }
             Ok(Some(value)) => {
                 if self.touches && self.keyspace.memory.has_room() {
                     keydir.warm(slot, key, meta.location, &value, self.now_seconds());

@@ -19,11 +19,13 @@ struct Part {
     /// The earliest deadline, readable without the lock; `u64::MAX` when there is none.
     earliest: AtomicU64,
     items: Mutex<BTreeSet<(u64, u64)>>,
+    /// Items that are not yet among the others: while the log is read back, nobody asks.
+    gathered: Mutex<Vec<(u64, u64)>>,
 }
 
 impl Deadlines {
     pub(super) fn new() -> Self {
-        let part = |_| Part { earliest: AtomicU64::new(u64::MAX), items: Mutex::default() };
+        let part = |_| Part { earliest: AtomicU64::new(u64::MAX), items: Mutex::default(), gathered: Mutex::default() };
         Self { parts: (0..PARTS).map(part).collect() }
     }
 
@@ -41,6 +43,30 @@ impl Deadlines {
             items.insert((new, hash));
         }
         part.earliest.store(items.first().map_or(u64::MAX, |item| item.0), Relaxed);
+    }
+
+    /// Takes in many items of keys that have none, which count once [`Deadlines::settle`] was called.
+    pub(super) fn gather(&self, mut items: Vec<(u64, u64)>) {
+        items.sort_unstable_by_key(|item| item.1 as usize % PARTS);
+        for items in items.chunk_by(|one, other| one.1 as usize % PARTS == other.1 as usize % PARTS) {
+            self.part(items[0].1).gathered.lock().extend_from_slice(items);
+        }
+    }
+
+    /// Makes items of what was gathered, in so many threads.
+    pub(super) fn settle(&self, threads: usize) {
+        let each = PARTS.div_ceil(threads.clamp(1, PARTS));
+        std::thread::scope(|scope| {
+            let mut chunks = self.parts.chunks(each);
+            let own = chunks.next();
+            for parts in chunks {
+                let work = || parts.iter().for_each(Part::settle);
+                if std::thread::Builder::new().name("load".to_owned()).spawn_scoped(scope, work).is_err() {
+                    work();
+                }
+            }
+            own.into_iter().flatten().for_each(Part::settle);
+        });
     }
 
     /// Up to `limit` items whose deadline is at or before `now`, the earliest of each part first.
@@ -74,6 +100,17 @@ impl Deadlines {
     }
 }
 
+impl Part {
+    fn settle(&self) {
+        let mut gathered = std::mem::take(&mut *self.gathered.lock());
+        gathered.sort_unstable();
+        let mut items = self.items.lock();
+        // A set is built fast from what is in order.
+        items.append(&mut gathered.into_iter().collect());
+        self.earliest.store(items.first().map_or(u64::MAX, |item| item.0), Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +130,20 @@ mod tests {
         deadlines.change(2, Some(20), None);
         assert_eq!(deadlines.due(30, 10), [(30, 1)]);
         assert_eq!(deadlines.earliest(), Some(30));
+    }
+
+    #[test]
+    fn what_was_gathered_is_due_like_the_others_once_it_is_settled() {
+        for threads in [0, 1, 2, 3, 64, 100] {
+            let (one_by_one, together) = (Deadlines::new(), Deadlines::new());
+            let items: Vec<(u64, u64)> = (0..1000).map(|number| (number * 7919 % 1000, number)).collect();
+            items.iter().for_each(|(deadline, hash)| one_by_one.change(*hash, None, Some(*deadline)));
+            together.change(items[0].1, None, Some(items[0].0));
+            items[1..].chunks(300).for_each(|items| together.gather(items.to_vec()));
+            assert_eq!(together.due(u64::MAX, usize::MAX).len(), 1);
+            together.settle(threads);
+            assert_eq!(together.due(u64::MAX, usize::MAX), one_by_one.due(u64::MAX, usize::MAX));
+            assert_eq!(together.earliest(), Some(0));
+        }
     }
 }

@@ -289,14 +289,10 @@ impl Entry {
             // SAFETY: `new.len()` bytes of value stand there; `&mut self` excludes readers, and `new` cannot
             // alias the block because no borrow of it can be alive.
             unsafe { ptr::copy_nonoverlapping(new.as_ptr(), self.block().add(at).as_ptr(), new.len()) };
-            self.set_location(meta.location);
-            let header = self.header_mut();
-            header.kind = meta.kind;
-            *header.flags.get_mut() &= !DAMAGED;
-            if let Some(expiry) = meta.expiry {
-                self.write_expiry(expiry);
-            }
-            return;
+            return self.retarget(meta);
+        }
+        if matches!((value, self.value()), (Cached::Cold, Cached::Cold)) && same_expiry {
+            return self.retarget(meta);
         }
         let last_use = self.last_use();
         let next = Self::new(self.fragment(), self.key(), meta, value);
@@ -354,6 +350,17 @@ impl Entry {
             next.set_damaged();
         }
         *self = next;
+    }
+
+    /// Says everything but the value anew; whether there is an expiry stays as it was.
+    fn retarget(&mut self, meta: &Meta) {
+        self.set_location(meta.location);
+        let header = self.header_mut();
+        header.kind = meta.kind;
+        *header.flags.get_mut() &= !DAMAGED;
+        if let Some(expiry) = meta.expiry {
+            self.write_expiry(expiry);
+        }
     }
 
     fn write_expiry(&mut self, expiry: u64) {

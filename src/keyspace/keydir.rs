@@ -5,21 +5,26 @@
 //! which is why a SCAN cursor made of the two stays true while the map grows and shrinks.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher as _};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
-use dashmap::{DashMap, SharedValue};
-use foldhash::SharedSeed;
-use foldhash::quality::SeedableRandomState;
+use dashmap::{DashMap, RwLockWriteGuard, SharedValue};
+use hashbrown::raw::RawTable;
 
+pub(super) use self::bulk::Bulk;
 use super::deadlines::Deadlines;
 use super::entry::{self, Cached, Entry, Meta};
-use crate::store::Location;
+use crate::store::{KeyHasher, Location};
+
+mod bulk;
+
+/// One shard, locked to be changed.
+type Shard<'a> = RwLockWriteGuard<'a, RawTable<(Entry, SharedValue<()>)>>;
 
 /// How many shards a keydir has: enough that one doubling (2 ms at 7 M keys a shard's share) stalls nobody long.
-pub(super) const SHARDS: usize = 4096;
+/// A test that opens tens of thousands of keyspaces does with fewer.
+pub(super) const SHARDS: usize = if cfg!(test) { 256 } else { 4096 };
 
 /// One more than the highest hash fragment.
 pub(super) const FRAGMENTS: u32 = 1 << 16;
@@ -32,29 +37,13 @@ pub struct Slot {
     pub(super) fragment: u16,
 }
 
-/// The keyed hash of this dataset.
-#[derive(Clone)]
-pub(super) struct KeyHasher(SeedableRandomState);
-
-impl KeyHasher {
-    /// The hash that belongs to a secret seed.
-    pub(super) fn new(seed: [u8; 16]) -> Self {
-        let (shared, own) = seed.split_at(8);
-        let number = |half: &[u8]| half.iter().fold(0u64, |sum, &byte| (sum << 8) | u64::from(byte));
-        // The hasher asks for a shared seed that lives for ever: some 50 bytes for each dataset ever opened.
-        let shared: &'static SharedSeed = Box::leak(Box::new(SharedSeed::from_u64(number(shared))));
-        Self(SeedableRandomState::with_seed(number(own), shared))
-    }
-
-    #[inline]
-    pub(super) fn slot(&self, key: &[u8]) -> Slot {
-        let mut hasher = self.0.build_hasher();
-        hasher.write(key);
-        Slot::of(hasher.finish())
-    }
-}
-
 impl Slot {
+    /// The slot of a key.
+    #[inline]
+    pub(super) fn of_key(hasher: &KeyHasher, key: &[u8]) -> Self {
+        Self::of(hasher.hash(key))
+    }
+
     /// The slot of a hash: 12 bits below the map's own 7-bit tag choose the shard, 16 bits below those are the
     /// fragment, and the lowest, which choose a bucket, are left alone.
     #[inline]
@@ -89,14 +78,6 @@ pub(super) struct Keydir {
     keys: AtomicUsize,
     volatile: AtomicUsize,
     bytes: AtomicUsize,
-}
-
-impl BuildHasher for KeyHasher {
-    type Hasher = <SeedableRandomState as BuildHasher>::Hasher;
-
-    fn build_hasher(&self) -> Self::Hasher {
-        self.0.build_hasher()
-    }
 }
 
 impl Keydir {
@@ -201,7 +182,7 @@ impl Keydir {
         let entry = Entry::new(slot.fragment, key, meta, value);
         entry.touch(now);
         self.resized(0, entry.bytes());
-        shard.insert(slot.hash, (entry, SharedValue::new(())), |(entry, _)| self.hasher.slot(entry.key()).hash);
+        shard.insert(slot.hash, Self::item(entry), |(entry, _)| self.hasher.hash(entry.key()));
         drop(shard);
         self.keys.fetch_add(1, Relaxed);
         self.deadline(slot, None, meta.expiry);
@@ -228,7 +209,7 @@ impl Keydir {
             Some((there, _)) => Some(std::mem::replace(there, entry)),
             None => {
                 let value = (entry, SharedValue::new(()));
-                shard.insert(slot.hash, value, |(entry, _)| self.hasher.slot(entry.key()).hash);
+                shard.insert(slot.hash, value, |(entry, _)| self.hasher.hash(entry.key()));
                 self.keys.fetch_add(1, Relaxed);
                 None
             }
@@ -244,7 +225,7 @@ impl Keydir {
         let expired = |entry: &Entry| {
             entry.fragment() == slot.fragment
                 && entry.expiry().is_some_and(|deadline| deadline <= now)
-                && self.hasher.slot(entry.key()).hash == slot.hash
+                && self.hasher.hash(entry.key()) == slot.hash
         };
         self.take(slot, expired).map(|entry| (entry.key().into(), Before { meta: entry.meta() }))
     }
@@ -272,6 +253,20 @@ impl Keydir {
         });
     }
 
+    /// Says that the value of `key` at `from` is at `to` now; `false` if it is not at `from` any more.
+    pub(super) fn relocate(&self, slot: &Slot, key: &[u8], from: Location, to: Location) -> bool {
+        let Some(map) = self.map.get() else { return false };
+        let mut shard = map.shards()[slot.shard].write();
+        let found = shard.get_mut(slot.hash, |(entry, _)| entry.is(slot.fragment, key));
+        match found {
+            Some((entry, _)) if entry.location() == from => {
+                entry.set_location(to);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Marks the newest record of `key` as unreadable.
     pub(super) fn set_damaged(&self, slot: &Slot, key: &[u8], at: Location) {
         self.change(slot, key, |entry| {
@@ -279,6 +274,13 @@ impl Keydir {
                 entry.set_damaged();
             }
         });
+    }
+
+    /// Makes the deadlines count of the keys that came in bulk.
+    pub(super) fn settle_deadlines(&self, threads: usize) {
+        if let Some(deadlines) = self.deadlines.get() {
+            deadlines.settle(threads);
+        }
     }
 
     /// Up to `limit` deadlines at or before `now`, each with the slot of its key.
@@ -410,6 +412,11 @@ impl Keydir {
             _ => 0,
         };
         self.deadlines.get_or_init(Deadlines::new).change(slot.hash, old, new);
+    }
+
+    /// A shard's form of an entry.
+    fn item(entry: Entry) -> (Entry, SharedValue<()>) {
+        (entry, SharedValue::new(()))
     }
 
     fn resized(&self, before: usize, after: usize) {

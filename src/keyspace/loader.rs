@@ -1,148 +1,218 @@
 //! Rebuilds the keydirs from the log's records.
 //!
-//! Always true: records arrive in the order of their sequence numbers, so the last one of a slot is its newest; an
-//! Expire or a Move record changes a key that its value's record has made before; values stay on the disk until asked
-//! for.
+//! Always true: the records of a key arrive in the order of their sequence numbers, so the last one of a slot is its
+//! newest; an Expire or a Move record changes a key that its value's record has made before; values stay on the disk
+//! until asked for. A partition's shards are changed by the one thread that has its records, and by nobody else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::entry::{Cached, Meta};
-use super::keydir::{KeyHasher, Keydir};
-use crate::store::{Location, Op, Record, Replay};
+use parking_lot::Mutex;
+
+use super::entry::Meta;
+use super::keydir::{Bulk, Keydir, Slot};
+use crate::store::{Beginning, Count, Hinted, KeyHasher, Location, Op, Records, Replay};
 
 /// Databases are bound to the keyspace of their own number until they are bound to another: ids that are given out
 /// later begin here.
 pub(super) const FIRST_FREE_ID: u32 = 65_536;
 
-/// Told how far loading is: bytes done, bytes in all.
-pub type OnProgress<'a> = &'a mut dyn FnMut(u64, u64);
-
-pub(super) struct Loader<'a> {
-    pub(super) hasher: Option<KeyHasher>,
-    keydirs: HashMap<u32, Arc<Keydir>>,
+/// Takes in what the log says.
+#[derive(Default)]
+pub(super) struct Loader {
+    hasher: Option<KeyHasher>,
     bindings: HashMap<u32, u32>,
-    unbound: bool,
-    dead: HashMap<u32, u64>,
-    last: Option<(u32, Arc<Keydir>)>,
-    on_progress: OnProgress<'a>,
+    bound: HashSet<u32>,
+    keydirs: Mutex<HashMap<u32, Arc<Keydir>>>,
+    /// The ids of the segments, in rising order, and the values of each that something refers to.
+    segments: Vec<u32>,
+    live: Mutex<Vec<Count>>,
+    moved: AtomicBool,
 }
 
-impl<'a> Loader<'a> {
-    pub(super) fn new(on_progress: OnProgress<'a>) -> Self {
-        Self {
-            hasher: None,
-            keydirs: HashMap::new(),
-            bindings: HashMap::new(),
-            unbound: false,
-            dead: HashMap::new(),
-            last: None,
-            on_progress,
+/// What the log said.
+pub(super) struct Loaded {
+    /// The keydir that each database is bound to.
+    pub databases: HashMap<u32, Arc<Keydir>>,
+    /// The first id of a keyspace that was never used.
+    pub next_id: u32,
+    /// The values of each segment that something refers to.
+    pub live: Vec<(u32, Count)>,
+    /// A key has moved from one keyspace to another.
+    pub moved: bool,
+}
+
+impl Loader {
+    /// What everything came to; up to so many threads work on it.
+    pub(super) fn finish(mut self, hasher: &KeyHasher, threads: usize) -> Loaded {
+        let keydirs = std::mem::take(&mut *self.keydirs.lock());
+        let (bound, unbound): (HashMap<_, _>, HashMap<_, _>) =
+            keydirs.into_iter().partition(|(id, _)| self.is_bound(*id));
+        let mut live = Live::new(&self.segments);
+        for keydir in unbound.values() {
+            keydir.each_location(|location| live.retire(location));
         }
+        live.add_to(&mut self.live.lock());
+        bound.values().for_each(|keydir| keydir.settle_deadlines(threads));
+        let mut bindings = std::mem::take(&mut self.bindings);
+        for id in bound.keys().copied().filter(|id| *id < FIRST_FREE_ID) {
+            bindings.entry(id).or_insert(id);
+        }
+        let next_id = bindings.values().map(|id| id + 1).fold(FIRST_FREE_ID, u32::max);
+        let keydir = |id| bound.get(&id).cloned().unwrap_or_else(|| Arc::new(Keydir::new(id, hasher.clone())));
+        let databases = bindings.into_iter().map(|(database, id)| (database, keydir(id))).collect();
+        let live = self.segments.iter().copied().zip(self.live.into_inner()).collect();
+        Loaded { databases, next_id, live, moved: self.moved.into_inner() }
     }
 
-    /// The keydir each database is bound to, the first id never used, and the dead bytes of each segment.
-    pub(super) fn finish(mut self) -> (HashMap<u32, Arc<Keydir>>, u32, HashMap<u32, u64>) {
-        self.drop_unbound();
-        let implicit: Vec<u32> = self.keydirs.keys().copied().filter(|id| *id < FIRST_FREE_ID).collect();
-        for id in implicit {
-            self.bindings.entry(id).or_insert(id);
-        }
-        let free = self.bindings.values().map(|id| id + 1).fold(FIRST_FREE_ID, u32::max);
-        let bindings = std::mem::take(&mut self.bindings);
-        let databases = bindings.into_iter().map(|(database, id)| (database, self.keydir(id))).collect();
-        (databases, free, self.dead)
+    /// Whether a database is bound to a keyspace in the end: one that is not is dead with all its keys.
+    fn is_bound(&self, id: u32) -> bool {
+        self.bound.contains(&id) || id < FIRST_FREE_ID && !self.bindings.contains_key(&id)
     }
 
-    fn keydir(&mut self, id: u32) -> Arc<Keydir> {
-        if let Some((last, keydir)) = &self.last
-            && *last == id
-        {
-            return keydir.clone();
-        }
-        let hasher = self.hasher.as_ref().expect("the log tells the hash seed before the first record");
-        let keydir = self.keydirs.entry(id).or_insert_with(|| Arc::new(Keydir::new(id, hasher.clone()))).clone();
-        self.last = Some((id, keydir.clone()));
-        keydir
-    }
-
-    fn retire(&mut self, location: Location) {
-        *self.dead.entry(location.segment).or_default() += u64::from(location.length);
-    }
-
-    /// A keyspace that no database is bound to any more is dead with all its keys.
-    fn drop_unbound(&mut self) {
-        self.unbound = false;
-        self.last = None;
-        let bindings = &self.bindings;
-        let is_bound = |id: u32| {
-            let implicit = id < FIRST_FREE_ID && !bindings.contains_key(&id);
-            implicit || bindings.values().any(|bound| *bound == id)
-        };
-        let gone: Vec<u32> = self.keydirs.keys().copied().filter(|id| !is_bound(*id)).collect();
-        for id in gone {
-            let Some(keydir) = self.keydirs.remove(&id) else { continue };
-            keydir.each_location(|location| self.retire(location));
-        }
+    fn keydir(&self, hasher: &KeyHasher, id: u32) -> Arc<Keydir> {
+        self.keydirs.lock().entry(id).or_insert_with(|| Arc::new(Keydir::new(id, hasher.clone()))).clone()
     }
 }
 
-impl Replay for Loader<'_> {
-    fn begin(&mut self, hash_seed: [u8; 16], _dataset: [u8; 16]) {
-        self.hasher = Some(KeyHasher::new(hash_seed));
+impl Replay for Loader {
+    fn begin(&mut self, beginning: &Beginning<'_>) {
+        self.hasher = Some(beginning.hasher.clone());
+        self.bindings = beginning.bindings.iter().copied().collect();
+        self.bound = self.bindings.values().copied().collect();
+        self.segments = beginning.segments.to_vec();
+        self.live = Mutex::new(vec![Count::default(); self.segments.len()]);
     }
 
-    fn replay(&mut self, at: Location, record: &Record<'_>) {
-        if record.op == Op::Bind {
-            if let Ok(number) = record.key.try_into() {
-                self.bindings.insert(u32::from_le_bytes(number), record.keyspace);
-                self.unbound = true;
-            }
-            return;
+    fn partition(&self, partition: usize, records: Records<'_>) {
+        let hasher = self.hasher.as_ref().expect("the log begins before its first partition");
+        // What moves out of a keyspace was there before, bound or not.
+        let moving = records.sources();
+        if !moving.is_empty() {
+            self.moved.store(true, Relaxed);
         }
-        // SWAPDB binds twice: what is unbound between the two is not dead.
-        if self.unbound {
-            self.drop_unbound();
+        let wanted = |id: u32| self.is_bound(id) || moving.contains(&id);
+        let keydirs: Vec<(Arc<Keydir>, usize)> = records
+            .keyspaces()
+            .filter(|(id, puts)| wanted(*id) && (*puts > 0 || !moving.is_empty()))
+            .map(|(id, puts)| (self.keydir(hasher, id), puts))
+            .collect();
+        let all = keydirs.iter().map(|(keydir, puts)| (keydir.id, keydir.bulk(partition, *puts))).collect();
+        let mut part = Part { hasher, bulks: Bulks { all, last: 0 }, live: Live::new(&self.segments) };
+        records.for_each(|(segment, record)| part.apply(segment, &record));
+        part.bulks.all.into_iter().for_each(|(_, bulk)| bulk.finish());
+        part.live.add_to(&mut self.live.lock());
+    }
+}
+
+/// One partition of all keydirs.
+struct Part<'a> {
+    hasher: &'a KeyHasher,
+    bulks: Bulks<'a>,
+    live: Live<'a>,
+}
+
+impl Part<'_> {
+    #[inline]
+    fn apply(&mut self, segment: u32, record: &Hinted<'_>) {
+        if record.op == Op::Move {
+            return self.apply_move(record);
         }
-        let keydir = self.keydir(record.keyspace);
-        let slot = self.hasher.as_ref().expect("set before the first record").slot(record.key);
+        let Some(bulk) = self.bulks.of(record.keyspace) else { return };
+        let slot = Slot::of_key(self.hasher, record.key);
         match record.op {
             Op::Put => {
-                let meta = Meta { location: at, kind: record.kind, expiry: record.expiry };
-                if let Some(before) = keydir.upsert(&slot, record.key, &meta, Cached::Cold, 0) {
-                    self.retire(before.meta.location);
+                let location = Location { segment, offset: record.offset, length: record.length };
+                let meta = Meta { location, kind: record.kind, expiry: record.expiry };
+                if let Some(before) = bulk.put(&slot, record.key, &meta) {
+                    self.live.retire(before);
                 }
+                if record.damaged {
+                    bulk.set_damaged(&slot, record.key);
+                }
+                self.live.place(location);
             }
             Op::Delete => {
-                if let Some(before) = keydir.remove_if(&slot, record.key, |_| true) {
-                    self.retire(before.meta.location);
+                if let Some(before) = bulk.take_out(&slot, record.key) {
+                    self.live.retire(before.location());
                 }
             }
-            Op::Expire => keydir.set_expiry(&slot, record.key, record.expiry),
-            Op::Move => {
-                let source = record.source().and_then(|id| self.keydirs.get(&id));
-                let before = match source.and_then(|source| source.take_out(&slot, record.key)) {
-                    Some(entry) => keydir.put_in(&slot, entry, record.expiry),
-                    None => keydir.remove_if(&slot, record.key, |_| true),
-                };
-                if let Some(before) = before {
-                    self.retire(before.meta.location);
-                }
-            }
-            _ => {}
+            Op::Expire => bulk.set_expiry(&slot, record.key, record.expiry),
+            // The others concern no key.
+            Op::Move | Op::Bind | Op::Mark | Op::Seal => {}
         }
     }
 
-    fn damaged(&mut self, at: Location, record: &Record<'_>) {
-        self.replay(at, record);
-        if record.op == Op::Put {
-            let keydir = self.keydir(record.keyspace);
-            let slot = self.hasher.as_ref().expect("set before the first record").slot(record.key);
-            keydir.set_damaged(&slot, record.key, at);
+    /// What the key is in one keyspace it becomes in the other; where it is not there, it is in neither.
+    fn apply_move(&mut self, record: &Hinted<'_>) {
+        let slot = Slot::of_key(self.hasher, record.key);
+        let moved = self.bulks.of(record.source).and_then(|source| source.take_out(&slot, record.key));
+        let before = match (moved, self.bulks.of(record.keyspace)) {
+            (Some(entry), Some(target)) => target.put_in(&slot, entry, record.expiry),
+            (None, Some(target)) => target.take_out(&slot, record.key).map(|entry| entry.location()),
+            // Nobody can ask for it there.
+            (Some(entry), None) => Some(entry.location()),
+            (None, None) => None,
+        };
+        before.into_iter().for_each(|location| self.live.retire(location));
+    }
+}
+
+/// The keydirs that records are about.
+struct Bulks<'a> {
+    all: Vec<(u32, Bulk<'a>)>,
+    /// Which of them was asked for last.
+    last: usize,
+}
+
+impl<'a> Bulks<'a> {
+    #[inline]
+    fn of(&mut self, keyspace: u32) -> Option<&mut Bulk<'a>> {
+        if self.all.get(self.last).is_none_or(|(id, _)| *id != keyspace) {
+            self.last = self.all.iter().position(|(id, _)| *id == keyspace)?;
         }
+        Some(&mut self.all[self.last].1)
+    }
+}
+
+/// Counts, for each segment, the values that something refers to.
+struct Live<'a> {
+    segments: &'a [u32],
+    /// Records and bytes that came less those that went.
+    counts: Vec<(i64, i64)>,
+    last: usize,
+}
+
+impl<'a> Live<'a> {
+    fn new(segments: &'a [u32]) -> Self {
+        Self { segments, counts: vec![(0, 0); segments.len()], last: 0 }
     }
 
-    fn progress(&mut self, done: u64, total: u64) {
-        (self.on_progress)(done, total);
+    #[inline]
+    fn place(&mut self, location: Location) {
+        let (records, bytes) = self.of(location.segment);
+        (*records, *bytes) = (*records + 1, *bytes + i64::from(location.length));
+    }
+
+    #[inline]
+    fn retire(&mut self, location: Location) {
+        let (records, bytes) = self.of(location.segment);
+        (*records, *bytes) = (*records - 1, *bytes - i64::from(location.length));
+    }
+
+    #[inline]
+    fn of(&mut self, segment: u32) -> &mut (i64, i64) {
+        if self.segments[self.last] != segment {
+            self.last = self.segments.binary_search(&segment).expect("a location is in a segment that was told of");
+        }
+        &mut self.counts[self.last]
+    }
+
+    fn add_to(self, sums: &mut [Count]) {
+        for (sum, (records, bytes)) in sums.iter_mut().zip(self.counts) {
+            sum.records = sum.records.wrapping_add_signed(records);
+            sum.bytes = sum.bytes.wrapping_add_signed(bytes);
+        }
     }
 }

@@ -50,7 +50,7 @@ impl Keyspace {
 
     /// What the keyspace takes.
     pub fn memory_use(&self) -> MemoryUse {
-        self.databases.iter().fold(MemoryUse::default(), |sum, database| {
+        self.bound.databases.iter().fold(MemoryUse::default(), |sum, database| {
             let keydir = database.load();
             MemoryUse {
                 entries: sum.entries + keydir.entry_bytes() as u64,
@@ -94,7 +94,7 @@ impl Keyspace {
         let (mut freed, mut keys) = (0, 0);
         for _ in 0..SHARDS {
             let shard = self.memory.hand.fetch_add(1, Relaxed) as usize % SHARDS;
-            for database in &self.databases {
+            for database in &self.bound.databases {
                 let swept = database.load().sweep(shard, all, |location| self.store.is_written(location));
                 (freed, keys) = (freed + swept.0 as u64, keys + swept.1 as u64);
             }

@@ -15,9 +15,11 @@
 //! | `watch` | who is told of changes |
 //! | `memory` | the limit |
 //! | `moves` | a key from one database to another |
-//! | `loader` | from the log back to the map |
+//! | `loader`, `keydir/bulk` | from the log back to the map |
+//! | `bound` | the keydirs the databases are bound to, as compaction asks them |
 
 mod access;
+mod bound;
 mod cold;
 mod deadlines;
 mod entry;
@@ -43,17 +45,17 @@ pub use cold::{Cold, Fetched, Pins};
 pub use entry::Meta;
 pub use keydir::Slot;
 pub use latch::{Held, Mode};
-pub use loader::OnProgress;
 pub use memory::MemoryUse;
 pub use watch::{Change, Event, SUBSCRIPTION_EVENTS_MAX, Subscription, Watch};
 
+pub use crate::store::OnProgress;
 use crate::store::clock::Clock;
 use crate::store::disk::Disk;
-use crate::store::{OpenError, Options, Position, Recovered, Store};
+use crate::store::{KeyHasher, OpenError, Options, Position, Recovered, Store};
+use bound::Bound;
 use entry::Cached;
-use keydir::{Before, KeyHasher, Keydir};
-use latch::Latches;
-use loader::Loader;
+use keydir::{Before, Keydir};
+use loader::{Loaded, Loader};
 use memory::Memory;
 use moves::Leaving;
 use overlay::{Binding, Overlay, State};
@@ -72,8 +74,7 @@ const RECLAIM_INLINE_KEYS_MAX: usize = 1024;
 pub struct Keyspace {
     store: Arc<Store>,
     hasher: KeyHasher,
-    latches: Latches,
-    databases: Box<[ArcSwap<Keydir>]>,
+    bound: Arc<Bound>,
     next_id: AtomicU32,
     watchers: Watchers,
     memory: Memory,
@@ -129,12 +130,13 @@ impl Keyspace {
         databases: u32,
         on_progress: OnProgress<'_>,
     ) -> Result<(Self, Recovered), OpenError> {
-        let mut loader = Loader::new(on_progress);
-        let (store, recovered) = Store::open(disk, clock, options, &mut loader)?;
-        let hasher = KeyHasher::new(store.hash_seed());
-        let (bound, next_id, dead) = loader.finish();
-        for (segment, dead) in dead {
-            store.retire_bytes(segment, dead);
+        let mut loader = Loader::default();
+        let threads = options.load_threads;
+        let (store, recovered) = Store::open(disk, clock, options, &mut loader, on_progress)?;
+        let hasher = store.hasher().clone();
+        let Loaded { databases: bound, next_id, live, moved } = loader.finish(&hasher, threads);
+        for (segment, live) in live {
+            store.set_live(segment, live);
         }
         let count = bound.keys().map(|database| database + 1).fold(databases.max(1), u32::max);
         let keydir = |database| match bound.get(&database) {
@@ -143,14 +145,13 @@ impl Keyspace {
         };
         let store_seed = store.now();
         let keyspace = Self {
-            databases: (0..count).map(|database| ArcSwap::new(keydir(database))).collect(),
+            bound: Arc::new(Bound::new((0..count).map(|database| ArcSwap::new(keydir(database))).collect(), moved)),
             store: Arc::new(store),
-            latches: Latches::new(),
             next_id: AtomicU32::new(next_id),
             watchers: Watchers::default(),
             memory: Memory::default(),
             stats: Stats::default(),
-            random: AtomicU64::new(hasher.slot(&store_seed.to_le_bytes()).hash),
+            random: AtomicU64::new(Slot::of_key(&hasher, &store_seed.to_le_bytes()).hash),
             hasher,
         };
         Ok((keyspace, recovered))
@@ -161,9 +162,24 @@ impl Keyspace {
         &self.store
     }
 
+    /// Starts the threads that write, sync and compact; they end with [`Store::close`], or when the store is dropped.
+    ///
+    /// # Errors
+    /// When the system has no more threads.
+    pub fn start_threads(&self) -> std::io::Result<()> {
+        self.store.start_threads(self.bound.clone())
+    }
+
+    /// Makes one pass of compaction, if any segment is worth it; `forced`, within the budget too. Returns whether
+    /// anything was won.
+    #[cfg(test)]
+    pub(crate) fn compact(&self, forced: bool) -> std::io::Result<bool> {
+        self.store.compact_once(&*self.bound, forced)
+    }
+
     /// How many databases there are; it may be more than asked for, if the log knows more.
     pub fn databases(&self) -> u32 {
-        self.databases.len() as u32
+        self.bound.databases.len() as u32
     }
 
     /// The time, in milliseconds since the Unix epoch; it never goes back, not even over a restart.
@@ -175,7 +191,7 @@ impl Keyspace {
     /// single change takes effect at once.
     #[inline]
     pub fn access_one(&self, database: u32, key: &[u8], mode: Mode, now: u64, batch: bool) -> Access<'_> {
-        let held = self.latches.one(&self.hasher.slot(key), mode);
+        let held = self.bound.latches.one(&Slot::of_key(&self.hasher, key), mode);
         Access::new(self, held, database, now, batch)
     }
 
@@ -187,29 +203,29 @@ impl Keyspace {
         mode: Mode,
         now: u64,
     ) -> Access<'_> {
-        let held = self.latches.several(keys.map(|key| self.hasher.slot(key)), mode);
+        let held = self.bound.latches.several(keys.map(|key| Slot::of_key(&self.hasher, key)), mode);
         Access::new(self, held, database, now, mode == Mode::Exclusive)
     }
 
     /// Access to everything; `batch` as for several keys.
     pub fn access_all(&self, database: u32, mode: Mode, now: u64, batch: bool) -> Access<'_> {
-        Access::new(self, self.latches.all(mode), database, now, batch)
+        Access::new(self, self.bound.latches.all(mode), database, now, batch)
     }
 
     /// Access to no key: for what looks at the databases from outside, as a walk by cursor does.
     pub fn access_none(&self, database: u32, now: u64) -> Access<'_> {
-        Access::new(self, self.latches.none(), database, now, false)
+        Access::new(self, self.bound.latches.none(), database, now, false)
     }
 
     /// Where a key is, for [`Keyspace::prefetch`].
     pub fn slot(&self, key: &[u8]) -> Slot {
-        self.hasher.slot(key)
+        Slot::of_key(&self.hasher, key)
     }
 
     /// Tells that keys of a database are about to be looked at, one after the other.
     pub fn prefetch(&self, database: u32, slots: &[Slot]) {
         if slots.len() >= PREFETCHED_MIN {
-            self.databases[database as usize].load().prefetch(slots);
+            self.bound.databases[database as usize].load().prefetch(slots);
         }
     }
 
@@ -230,7 +246,7 @@ impl Keyspace {
 
     /// How many keys a database has.
     pub fn size(&self, database: u32) -> DatabaseSize {
-        let keydir = self.databases[database as usize].load();
+        let keydir = self.bound.databases[database as usize].load();
         DatabaseSize { keys: keydir.keys(), volatile: keydir.volatile() }
     }
 
@@ -246,18 +262,18 @@ impl Keyspace {
 
     /// The earliest deadline of any key.
     pub fn earliest_deadline(&self) -> Option<u64> {
-        self.databases.iter().filter_map(|database| database.load().earliest_deadline()).min()
+        self.bound.databases.iter().filter_map(|database| database.load().earliest_deadline()).min()
     }
 
     /// Removes up to `limit` keys whose time is over. Returns how many it looked at: as many as the limit means
     /// that more may be waiting.
     pub fn expire_due(&self, now: u64, limit: usize) -> usize {
         let mut looked_at = 0;
-        for (number, database) in self.databases.iter().enumerate() {
+        for (number, database) in self.bound.databases.iter().enumerate() {
             let keydir = database.load_full();
             for (deadline, slot) in keydir.due(now, limit - looked_at) {
                 looked_at += 1;
-                let held = self.latches.one(&slot, Mode::Exclusive);
+                let held = self.bound.latches.one(&slot, Mode::Exclusive);
                 // A database that was flushed or swapped meanwhile is looked at in the next round.
                 if database.load().id != keydir.id {
                     continue;
@@ -367,7 +383,7 @@ impl Keyspace {
         let mut old = displaced;
         self.tell_watchers_of(bindings);
         for (database, keydir) in bindings {
-            old.push(self.databases[*database as usize].swap(keydir.clone()));
+            old.push(self.bound.databases[*database as usize].swap(keydir.clone()));
         }
         self.tell_watchers_of(bindings);
         old.retain(|keydir| !bindings.iter().any(|binding| binding.1.id == keydir.id));
@@ -379,8 +395,9 @@ impl Keyspace {
     /// Marks the watches of all keys that databases have at this moment, since they are bound to other keydirs.
     fn tell_watchers_of(&self, bindings: &[Binding]) {
         for (database, _) in bindings {
-            let keydir = self.databases[*database as usize].load();
-            self.watchers.changed_database(*database, |key| keydir.meta(&self.hasher.slot(key), key).is_some());
+            let keydir = self.bound.databases[*database as usize].load();
+            let has = |key: &[u8]| keydir.meta(&Slot::of_key(&self.hasher, key), key).is_some();
+            self.watchers.changed_database(*database, has);
         }
     }
 

@@ -26,6 +26,8 @@ impl Access<'_> {
         if is_there {
             return Ok(false);
         }
+        // Before anybody can find the value where it was not put.
+        self.keyspace().bound.note_move();
         let id = source.id.to_le_bytes();
         let draft = Draft::move_key(target.id, &id, meta.kind, key, meta.expiry);
         let slot = self.slot(key);

@@ -143,7 +143,7 @@ impl<'k> Access<'k> {
     /// The latch of a shard that is about to be looked into, unless a command holds latches of its own.
     fn own_latch(&self, shard: usize) -> Option<Held<'k>> {
         let keyspace = self.keyspace();
-        (self.held().count() == 0).then(|| keyspace.latches.stripe(shard, Mode::Shared))
+        (self.held().count() == 0).then(|| keyspace.bound.latches.stripe(shard, Mode::Shared))
     }
 
     fn scan_some(&mut self, start: usize, keys: &mut Vec<Vec<u8>>) {

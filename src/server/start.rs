@@ -34,8 +34,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Descriptors that are not clients'.
 const RESERVED_DESCRIPTORS: u64 = 64;
 
-/// How often loading tells how far it is, in bytes of the log.
-const PROGRESS_BYTES: u64 = 1 << 30;
+/// How often loading tells how far it is, in nanoseconds.
+const PROGRESS_INTERVAL: u64 = 1_000_000_000;
 
 /// Why the server did not start or did not end well; displays as one line.
 #[derive(Debug)]
@@ -74,6 +74,7 @@ impl Host for ServerHost {
         if let Some(keyspace) = shared.node.keyspace() {
             keyspace.store().set_fsync(fsync(settings.appendfsync));
             keyspace.store().set_segment_size(segment_size(settings.segment_size));
+            keyspace.store().set_compaction(compaction(&settings));
             keyspace.set_memory_limit(settings.maxmemory);
         }
         // Silent clients wait for what `timeout` was before.
@@ -213,17 +214,19 @@ fn load(shared: &Shared, disk: OsDisk, clock: Arc<SystemClock>) -> Result<(), St
         segment_size: segment_size(settings.segment_size),
         ..store::Options::default()
     };
-    let mut told = 0;
+    let mut told = began;
     let mut progress = |done: u64, total: u64| {
         node.loading().note(done, total);
-        if done >= told + PROGRESS_BYTES {
-            told = done;
-            tracing::info!("loading: {} of {} MB of the log read", done >> 20, total >> 20);
+        let now = node.monotonic_nanoseconds();
+        if now - told >= PROGRESS_INTERVAL {
+            told = now;
+            tracing::info!("loading: {} of {} MB read", done >> 20, total >> 20);
         }
     };
     let opened = Keyspace::open(Arc::new(disk), clock, options, settings.databases, &mut progress);
     let (keyspace, recovered) = opened.map_err(|error| error.to_string())?;
-    keyspace.store().start_threads().map_err(|error| format!("no threads for the log: {error}"))?;
+    keyspace.store().set_compaction(compaction(&settings));
+    keyspace.start_threads().map_err(|error| format!("no threads for the log: {error}"))?;
     if recovered.torn_bytes > 0 {
         tracing::warn!(
             "the log ended in the middle of a write: {} bytes that were never acknowledged as being on the disk were cut off",
@@ -232,6 +235,9 @@ fn load(shared: &Shared, disk: OsDisk, clock: Arc<SystemClock>) -> Result<(), St
     }
     if recovered.damaged > 0 {
         tracing::error!("{} records are damaged on the disk; reading their keys is an error", recovered.damaged);
+    }
+    if recovered.without_hint > 1 {
+        tracing::info!("{} segments had no sound hint and were read whole", recovered.without_hint);
     }
     keyspace.set_memory_limit(settings.maxmemory);
     let keys: usize = (0..keyspace.databases()).map(|database| keyspace.size(database).keys).sum();
@@ -391,5 +397,15 @@ fn segment_size(setting: SegmentSize) -> store::SegmentSize {
     match setting {
         SegmentSize::Auto => store::SegmentSize::Auto,
         SegmentSize::Bytes(bytes) => store::SegmentSize::Fixed(bytes),
+    }
+}
+
+fn compaction(settings: &Settings) -> store::Policy {
+    store::Policy {
+        interval: Duration::from_secs(u64::from(settings.compaction_interval)),
+        window: settings.compaction_window.map(|hours| store::Window { from: hours.from, until: hours.until }),
+        bytes_per_second: settings.compaction_rate_limit,
+        space_amplification: settings.space_amplification.value(),
+        garbage_bytes_min: settings.compaction_garbage_min,
     }
 }

@@ -5,7 +5,7 @@
 
 use super::error::Refused;
 use super::record::{Draft, Measured, Place, finish};
-use super::segment::Location;
+use super::segment::{Count, Location};
 
 /// Records that are appended together.
 #[derive(Debug, Default)]
@@ -19,6 +19,7 @@ pub struct Batch {
     /// Set where a draft was too large to be encoded; the append refuses the batch.
     refused: Option<Refused>,
     grows: bool,
+    puts: Count,
 }
 
 impl Batch {
@@ -33,6 +34,7 @@ impl Batch {
             Ok(measured) => {
                 self.offsets.push(self.bytes.len());
                 draft.write_unfinished(&measured, &mut self.bytes);
+                self.puts.add(Count::of(draft.op, measured.length));
                 self.records.push(measured);
             }
             Err(refused) => {
@@ -68,6 +70,7 @@ impl Batch {
         self.start = None;
         self.refused = None;
         self.grows = false;
+        self.puts = Count::default();
     }
 
     /// Where the record of that index was put by the last append.
@@ -83,6 +86,11 @@ impl Batch {
         let bytes = self.bytes();
         let too_large = || (bytes > bytes_max).then_some(Refused::TooLarge { bytes, bytes_max });
         self.refused.clone().or_else(too_large)
+    }
+
+    /// The values in it.
+    pub(super) fn puts(&self) -> Count {
+        self.puts
     }
 
     pub(super) fn uses_reserve(&self) -> bool {

@@ -397,7 +397,11 @@ impl Log {
             edit = edit.replace(segment.listed(SegmentState::Sealed(length)));
         }
         match self.manifest.edit(&edit) {
-            Ok(()) => syncer.unsealed.clear(),
+            Ok(()) => {
+                syncer.unsealed.drain(..).for_each(|segment| segment.seal());
+                self.signals.ask_to_maintain();
+                self.orders.note_sealed();
+            }
             Err(error) => self.note_error(&error),
         }
     }

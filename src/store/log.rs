@@ -16,17 +16,26 @@ use parking_lot::{Mutex, MutexGuard};
 use super::batch::Batch;
 use super::clock::Clock;
 use super::commit::{Syncer, Window, Writer};
+use super::compact::{Compaction, Orders};
 use super::disk::{Disk, Mode};
 use super::error::{LogFailed, Refused};
-use super::manifest::{Edit, Manifest, SegmentState, segment_file_name};
+use super::hash::KeyHasher;
+use super::hints::Hints;
+use super::manifest::{Edit, Manifest, SegmentKind, SegmentState, segment_file_name};
 use super::options::{Fsync, SegmentSize};
 use super::record::{Draft, MARK_BYTES, Measured, Op, SEQUENCE_MAX, mark_draft, mark_value};
-use super::segment::{FIRST_OFFSET, Location, Position, Segment, Table};
+use super::segment::{Count, FIRST_OFFSET, Location, Position, Segment, Table};
 use super::threads::Signals;
 use super::waiters::Waiters;
 
 /// Bytes at the end of a segment that only deletions and the like may use when the disk is full.
 const RESERVE_BYTES_MAX: u64 = 64 << 10;
+/// Of what is free on the disk, a segment of a size that nobody has fixed takes at most one such part.
+const FREE_PARTS: u64 = 8;
+/// Such a segment has at least this many bytes.
+const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+/// Bytes of the disk that are kept for compaction, at most.
+const COMPACTION_RESERVE_MAX: u64 = 256 << 20;
 /// A mark is due when the last one is older, in milliseconds.
 const MARK_INTERVAL: u64 = 100;
 /// How long after a full disk was seen it is not asked again.
@@ -37,6 +46,8 @@ pub(super) struct Log {
     pub disk: Arc<dyn Disk>,
     pub clock: Arc<dyn Clock>,
     pub dataset: [u8; 16],
+    pub hasher: KeyHasher,
+    pub hints: Mutex<Hints>,
     pub segment_size: Mutex<SegmentSize>,
     pub window_bytes_max: u64,
     pub batch_bytes_max: u64,
@@ -56,6 +67,8 @@ pub(super) struct Log {
     /// Taken from the buffer and not yet written.
     pub in_flight: Mutex<Vec<Arc<Chunk>>>,
     pub window: Mutex<Window>,
+    /// The position at which it was opened.
+    pub began: Position,
     pub appended: AtomicU64,
     pub written: AtomicU64,
     pub durable: AtomicU64,
@@ -74,6 +87,8 @@ pub(super) struct Log {
     pub slow_until: AtomicU64,
     pub signals: Signals,
     pub counters: Counters,
+    pub compaction: Compaction,
+    pub orders: Orders,
 }
 
 /// What is counted for [`Status`](super::Status).
@@ -163,6 +178,7 @@ impl Log {
         let bytes = batch.place(segment.id, offset, segment.salt, active.sequence);
         active.buffer.extend_from_slice(bytes);
         active.sequence += batch.len() as u64;
+        segment.place(batch.puts());
         let location = Location { segment: segment.id, offset, length: length as u32 };
         Ok(Appended { location, end: self.went_on(&mut active, length) })
     }
@@ -290,7 +306,6 @@ impl Log {
         let Ok(measured) = draft.measure() else { return };
         let end = self.push(active, &draft, &measured).end;
         active.marked = (durable, wall, end);
-        active.segment().add_dead(MARK_BYTES as u64);
     }
 
     fn push(&self, active: &mut Active, draft: &Draft<'_>, measured: &Measured) -> Appended {
@@ -298,6 +313,7 @@ impl Log {
         let location = Location { segment: id, offset: active.offset as u32, length: measured.length };
         draft.write(measured, salt, active.sequence, &mut active.buffer);
         active.sequence += 1;
+        active.segment().place(Count::of(draft.op, measured.length));
         Appended { location, end: self.went_on(active, u64::from(measured.length)) }
     }
 
@@ -329,8 +345,10 @@ impl Log {
                 if self.clock.monotonic() < active.full_until {
                     return Err(Refused::DiskFull);
                 }
-                let live = active.offset + self.live_bytes();
-                self.create_segment(capacity, capacity.max(self.segment_bytes(live))).map_err(|error| {
+                let live = self.live_bytes();
+                let wanted = capacity.max(self.segment_bytes(live));
+                let spared = self.spare_reserve(wanted);
+                spared.and_then(|()| self.create_segment(capacity, wanted)).map_err(|error| {
                     self.note_error(&error);
                     if is_full(&error) {
                         active.full_until = self.clock.monotonic() + DISK_FULL_PAUSE;
@@ -349,6 +367,7 @@ impl Log {
     pub(super) fn leave(&self, active: &mut Active) {
         let Some(segment) = active.segment.clone() else { return };
         self.push_mark(active, Op::Seal);
+        segment.set_last_sequence(active.sequence - 1);
         let bytes = std::mem::take(&mut active.buffer);
         segment.leave(active.offset - u64::from(FIRST_OFFSET));
         active.pending.push(Chunk { segment, offset: active.buffer_offset, bytes, last: true });
@@ -360,7 +379,7 @@ impl Log {
         let mut unlisted = self.unlisted.lock();
         let segment = match unlisted.take().filter(|segment| segment.capacity >= capacity_min) {
             Some(segment) => segment,
-            None => self.create_file(capacity)?,
+            None => self.create_file(SegmentKind::Foreground, capacity)?,
         };
         if let Err(error) = self.manifest.edit(&Edit::new().add(segment.listed(SegmentState::Active))) {
             *unlisted = Some(segment);
@@ -371,7 +390,7 @@ impl Log {
     }
 
     /// Creates the file of a segment and makes its name durable.
-    pub(super) fn create_file(&self, capacity: u64) -> io::Result<Arc<Segment>> {
+    pub(super) fn create_file(&self, kind: SegmentKind, capacity: u64) -> io::Result<Arc<Segment>> {
         let id = self.manifest.next_segment_id();
         let salt = getrandom::u32().map_err(io::Error::other)?;
         let name = segment_file_name(id);
@@ -381,18 +400,18 @@ impl Log {
             let _ = self.disk.remove(&name);
             return Err(error);
         }
-        Ok(Arc::new(Segment::new(id, salt, file, capacity)))
+        Ok(Arc::new(Segment::new(id, kind, salt, file, capacity)))
     }
 
     /// Has the next segment ready before it is needed; called by the log thread.
     pub(super) fn prepare(&self) {
-        let (needed, live) = {
+        let needed = {
             let active = self.active.lock();
-            (active.ready.is_empty() && active.refused.is_none(), active.offset)
+            active.ready.is_empty() && active.refused.is_none()
         };
         if needed {
-            let capacity = self.segment_bytes(live + self.live_bytes());
-            match self.create_segment(capacity / 2, capacity) {
+            let capacity = self.segment_bytes(self.live_bytes());
+            match self.spare_reserve(capacity).and_then(|()| self.create_segment(capacity / 2, capacity)) {
                 Ok(segment) => self.active.lock().ready.push(segment),
                 // The append that needs it tries again, and says so if it fails as well.
                 Err(error) => self.note_error(&error),
@@ -402,14 +421,29 @@ impl Log {
         self.room.wake(Position::MAX);
     }
 
-    /// Bytes of the next segment when `live` bytes are alive.
+    /// Bytes of the next segment when `live` bytes are alive; on a small disk, or a full one, less than these would ask for.
     pub(super) fn segment_bytes(&self, live: u64) -> u64 {
-        self.segment_size.lock().bytes(live)
+        let size = *self.segment_size.lock();
+        let bytes = size.bytes(live);
+        match self.disk.free_space() {
+            Ok(free) if size == SegmentSize::Auto => bytes.min((free / FREE_PARTS).max(SEGMENT_BYTES_MIN)),
+            _ => bytes,
+        }
     }
 
-    /// Live bytes of the segments that were left.
+    /// Refuses what compaction needs to end a full disk: room for what lives in the largest segment.
+    fn spare_reserve(&self, capacity: u64) -> io::Result<()> {
+        let largest = self.table.load().all().map(|segment| segment.bytes()).max().unwrap_or(0);
+        let free = self.disk.free_space()?;
+        if free < capacity + largest.min(COMPACTION_RESERVE_MAX) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "what is left of the disk is kept for compaction"));
+        }
+        Ok(())
+    }
+
+    /// Bytes of all values that something refers to.
     pub(super) fn live_bytes(&self) -> u64 {
-        self.table.load().all().map(|segment| segment.bytes().saturating_sub(segment.dead())).sum()
+        self.table.load().all().map(|segment| segment.live().bytes).sum()
     }
 
     pub(super) fn note_error(&self, error: &io::Error) {

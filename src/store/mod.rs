@@ -3,7 +3,7 @@
 //! The store knows records, keys and keyspaces, and nothing of what they mean. Whoever uses it keeps the index: where
 //! the newest record of a key is. `docs/storage-format.md` specifies every byte; `record` and `segment` know
 //! them, `log` appends, `commit` writes and syncs, `repair` moves on when the disk fails, `recovery` reads
-//! back.
+//! back, `hint` and `hints` make that fast.
 
 pub mod clock;
 pub mod disk;
@@ -11,11 +11,16 @@ pub mod manifest;
 
 mod batch;
 mod commit;
+mod compact;
 mod error;
+mod hash;
+mod hint;
+mod hints;
 mod log;
 mod open;
 mod options;
 mod read;
+mod reader;
 mod record;
 mod recovery;
 mod repair;
@@ -40,18 +45,29 @@ use self::disk::Disk;
 use self::log::Log;
 
 pub use self::batch::Batch;
+#[cfg(test)]
+pub(crate) use self::compact::Planted;
+pub use self::compact::{CompactionStatus, Index, Look, Policy, Window};
 pub use self::error::{LogFailed, OpenError, ReadError, Refused};
+pub use self::hash::KeyHasher;
+pub use self::hint::{Hinted, PARTITIONS, partition_of};
 pub use self::log::Appended;
 pub use self::options::{BATCH_BYTES_MAX, Fsync, Options, SegmentSize};
 pub use self::record::{Draft, Op, RECORD_BYTES_MAX, Record};
-pub use self::recovery::{Recovered, Replay};
-pub use self::segment::{Location, Position};
+pub use self::recovery::{Beginning, OnProgress, Records, Recovered, Replay};
+pub use self::segment::{Count, Location, Position};
 pub use self::status::Status;
 
 /// A log of records on a disk. See the [module](self).
 pub struct Store {
     log: Arc<Log>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Threads>,
+}
+
+#[derive(Default)]
+struct Threads {
+    of_log: Vec<JoinHandle<()>>,
+    compacting: Option<JoinHandle<()>>,
 }
 
 impl Store {
@@ -64,14 +80,15 @@ impl Store {
         clock: Arc<dyn Clock>,
         options: Options,
         replay: &mut dyn Replay,
+        on_progress: OnProgress<'_>,
     ) -> Result<(Self, Recovered), OpenError> {
-        let (log, recovered) = Log::open(disk, clock, options, replay)?;
+        let (log, recovered) = Log::open(disk, clock, options, replay, on_progress)?;
         Ok((Self { log: Arc::new(log), threads: Mutex::default() }, recovered))
     }
 
-    /// The secret with which this dataset's keys are hashed.
-    pub fn hash_seed(&self) -> [u8; 16] {
-        self.log.manifest.hash_seed()
+    /// The hash of this dataset's keys.
+    pub fn hasher(&self) -> &KeyHasher {
+        &self.log.hasher
     }
 
     /// The random number that is this dataset's name.
@@ -115,9 +132,9 @@ impl Store {
         self.log.retire(location);
     }
 
-    /// Counts bytes of a segment as dead; for whoever sums them up during replay.
-    pub fn retire_bytes(&self, segment: u32, bytes: u64) {
-        self.log.retire_bytes(segment, bytes);
+    /// Says what of a segment's values something refers to; for whoever counts that during replay.
+    pub fn set_live(&self, segment: u32, live: Count) {
+        self.log.set_live(segment, live);
     }
 
     /// Whether the kernel has the record.
@@ -219,17 +236,45 @@ impl Store {
         *self.log.segment_size.lock() = size;
     }
 
-    /// Starts the thread that writes and the one that syncs. Without them whoever waits does the work, and nothing
-    /// is synced by time. They end with [`Store::close`], or when the store is dropped.
+    /// Starts the threads that write, sync, and compact with the help of `index`. Without them whoever waits does the work,
+    /// and nothing happens by time. They end with [`Store::close`], or when the store is dropped.
     ///
     /// # Errors
     /// When the system has no more threads.
-    pub fn start_threads(self: &Arc<Self>) -> std::io::Result<()> {
+    pub fn start_threads(self: &Arc<Self>, index: Arc<dyn Index>) -> std::io::Result<()> {
         let mut threads = self.threads.lock();
-        if threads.is_empty() {
-            *threads = self.log.start_threads()?;
+        if threads.of_log.is_empty() {
+            threads.of_log = self.log.start_threads()?;
+            threads.compacting = Some(self.log.start_compaction(index)?);
         }
         Ok(())
+    }
+
+    /// When and how much is compacted from now on.
+    pub fn set_compaction(&self, policy: Policy) {
+        self.log.orders.set_policy(policy);
+    }
+
+    /// Asks the thread that compacts to compact whatever there is now.
+    pub fn ask_to_compact(&self) {
+        self.log.orders.ask();
+    }
+
+    /// What compaction has done and does.
+    pub fn compaction_status(&self) -> CompactionStatus {
+        self.log.compaction_status()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn plant_in_compaction(&self, planted: Option<compact::Planted>) {
+        self.log.compaction.plant(planted);
+    }
+
+    /// Makes one pass of compaction by the policy as it is set.
+    #[cfg(test)]
+    pub(crate) fn compact_once(&self, index: &dyn Index, forced: bool) -> std::io::Result<bool> {
+        let forced = forced.then(|| self.log.manifest.next_segment_id());
+        self.log.compact_once(index, &self.log.orders.policy(), forced, &|_| true)
     }
 
     /// Ends the threads, makes everything durable and refuses what comes later. Once closed, closing does nothing.
@@ -247,6 +292,8 @@ impl Store {
         self.log.prepare();
         self.log.sync_round(true)?;
         self.log.claim();
+        // What becomes of it is told as the disk's last error.
+        let _ = self.log.write_hints();
         Ok(())
     }
 
@@ -257,7 +304,10 @@ impl Store {
 
     fn stop(&self) {
         let threads = std::mem::take(&mut *self.threads.lock());
-        self.log.stop_threads(threads);
+        if let Some(compacting) = threads.compacting {
+            self.log.stop_compaction(compacting);
+        }
+        self.log.stop_threads(threads.of_log);
     }
 }
 

@@ -9,16 +9,21 @@ use parking_lot::Mutex;
 
 use super::clock::Clock;
 use super::commit::{Syncer, Writer};
+use super::compact::{Compaction, Orders};
 use super::disk::Disk;
 use super::error::{LogFailed, OpenError, Refused};
+use super::hash::KeyHasher;
+use super::hints::Hints;
 use super::log::{Active, Counters, Log, capacity_for, is_full};
 use super::manifest::{Manifest, ManifestError};
 use super::options::{Fsync, Options};
-use super::recovery::{Recovered, Recovery, Replay, recover};
+use super::recovery::{OnProgress, Recovered, Recovery, Replay, recover};
 use super::segment::{FIRST_OFFSET, Position, Table};
 use super::threads::Signals;
 use super::waiters::Waiters;
 
+/// Bytes of segments whose hints are written before a store is closed: the last two of the largest size.
+const CLOSING_BYTES_MAX: u64 = 512 << 20;
 /// Room in the first segment of a disk that has none for a whole one.
 const SMALL_SEGMENT_BYTES: u64 = 64 << 10;
 
@@ -28,12 +33,15 @@ impl Log {
         clock: Arc<dyn Clock>,
         options: Options,
         replay: &mut dyn Replay,
+        on_progress: OnProgress<'_>,
     ) -> Result<(Self, Recovered), OpenError> {
         let manifest = Manifest::open(disk.clone()).map_err(|error| match error {
             ManifestError::Io { action, error } => OpenError::Io { doing: format!("cannot {action}"), error },
             other => OpenError::Manifest(other.to_string()),
         })?;
-        let Recovery { recovered, segments } = recover(&*disk, &manifest, replay)?;
+        let hasher = KeyHasher::new(manifest.hash_seed());
+        let recovered = recover(&*disk, &manifest, &hasher, options.load_threads, replay, on_progress)?;
+        let Recovery { recovered, segments, hinted, damaged } = recovered;
         let mut table = Table::default();
         for segment in segments {
             table = table.with(segment);
@@ -43,6 +51,8 @@ impl Log {
             disk,
             clock,
             dataset: manifest.dataset_id(),
+            hasher,
+            hints: Mutex::new(Hints::new(hinted, damaged)),
             segment_size: Mutex::new(options.segment_size),
             window_bytes_max: options.window_bytes_max.max(1) as u64,
             batch_bytes_max: options.batch_bytes_max,
@@ -72,6 +82,7 @@ impl Log {
             syncer: Mutex::new(Syncer::default()),
             in_flight: Mutex::default(),
             window: Mutex::default(),
+            began: position,
             appended: AtomicU64::new(position),
             written: AtomicU64::new(position),
             durable: AtomicU64::new(position),
@@ -86,6 +97,8 @@ impl Log {
             slow_until: AtomicU64::new(0),
             signals: Signals::default(),
             counters: Counters::default(),
+            compaction: Compaction::default(),
+            orders: Orders::default(),
         };
         log.first_segment()?;
         Ok((log, recovered))
@@ -135,7 +148,10 @@ impl Log {
             synced.is_ok() && self.leave_last(&mut active)
         };
         self.room.wake(Position::MAX);
-        if left { self.sync_round(true) } else { synced }
+        let closed = if left { self.sync_round(true) } else { synced };
+        // The last segment has just been sealed; a start without its hint takes longer, and is as sound.
+        let _ = self.write_hints_of(CLOSING_BYTES_MAX);
+        closed
     }
 
     /// Ends the active segment, if anything is in it.

@@ -45,6 +45,8 @@ pub struct Options {
     pub window_bytes_max: usize,
     /// Bytes of the largest batch; [`BATCH_BYTES_MAX`] unless a test says less.
     pub batch_bytes_max: u64,
+    /// Threads that read the log back when the store is opened.
+    pub load_threads: usize,
 }
 
 impl Default for Options {
@@ -54,6 +56,7 @@ impl Default for Options {
             segment_size: SegmentSize::Auto,
             window_bytes_max: 32 << 20,
             batch_bytes_max: BATCH_BYTES_MAX,
+            load_threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
 }

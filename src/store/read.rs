@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use super::error::ReadError;
 use super::log::{Chunk, Log};
+use super::manifest::SegmentKind;
 use super::record::{Op, Record};
-use super::segment::{FIRST_OFFSET, Location, Position, SEGMENT_HEADER_BYTES, Segment};
+use super::segment::{Count, Location, Position, SEGMENT_HEADER_BYTES, Segment};
 
 impl Log {
     pub(super) fn read(&self, location: Location, key: &[u8]) -> Result<Bytes, ReadError> {
@@ -31,20 +32,19 @@ impl Log {
         read: impl Fn(&Segment, &mut [u8], u64) -> io::Result<Option<usize>>,
     ) -> Result<Option<Bytes>, ReadError> {
         let (segment, offset) = self.find(location)?;
-        let position = segment.position(offset);
         let length = location.length as usize;
+        if segment.kind == SegmentKind::Compacted {
+            // Durable before anything refers to it.
+            return self.read_from(&segment, offset, location, key, read);
+        }
+        let position = segment.position(offset);
         if position + length as u64 > self.written.load(Ordering::Acquire)
             && let Some(bytes) = self.in_memory(position, length)
         {
             return self.value(bytes, &segment, location, key);
         }
         // It was in memory or it is written: a position is published before its chunk is let go.
-        let mut bytes = vec![0; length];
-        match read(&segment, &mut bytes, u64::from(offset))? {
-            None => return Ok(None),
-            Some(count) => bytes.truncate(count),
-        }
-        match self.value(bytes, &segment, location, key) {
+        match self.read_from(&segment, offset, location, key, &read) {
             Err(ReadError::Damaged(_)) => {}
             other => return other,
         }
@@ -56,12 +56,23 @@ impl Log {
         if Arc::ptr_eq(&now, &segment) {
             return Err(ReadError::Damaged(location));
         }
-        let mut bytes = vec![0; length];
-        match read(&now, &mut bytes, u64::from(offset))? {
+        self.read_from(&now, offset, location, key, read)
+    }
+
+    fn read_from(
+        &self,
+        segment: &Segment,
+        offset: u32,
+        location: Location,
+        key: &[u8],
+        read: impl Fn(&Segment, &mut [u8], u64) -> io::Result<Option<usize>>,
+    ) -> Result<Option<Bytes>, ReadError> {
+        let mut bytes = vec![0; location.length as usize];
+        match read(segment, &mut bytes, u64::from(offset))? {
             None => return Ok(None),
             Some(count) => bytes.truncate(count),
         }
-        self.value(bytes, &now, location, key)
+        self.value(bytes, segment, location, key)
     }
 
     fn find(&self, location: Location) -> Result<(Arc<Segment>, u32), ReadError> {
@@ -114,20 +125,20 @@ impl Log {
 
     pub(super) fn is_written(&self, location: Location) -> bool {
         self.table.load().find(location).is_some_and(|(segment, offset)| {
-            segment.position(offset) + u64::from(location.length) <= self.written.load(Ordering::Acquire)
+            segment.kind == SegmentKind::Compacted
+                || segment.position(offset) + u64::from(location.length) <= self.written.load(Ordering::Acquire)
         })
     }
 
     pub(super) fn retire(&self, location: Location) {
         if let Some((segment, _)) = self.table.load().find(location) {
-            segment.add_dead(u64::from(location.length));
+            segment.retire(Count::one(location.length));
         }
     }
 
-    pub(super) fn retire_bytes(&self, segment: u32, bytes: u64) {
-        let location = Location { segment, offset: FIRST_OFFSET, length: 0 };
-        if let Some((segment, _)) = self.table.load().find(location) {
-            segment.add_dead(bytes);
+    pub(super) fn set_live(&self, segment: u32, live: Count) {
+        if let Some(segment) = self.table.load().get(segment) {
+            segment.set_counts(segment.placed(), live);
         }
     }
 }

@@ -63,7 +63,7 @@ pub enum Op {
 }
 
 impl Op {
-    fn read(byte: u8) -> Option<Self> {
+    pub(super) fn read(byte: u8) -> Option<Self> {
         [Self::Put, Self::Delete, Self::Expire, Self::Bind, Self::Mark, Self::Seal, Self::Move]
             .into_iter()
             .find(|op| *op as u8 == byte)
@@ -214,6 +214,17 @@ pub(super) fn resalt(record: &mut [u8], salt: u32) {
     if record[OP_AT] == Op::Seal as u8 {
         record[OP_AT] = Op::Mark as u8;
     }
+    check_again(record, salt);
+}
+
+/// Moves a whole, sound record to a segment of another salt, where it stands alone.
+pub(super) fn recopy(record: &mut [u8], salt: u32) {
+    record[FLAGS_AT] &= !(BATCH_START | BATCH_MORE);
+    check_again(record, salt);
+}
+
+/// Gives a whole record the checks that it has under this salt.
+fn check_again(record: &mut [u8], salt: u32) {
     let raw = Raw::read(record);
     let mut hasher = Hasher::new();
     hasher.update(&record[HEADER_BYTES..raw.head_bytes()]);
@@ -294,6 +305,21 @@ impl Raw {
         length <= room && length <= RECORD_BYTES_MAX && self.head_bytes() as u64 <= length
     }
 
+    /// Whether it sets a value.
+    pub(super) fn is_put(&self) -> bool {
+        self.op == Op::Put as u8
+    }
+
+    /// The id of the keyspace.
+    pub(super) fn keyspace(&self) -> u32 {
+        self.keyspace
+    }
+
+    /// Whether it moves a value.
+    pub(super) fn is_move(&self) -> bool {
+        self.op == Op::Move as u8
+    }
+
     /// Bytes up to the end of the key.
     pub(super) fn head_bytes(&self) -> usize {
         HEADER_BYTES + prefix_bytes(self.flags) + self.key_length as usize
@@ -372,12 +398,16 @@ impl<'a> Record<'a> {
         if !raw.plausible(bytes.len() as u64) {
             return Err(Fault::Length);
         }
-        let head = &bytes[..raw.head_bytes()];
+        Self::read_key(&raw, &bytes[..raw.head_bytes()], salt)
+    }
+
+    /// Reads a record of which there is only the part up to the end of the key, `head`; the value is left out.
+    pub(super) fn read_key(raw: &Raw, head: &'a [u8], salt: u32) -> Result<Self, Fault> {
         raw.verify_guard(head, salt)?;
-        if raw.op == Op::Move as u8 {
+        if raw.is_move() {
             return Err(Fault::Checksum);
         }
-        Self::of(&raw, head, &[]).ok_or(Fault::Unknown)
+        Self::of(raw, head, &[]).ok_or(Fault::Unknown)
     }
 
     fn of(raw: &Raw, head: &'a [u8], value: &'a [u8]) -> Option<Self> {
@@ -433,6 +463,12 @@ impl<'a> Record<'a> {
         let word = |at: usize| self.value[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
         Some((word(0), word(8)))
     }
+}
+
+/// The key of a record that is known to be sound.
+pub(super) fn record_key(record: &[u8]) -> &[u8] {
+    let raw = Raw::read(record);
+    &record[HEADER_BYTES + prefix_bytes(raw.flags)..raw.head_bytes()]
 }
 
 /// The value of a mark or a seal.

@@ -11,9 +11,9 @@ use std::sync::atomic::Ordering;
 use super::commit::{Syncer, Writer};
 use super::error::LogFailed;
 use super::log::{Active, Log, capacity_for, is_full};
-use super::manifest::{Edit, SegmentState, segment_file_name};
+use super::manifest::{Edit, SegmentKind, SegmentState, segment_file_name};
 use super::record::{HEADER_BYTES, Raw, Record, resalt};
-use super::segment::{FIRST_OFFSET, Position, Segment};
+use super::segment::{Count, FIRST_OFFSET, Position, Segment};
 
 impl Log {
     /// Rewrites everything that is not durable to a fresh segment; when that fails as well, the log is read-only.
@@ -129,7 +129,7 @@ impl Log {
             .cloned()
             .collect();
         let capacity = capacity_to_move(to - from, self.segment_bytes(0))?;
-        let new = self.create_file(capacity)?;
+        let new = self.create_file(SegmentKind::Foreground, capacity)?;
         let sequence = pieces.first().map_or(next_sequence, |piece| Raw::read(piece).sequence);
         new.begin(from, sequence);
         let written = write_pieces(&new, pieces)
@@ -153,7 +153,7 @@ impl Log {
 
     /// Whether a segment in use has records at or behind `from`.
     fn reaches_beyond(&self, segment: &Segment, from: Position) -> bool {
-        let begun = segment.base_sequence() > 0;
+        let begun = segment.base_sequence() > 0 && segment.kind == SegmentKind::Foreground;
         begun && (!segment.is_left() || segment.base() + segment.bytes() > from)
     }
 
@@ -167,17 +167,23 @@ impl Log {
         new: Arc<Segment>,
         left: &[Arc<Segment>],
     ) {
+        let mut whole = Count::default();
+        left.iter().filter(|old| old.base() >= from).for_each(|old| whole.add(old.placed()));
         for old in left {
             let bytes = from.saturating_sub(old.base());
-            let end = if old.is_left() { old.base() + old.bytes() } else { active.position };
-            let dead = old.forget_dead(end - old.base() - bytes);
             if bytes == 0 {
-                new.add_dead(dead);
+                new.retire(old.retired());
+                old.set_counts(Count::default(), Count::default());
+            } else {
+                // Which of the moved are dead is not known one by one; that they live is the safe side.
+                let stayed = old.placed().without(new.placed().without(whole));
+                old.set_counts(stayed, stayed);
             }
-            // Where some records stay, which of the moved are dead is not known one by one; that they live is the safe
-            // side.
+            // Somebody may have counted a value as dead where it was a moment ago.
+            old.set_uncertain();
             old.leave(bytes);
         }
+        new.set_uncertain();
         self.table.rcu(|table| table.with(new.clone()));
         for old in left {
             old.move_to(from.max(old.base()), new.clone());
@@ -219,7 +225,11 @@ fn write_pieces(new: &Segment, pieces: Vec<Vec<u8>>) -> io::Result<()> {
     for mut bytes in pieces {
         let mut at = 0;
         while at + HEADER_BYTES <= bytes.len() {
-            let length = Raw::read(&bytes[at..]).length as usize;
+            let raw = Raw::read(&bytes[at..]);
+            let length = raw.length as usize;
+            if raw.is_put() {
+                new.place(Count::one(raw.length));
+            }
             resalt(&mut bytes[at..at + length], new.salt);
             at += length;
         }

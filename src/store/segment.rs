@@ -12,6 +12,7 @@ use crc32fast::hash;
 
 use super::disk::File;
 use super::manifest::{self, SegmentKind, SegmentState, segment_file_name};
+use super::record::Op;
 
 const MAGIC: [u8; 8] = *b"CASKADE\n";
 /// The version of the segment format.
@@ -28,8 +29,6 @@ const DATASET_AT: usize = CRC_AT + 4;
 const BASE_SEQUENCE_AT: usize = DATASET_AT + 16;
 const BASE_POSITION_AT: usize = BASE_SEQUENCE_AT + 8;
 const CREATED_AT: usize = BASE_POSITION_AT + 8;
-/// The kind of a segment that has the writes of users.
-pub(super) const FOREGROUND: u8 = 1;
 /// Bytes before the first record of a segment.
 pub const SEGMENT_HEADER_BYTES: usize = CREATED_AT + 8;
 /// The same, as records' offsets are counted.
@@ -120,6 +119,7 @@ impl Header {
 /// One segment, as the running store knows it.
 pub(super) struct Segment {
     pub id: u32,
+    pub kind: SegmentKind,
     pub salt: u32,
     pub file: Box<dyn File>,
     /// Bytes of the file that may be written.
@@ -127,12 +127,78 @@ pub(super) struct Segment {
     /// The position of the first record; set before the first record is appended.
     base: AtomicU64,
     base_sequence: AtomicU64,
+    /// The number of its last record: known once it is left.
+    last_sequence: AtomicU64,
     /// Bytes of its records: exact once it is left, zero before.
     bytes: AtomicU64,
-    dead: AtomicU64,
+    /// Bytes of its hint file; 0 where there is none.
+    hint_bytes: AtomicU64,
+    /// Values that were put here.
+    placed: Tally,
+    /// Values here that nothing refers to any more.
+    retired: Tally,
     /// No more records come.
     left: AtomicBool,
+    /// The manifest says that it is complete.
+    sealed: AtomicBool,
+    /// What is alive in it is not known for sure, so that it must not be taken away before the next start.
+    uncertain: AtomicBool,
+    /// Something in it does not verify, so that it must not be taken away.
+    damaged: AtomicBool,
+    /// How many segments had been taken away when it was decided that its deletions must stay, plus one; 0: never.
+    kept_at: AtomicU64,
     moved: OnceLock<Moved>,
+}
+
+/// Records and their bytes in one word, so that both change together: a segment has fewer than 2^32 of either.
+#[derive(Default)]
+struct Tally(AtomicU64);
+
+impl Tally {
+    fn add(&self, count: Count) {
+        self.0.fetch_add(count.records << 32 | count.bytes, Ordering::Relaxed);
+    }
+
+    fn set(&self, count: Count) {
+        self.0.store(count.records << 32 | count.bytes, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Count {
+        let word = self.0.load(Ordering::Acquire);
+        Count { records: word >> 32, bytes: word & u64::from(u32::MAX) }
+    }
+}
+
+/// A number of records and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// How many.
+    pub records: u64,
+    /// Their bytes in the log, headers included.
+    pub bytes: u64,
+}
+
+impl Count {
+    /// One record of this length.
+    pub fn one(length: u32) -> Self {
+        Self { records: 1, bytes: u64::from(length) }
+    }
+
+    /// What a record adds to the values of its segment: nothing, unless it has one.
+    pub(super) fn of(op: Op, length: u32) -> Self {
+        if op == Op::Put { Self::one(length) } else { Self::default() }
+    }
+
+    /// Adds another.
+    pub fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.bytes += other.bytes;
+    }
+
+    /// What is left without another.
+    pub(super) fn without(self, other: Self) -> Self {
+        Self { records: self.records.saturating_sub(other.records), bytes: self.bytes.saturating_sub(other.bytes) }
+    }
 }
 
 /// The records from some position on were rewritten to another segment.
@@ -142,17 +208,25 @@ pub(super) struct Moved {
 }
 
 impl Segment {
-    pub(super) fn new(id: u32, salt: u32, file: Box<dyn File>, capacity: u64) -> Self {
+    pub(super) fn new(id: u32, kind: SegmentKind, salt: u32, file: Box<dyn File>, capacity: u64) -> Self {
         Self {
             id,
+            kind,
             salt,
             file,
             capacity,
             base: AtomicU64::new(0),
             base_sequence: AtomicU64::new(0),
+            last_sequence: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            dead: AtomicU64::new(0),
+            hint_bytes: AtomicU64::new(0),
+            placed: Tally::default(),
+            retired: Tally::default(),
             left: AtomicBool::new(false),
+            sealed: AtomicBool::new(false),
+            uncertain: AtomicBool::new(false),
+            damaged: AtomicBool::new(false),
+            kept_at: AtomicU64::new(0),
             moved: OnceLock::new(),
         }
     }
@@ -185,19 +259,92 @@ impl Segment {
         self.bytes.load(Ordering::Acquire)
     }
 
-    pub(super) fn dead(&self) -> u64 {
-        self.dead.load(Ordering::Relaxed)
+    /// Whether the manifest says that it is complete.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
     }
 
-    pub(super) fn add_dead(&self, bytes: u64) {
-        self.dead.fetch_add(bytes, Ordering::Relaxed);
+    /// Notes that the manifest says so.
+    pub(super) fn seal(&self) {
+        self.sealed.store(true, Ordering::Release);
     }
 
-    /// Takes `bytes` back from the dead; what remains is at least zero.
-    pub(super) fn forget_dead(&self, bytes: u64) -> u64 {
-        let before =
-            self.dead.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |dead| Some(dead.saturating_sub(bytes)));
-        before.map_or(0, |dead| dead.min(bytes))
+    /// Whether its count of what is alive cannot be relied on.
+    pub(super) fn is_uncertain(&self) -> bool {
+        self.uncertain.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_uncertain(&self) {
+        self.uncertain.store(true, Ordering::Release);
+    }
+
+    /// Whether something in it was found not to verify.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_damaged(&self) {
+        self.damaged.store(true, Ordering::Release);
+    }
+
+    /// The number of its last record.
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.last_sequence.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_last_sequence(&self, sequence: u64) {
+        self.last_sequence.store(sequence, Ordering::Release);
+    }
+
+    /// Bytes of its hint file.
+    pub(super) fn hint_bytes(&self) -> u64 {
+        self.hint_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_hint_bytes(&self, bytes: u64) {
+        self.hint_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// How many segments had been taken away when it was decided that its deletions must stay.
+    pub(super) fn kept_at(&self) -> Option<u64> {
+        self.kept_at.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    pub(super) fn keep_at(&self, removals: u64) {
+        self.kept_at.store(removals + 1, Ordering::Relaxed);
+    }
+
+    /// Values put here so far.
+    pub(super) fn placed(&self) -> Count {
+        self.placed.get()
+    }
+
+    /// Values here that nothing refers to any more.
+    pub(super) fn retired(&self) -> Count {
+        self.retired.get()
+    }
+
+    /// Values here that something refers to: exact, unless it is uncertain.
+    pub(super) fn live(&self) -> Count {
+        // In this order: what is retired has been placed before.
+        let retired = self.retired.get();
+        self.placed.get().without(retired)
+    }
+
+    /// Counts values that were put here.
+    pub(super) fn place(&self, count: Count) {
+        self.placed.add(count);
+    }
+
+    /// Counts values that nothing refers to any more.
+    pub(super) fn retire(&self, count: Count) {
+        self.retired.add(count);
+    }
+
+    /// Says what has been put here and what is alive of it.
+    pub(super) fn set_counts(&self, placed: Count, live: Count) {
+        self.placed.set(placed);
+        self.retired.set(placed.without(live));
     }
 
     pub(super) fn position(&self, offset: u32) -> Position {
@@ -221,13 +368,22 @@ impl Segment {
     /// What the manifest says of it.
     pub(super) fn listed(&self, state: SegmentState) -> manifest::Segment {
         let (id, salt, base_sequence, base_position) = (self.id, self.salt, self.base_sequence(), self.base());
-        manifest::Segment { id, kind: SegmentKind::Foreground, salt, base_sequence, base_position, state }
+        manifest::Segment { id, kind: self.kind, salt, base_sequence, base_position, state }
     }
 
     pub(super) fn write_header(&self, dataset: [u8; 16], created: u64) -> io::Result<()> {
         let (id, salt, base_sequence, base_position) = (self.id, self.salt, self.base_sequence(), self.base());
-        let header = Header { id, kind: FOREGROUND, salt, dataset, base_sequence, base_position, created };
+        let kind = header_kind(self.kind);
+        let header = Header { id, kind, salt, dataset, base_sequence, base_position, created };
         self.file.write_at(&header.write(), 0)
+    }
+}
+
+/// A kind as a segment's header says it.
+pub(super) fn header_kind(kind: SegmentKind) -> u8 {
+    match kind {
+        SegmentKind::Foreground => 1,
+        SegmentKind::Compacted => 2,
     }
 }
 
@@ -243,6 +399,12 @@ impl Table {
         let at = segments.partition_point(|(id, _)| *id < segment.id);
         segments.insert(at, (segment.id, segment));
         Self { segments }
+    }
+
+    /// Without the segments of these ids.
+    pub(super) fn without(&self, ids: &[u32]) -> Self {
+        let keep = |(id, _): &&(u32, Arc<Segment>)| !ids.contains(id);
+        Self { segments: self.segments.iter().filter(keep).cloned().collect() }
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Segment>> {

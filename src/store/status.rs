@@ -15,8 +15,12 @@ pub struct Status {
     pub bytes_total: u64,
     /// Bytes of records that something refers to.
     pub bytes_live: u64,
-    /// Bytes of the others.
+    /// Bytes of the others: values that nothing refers to, deletions, marks.
     pub bytes_dead: u64,
+    /// Bytes that the files of the log take, what is reserved for the segments in use included.
+    pub bytes_disk: u64,
+    /// Bytes of records appended since the start.
+    pub bytes_appended: u64,
     /// The position behind the last record appended.
     pub appended: Position,
     /// The position up to which the kernel has the log.
@@ -48,13 +52,13 @@ impl Log {
             let current = active.segment.as_ref().map(|segment| segment.id);
             (active.offset, current, active.sequence - 1, active.refused.clone())
         };
-        let (mut segments, mut bytes_total, mut bytes_dead) = (0, 0, 0);
+        let (mut segments, mut bytes_total, mut bytes_live) = (0, 0, 0);
         for segment in self.table.load().all() {
             if segment.is_left() && segment.bytes() == 0 {
                 continue;
             }
             segments += 1;
-            bytes_dead += segment.dead();
+            bytes_live += segment.live().bytes;
             let here = current == Some(segment.id) && !segment.is_left();
             bytes_total += if here { offset - u64::from(FIRST_OFFSET) } else { segment.bytes() };
         }
@@ -64,8 +68,10 @@ impl Log {
         Status {
             segments,
             bytes_total,
-            bytes_live: bytes_total.saturating_sub(bytes_dead),
-            bytes_dead,
+            bytes_live,
+            bytes_dead: bytes_total.saturating_sub(bytes_live),
+            bytes_disk: self.disk_bytes(),
+            bytes_appended: appended - self.began,
             appended,
             written,
             durable,

@@ -1,4 +1,5 @@
-//! The two threads of a store: one writes when nobody should do so inline and prepares segments, one syncs.
+//! The threads of a store: one writes when nobody should do so inline and prepares segments, one syncs, and one does
+//! what nobody waits for.
 //!
 //! They are asked, never waited for. Without them a store works as well: whoever asks does the work.
 
@@ -23,6 +24,7 @@ pub(super) struct Signals {
     asked: Mutex<Asked>,
     log_thread: Condvar,
     sync_thread: Condvar,
+    maintenance_thread: Condvar,
 }
 
 #[derive(Default)]
@@ -30,6 +32,7 @@ struct Asked {
     write: bool,
     prepare: bool,
     sync: bool,
+    maintain: bool,
     stop: bool,
 }
 
@@ -56,16 +59,33 @@ impl Signals {
         self.sync_thread.notify_one();
     }
 
+    pub(super) fn ask_to_maintain(&self) {
+        if self.running() {
+            self.asked.lock().maintain = true;
+            self.maintenance_thread.notify_one();
+        }
+    }
+
+    /// Whether the threads were asked to end: what takes long and need not be done now is left undone.
+    pub(super) fn stopping(&self) -> bool {
+        self.asked.lock().stop
+    }
+
     fn ask_to_stop(&self) {
         self.asked.lock().stop = true;
         self.log_thread.notify_one();
         self.sync_thread.notify_one();
+        self.maintenance_thread.notify_one();
     }
 }
 
 impl Log {
     pub(super) fn start_threads(self: &Arc<Self>) -> std::io::Result<Vec<JoinHandle<()>>> {
-        self.signals.asked.lock().stop = false;
+        {
+            let mut asked = self.signals.asked.lock();
+            // What the last process left undone is done first.
+            (asked.stop, asked.maintain) = (false, true);
+        }
         let spawn = |name: &str, run: fn(&Self)| {
             let log = self.clone();
             Builder::new().name(name.to_owned()).spawn(move || {
@@ -75,11 +95,14 @@ impl Log {
             })
         };
         let mut threads = vec![spawn("log", Self::run_log_thread)?];
-        match spawn("sync", Self::run_sync_thread) {
-            Ok(thread) => threads.push(thread),
-            Err(error) => {
-                self.stop_threads(threads);
-                return Err(error);
+        for (name, run) in [("sync", Self::run_sync_thread as fn(&Self)), ("maintenance", Self::run_maintenance_thread)]
+        {
+            match spawn(name, run) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    self.stop_threads(threads);
+                    return Err(error);
+                }
             }
         }
         self.signals.running.store(true, Ordering::SeqCst);
@@ -97,6 +120,7 @@ impl Log {
             // A panic in there has been made known by its alarm.
             let _ = thread.join();
         }
+        self.signals.asked.lock().stop = false;
         // Who relied on them is served here once more.
         let _ = self.sync_round(self.fsync() == Fsync::Always);
         self.room.wake(Position::MAX);
@@ -142,6 +166,23 @@ impl Log {
                     self.claim();
                 }
             }
+        }
+    }
+
+    fn run_maintenance_thread(&self) {
+        loop {
+            {
+                let mut asked = self.signals.asked.lock();
+                while !(asked.maintain || asked.stop) {
+                    self.signals.maintenance_thread.wait(&mut asked);
+                }
+                if asked.stop {
+                    return;
+                }
+                asked.maintain = false;
+            }
+            // It was noted as the disk's last error, and is tried again when the next segment is sealed.
+            let _ = self.write_hints();
         }
     }
 

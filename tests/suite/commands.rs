@@ -199,7 +199,7 @@ fn add_documents(of: &Reply, all: &mut BTreeMap<String, BTreeMap<String, Reply>>
 }
 
 fn is_new(name: &str) -> bool {
-    matches!(name, "client|no-touch" | "client|setinfo")
+    matches!(name, "client|no-touch" | "client|setinfo") || name.split('|').next() == Some("caskade")
 }
 
 fn fields(map: &Reply) -> BTreeMap<String, Reply> {

@@ -2,6 +2,7 @@
 
 mod config;
 mod memory;
+mod own;
 mod save;
 
 use super::table::checked;
@@ -15,12 +16,23 @@ const ADMIN: Flags = Flags::ADMIN.with(Flags::DANGEROUS);
 pub(super) const TABLE: &[Command] = &checked(
     Group::Server,
     [
+        Command::new("BGREWRITEAOF", "", save::bgrewriteaof)
+            .summary("Compacts the log in the background, whether or not it is due.")
+            .complexity("O(N) for N bytes of the log")
+            .flag(ADMIN)
+            .flag(Flags::NOSCRIPT)
+            .flag(Flags::NO_ASYNC_LOADING),
         Command::new("BGSAVE", "[SCHEDULE]", save::bgsave)
             .summary("Syncs the log in the background; nothing is lost without it either.")
             .complexity("O(N) for N bytes not yet synced")
             .flag(ADMIN)
             .flag(Flags::NOSCRIPT)
             .flag(Flags::NO_ASYNC_LOADING),
+        Command::new("CASKADE", "subcommand [argument ...]", own::container)
+            .summary("Does what is this server's own.")
+            .since("7.2.0")
+            .complexity("Depends on the subcommand")
+            .subcommands(own::TABLE),
         Command::new("CONFIG", "subcommand [argument ...]", config::container)
             .summary("Reads and changes the configuration.")
             .since("2.0.0")

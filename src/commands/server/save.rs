@@ -1,4 +1,5 @@
-//! Syncing the log by hand. Every acknowledged write is in the log already; these make sure it is on the disk.
+//! Syncing and compacting the log by hand. Every acknowledged write is in the log already; SAVE and BGSAVE make sure it is
+//! on the disk.
 
 use super::{Args, Context, Outcome, Stop, text};
 use crate::protocol::Reply;
@@ -15,6 +16,11 @@ pub(super) fn bgsave(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     args.end()?;
     sync(ctx)?;
     Ok(Reply::Simple("Background saving started"))
+}
+
+pub(super) fn bgrewriteaof(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
+    ctx.keys()?.keyspace().store().ask_to_compact();
+    Ok(Reply::Simple("Background append only file rewriting started"))
 }
 
 pub(super) fn lastsave(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {

@@ -5,6 +5,7 @@
 //! | `model` | steps as data, and the states they lead through |
 //! | `runner` | does the steps in a keyspace |
 //! | `recorder` | a disk that keeps every state a crash may leave |
+//! | `compaction` | what it leaves and takes away |
 //! | `crash` | crashes at every call |
 //! | `damage` | bytes change, files are cut, exchanged or gone |
 //! | `faults` | the disk fails at every call |
@@ -13,10 +14,12 @@
 //! | `threads` | many writers, and a disk that fails |
 //! | `regressions` | bugs that stores of this family have had |
 
+mod compaction;
 mod crash;
 mod damage;
 mod faults;
 mod listeners;
+mod loading;
 mod model;
 mod moves;
 mod recorder;

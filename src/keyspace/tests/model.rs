@@ -32,6 +32,8 @@ pub(super) enum Step {
     Sync,
     /// What the threads of the log do by themselves.
     Tick,
+    /// Compaction, until nothing can be won any more.
+    Compact,
     /// An orderly restart.
     Reopen,
     /// The process dies and another one begins on what the kernel has.
@@ -119,7 +121,7 @@ impl State {
             }
             Step::Pipeline(_) => unreachable!("a pipeline is not one step"),
             Step::Get(..) | Step::ExpireDue | Step::Pass(_) | Step::SetBack(_) => {}
-            Step::Sync | Step::Tick | Step::Reopen | Step::Kill => {}
+            Step::Sync | Step::Tick | Step::Compact | Step::Reopen | Step::Kill => {}
         }
     }
 

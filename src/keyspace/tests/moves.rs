@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fastrand::Rng;
 
-use super::super::{Access, Change, Cold, Event, Halt, Keyspace, Mode, Watch};
+use super::super::{Access, Change, Cold, Event, Halt, Keyspace, Mode, Slot, Watch};
 use super::model::Step::{self, *};
 use super::model::{State, Value, keys_of};
 use super::recorder::Recorder;
@@ -44,11 +44,11 @@ fn moved(keyspace: &Keyspace, from: u32, to: u32, together: bool) -> bool {
 /// What a keydir counts is what its entries are, and what counts as alive is what it refers to.
 fn assert_counts(keyspace: &Keyspace, keys: &[(u32, String)], at: &str) {
     let mut referred = 0;
-    for (database, keydir) in keyspace.databases.iter().enumerate() {
+    for (database, keydir) in keyspace.bound.databases.iter().enumerate() {
         let keydir = keydir.load();
         let (mut count, mut bytes, mut deadlines) = (0, 0, Vec::new());
         for (_, key) in keys.iter().filter(|key| key.0 as usize == database) {
-            let slot = keyspace.hasher.slot(key.as_bytes());
+            let slot = Slot::of_key(&keyspace.hasher, key.as_bytes());
             let Some(meta) = keydir.meta(&slot, key.as_bytes()) else { continue };
             count += 1;
             bytes += keydir.usage(&slot, key.as_bytes()).unwrap().2;
@@ -312,12 +312,13 @@ fn a_moved_value_was_used_when_it_was() {
 fn a_move_without_a_value_leaves_none() {
     struct Nobody;
     impl crate::store::Replay for Nobody {
-        fn replay(&mut self, _: crate::store::Location, _: &crate::store::Record<'_>) {}
-        fn damaged(&mut self, _: crate::store::Location, _: &crate::store::Record<'_>) {}
+        fn begin(&mut self, _: &crate::store::Beginning<'_>) {}
+        fn partition(&self, _: usize, _: crate::store::Records<'_>) {}
     }
     let disk = SimDisk::new();
     let clock = Arc::new(TestClock::new(START));
-    let (store, _) = Store::open(Arc::new(disk.clone()), clock, options(Fsync::No), &mut Nobody).unwrap();
+    let (store, _) =
+        Store::open(Arc::new(disk.clone()), clock, options(Fsync::No), &mut Nobody, &mut |_, _| {}).unwrap();
     let put = |keyspace, key: &str| store.append(&Draft::put(keyspace, 0, key.as_bytes(), b"value")).unwrap();
     let takes = |keyspace, source: u32, key: &str| {
         let source = source.to_le_bytes();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::Slot;
 use super::super::entry::Meta;
 use super::super::{Access, Keyspace, Mode};
 use super::crash::workloads;
@@ -107,9 +108,9 @@ fn expiry_seen_by_a_reader_removes_no_newer_value() {
     let mut access = keyspace.access_one(0, b"a", Mode::Exclusive, runner.now(), false);
     access.put(b"a", 0, b"newer", None).unwrap();
     drop(access);
-    let slot = keyspace.hasher.slot(b"a");
-    let held = keyspace.latches.one(&slot, Mode::Exclusive);
-    let keydir = keyspace.databases[0].load();
+    let slot = Slot::of_key(&keyspace.hasher, b"a");
+    let held = keyspace.bound.latches.one(&slot, Mode::Exclusive);
+    let keydir = keyspace.bound.databases[0].load();
     let (_, removed) = keyspace.expired(&held, 0, &keydir, &slot, b"a", &seen, runner.now());
     assert!(!removed);
     drop(held);
@@ -119,8 +120,8 @@ fn expiry_seen_by_a_reader_removes_no_newer_value() {
 }
 
 fn meta(keyspace: &Keyspace, key: &str) -> Meta {
-    let slot = keyspace.hasher.slot(key.as_bytes());
-    keyspace.databases[0].load().meta(&slot, key.as_bytes()).expect("it is there")
+    let slot = Slot::of_key(&keyspace.hasher, key.as_bytes());
+    keyspace.bound.databases[0].load().meta(&slot, key.as_bytes()).expect("it is there")
 }
 
 #[test]
@@ -231,6 +232,58 @@ fn a_reader_finds_what_was_moved_from_a_file_that_is_gone() {
         assert_eq!(contents(keyspace, &keys).unwrap(), runner.history.last().unwrap().keys);
         recovers(disk.survivors(Survival::Written), &runner, &steps, START);
     }
+}
+
+/// What a hint file says is what the segment says, or it is not believed.
+#[test]
+fn a_corrupt_hint_is_never_trusted() {
+    let mut steps: Vec<Step> =
+        (0..40).map(|index| Set(index % 2, ["a", "b", "c", "d"][index as usize % 4], 500)).collect();
+    steps.extend([
+        Delete(0, "a"),
+        Expire(1, "b", Some(5_000_000)),
+        Flush(0),
+        Set(0, "e", 10),
+        SetEx(1, "f", 10, 90_000),
+    ]);
+    let (disk, runner) = run(Fsync::Everysec, &steps);
+    runner.keyspace().store().close().unwrap();
+    let names = disk.list().unwrap();
+    let hints: Vec<(&String, Vec<u8>)> =
+        names.iter().filter(|name| name.ends_with(".hint")).map(|name| (name, disk.bytes(name).unwrap())).collect();
+    assert!(hints.len() > 4);
+    let check = |name: &str, bytes: Option<&[u8]>, what: &str| {
+        let changed = disk.after_kill();
+        match bytes {
+            Some(bytes) => changed.plant(name, bytes),
+            None => changed.remove(name).unwrap(),
+        }
+        let keyspace = open(Arc::new(changed.clone()), START, options(Fsync::Everysec)).unwrap();
+        let found = contents(&keyspace, &keys_of(&steps, DATABASES)).unwrap();
+        assert_eq!(found, runner.history.last().unwrap().visible(keyspace.now()), "{name}: {what}");
+        let live = keyspace.store().status().bytes_live;
+        assert_eq!(live, runner.keyspace().store().status().bytes_live, "{name}: {what}");
+        // It is written anew, and believed then.
+        keyspace.store().tick().unwrap();
+        assert_eq!(changed.bytes(name).as_deref(), disk.bytes(name).as_deref(), "{name}: {what}");
+    };
+    for (index, (name, bytes)) in hints.iter().enumerate() {
+        check(name, None, "removed");
+        for at in (0..bytes.len()).step_by(61) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << (at % 8);
+            check(name, Some(&changed), "a bit flipped");
+            check(name, Some(&bytes[..at]), "cut");
+        }
+        check(name, Some(&bytes.repeat(2)), "doubled");
+        check(name, Some(&vec![0; bytes.len()]), "zeros");
+        let (_, other) = &hints[(index + 1) % hints.len()];
+        check(name, Some(other), "that of another segment");
+    }
+    // One of another dataset, whose segment has the same id.
+    let (foreign, other) = run(Fsync::Everysec, &steps);
+    other.keyspace().store().close().unwrap();
+    check(hints[0].0, Some(&foreign.bytes(hints[0].0).unwrap()), "that of another dataset");
 }
 
 #[test]

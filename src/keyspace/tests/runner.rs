@@ -10,7 +10,7 @@ use super::model::{State, Step, Value, value};
 use super::recorder::{Progress, Recorder};
 use crate::store::clock::{Clock, TestClock};
 use crate::store::disk::Disk;
-use crate::store::{Fsync, LogFailed, OpenError, Options, Position, SegmentSize};
+use crate::store::{Fsync, LogFailed, OpenError, Options, Planted, Position, SegmentSize};
 
 /// Databases of every keyspace here.
 pub(super) const DATABASES: u32 = 3;
@@ -18,7 +18,7 @@ pub(super) const DATABASES: u32 = 3;
 pub(super) const START: u64 = 1_700_000_000_000;
 
 pub(super) fn options(fsync: Fsync) -> Options {
-    Options { fsync, segment_size: SegmentSize::Fixed(4096), ..Options::default() }
+    Options { fsync, segment_size: SegmentSize::Fixed(4096), load_threads: 1, ..Options::default() }
 }
 
 pub(super) fn open(disk: Arc<dyn Disk>, wall: u64, options: Options) -> Result<Keyspace, OpenError> {
@@ -31,6 +31,7 @@ pub(super) enum Failed {
     Halt(Halt),
     Log(LogFailed),
     Open(OpenError),
+    Compaction(std::io::Error),
     Wrong(String),
 }
 
@@ -40,6 +41,7 @@ impl fmt::Display for Failed {
             Self::Halt(halt) => write!(f, "{halt:?}"),
             Self::Log(failed) => write!(f, "{failed}"),
             Self::Open(error) => write!(f, "{error}"),
+            Self::Compaction(error) => write!(f, "{error}"),
             Self::Wrong(what) => f.write_str(what),
         }
     }
@@ -70,6 +72,8 @@ pub(super) struct Runner {
     pub split: bool,
     /// A planted fault: nobody waits for the log.
     pub early: bool,
+    /// A planted fault of compaction.
+    pub planted: Option<Planted>,
 }
 
 impl Runner {
@@ -77,7 +81,8 @@ impl Runner {
     pub fn new(disk: Arc<dyn Disk>, options: Options, history: Vec<State>, wall: u64) -> Result<Self, Failed> {
         let clock = Arc::new(TestClock::new(wall));
         let number = history.len() * 100;
-        let mut runner = Self { keyspace: None, clock, disk, options, history, number, split: false, early: false };
+        let mut runner =
+            Self { keyspace: None, clock, disk, options, history, number, split: false, early: false, planted: None };
         runner.open()?;
         Ok(runner)
     }
@@ -136,6 +141,10 @@ impl Runner {
             }
             Step::Sync => self.keyspace().store().sync()?,
             Step::Tick => self.keyspace().store().tick()?,
+            Step::Compact => {
+                self.keyspace().store().plant_in_compaction(self.planted);
+                while self.keyspace().compact(true).map_err(Failed::Compaction)? {}
+            }
             Step::Reopen => {
                 self.keyspace().store().close()?;
                 self.open()?;

@@ -93,7 +93,7 @@ fn start(disk: &SimDisk, fsync: Fsync, segment: u64) -> Keyspace {
     let segment_size = SegmentSize::Fixed(segment);
     let options = Options { window_bytes_max: 6_000, segment_size, ..options(fsync) };
     let keyspace = open(Arc::new(disk.clone()), START, options).unwrap();
-    keyspace.store().start_threads().unwrap();
+    keyspace.start_threads().unwrap();
     keyspace
 }
 

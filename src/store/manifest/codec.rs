@@ -9,14 +9,15 @@
 //!   4 clock floor           u64, milliseconds since the Unix epoch
 //!   5 segment               id u32 | kind u8 (0 foreground, 1 compacted) | salt u32 | base sequence u64 |
 //!                           base position u64 | state u8 (0 active, 1 sealed, 2 cut) | length u64 (0 if active)
+//!   6 log floor             position u64 | sequence u64
 //! ```
 //!
-//! Entries 1 to 4 stand once each, 5 once per segment, in any order. In every version the file begins with the magic,
+//! Entries 1 to 4 stand once each, 5 once per segment, 6 at most once (without it, both are 0), in any order. In every version the file begins with the magic,
 //! version and length and ends with the checksum; an unknown version or kind of entry is refused, never skipped.
 
 use std::collections::BTreeMap;
 
-use super::{Contents, Segment, SegmentKind, SegmentState};
+use super::{Contents, Floor, Segment, SegmentKind, SegmentState};
 
 const MAGIC: &[u8; 8] = b"CASKMANI";
 const VERSION: u32 = 1;
@@ -28,6 +29,7 @@ const HASH_SEED: u8 = 2;
 const NEXT_SEGMENT_ID: u8 = 3;
 const CLOCK_FLOOR: u8 = 4;
 const SEGMENT: u8 = 5;
+const FLOOR: u8 = 6;
 
 /// Why bytes are not a manifest this version reads; each text completes an error message.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +48,10 @@ pub(super) fn encode(contents: &Contents) -> Vec<u8> {
     entry(&mut bytes, CLOCK_FLOOR, &contents.clock_floor.to_le_bytes());
     for segment in contents.segments.values() {
         entry(&mut bytes, SEGMENT, &encode_segment(segment));
+    }
+    if contents.floor != Floor::default() {
+        let Floor { position, sequence } = contents.floor;
+        entry(&mut bytes, FLOOR, &[position.to_le_bytes(), sequence.to_le_bytes()].concat());
     }
     seal(bytes)
 }
@@ -88,7 +94,7 @@ fn encode_segment(segment: &Segment) -> Vec<u8> {
 pub(super) fn decode(bytes: &[u8]) -> Result<Contents, DecodeError> {
     let mut rest = Reader { bytes: verify(bytes)? };
     let (mut dataset_id, mut hash_seed, mut next_segment_id, mut clock_floor) = (None, None, None, None);
-    let mut segments = BTreeMap::new();
+    let (mut segments, mut floor) = (BTreeMap::new(), None);
     while !rest.bytes.is_empty() {
         let kind = rest.u8()?;
         let length = rest.u16()?;
@@ -102,6 +108,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Contents, DecodeError> {
                 let segment = decode_segment(&mut payload)?;
                 segments.insert(segment.id, segment).is_some()
             }
+            FLOOR => floor.replace(Floor { position: payload.u64()?, sequence: payload.u64()? }).is_some(),
             _ => return Err(DecodeError::Newer(format!("it has an entry of kind {kind}"))),
         };
         if repeated || !payload.bytes.is_empty() {
@@ -114,6 +121,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Contents, DecodeError> {
         next_segment_id: next_segment_id.ok_or_else(|| damaged("it has no next segment"))?,
         clock_floor: clock_floor.ok_or_else(|| damaged("it has no clock floor"))?,
         segments,
+        floor: floor.unwrap_or_default(),
     };
     match contents.segments.last_key_value() {
         Some((id, _)) if *id >= contents.next_segment_id => Err(damaged("it lists a segment of an id yet to be given")),
@@ -220,11 +228,13 @@ mod tests {
             },
         );
         let segments = proptest::collection::btree_map(any::<u8>(), segment, 0..20);
-        (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<u64>(), segments).prop_map(
-            |(dataset_id, hash_seed, clock_floor, segments)| {
+        let floor = (any::<u64>(), any::<u64>()).prop_map(|(position, sequence)| Floor { position, sequence });
+        let floor = prop_oneof![Just(Floor::default()), floor];
+        (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<u64>(), segments, floor).prop_map(
+            |(dataset_id, hash_seed, clock_floor, segments, floor)| {
                 let segments: BTreeMap<_, _> = segments.into_values().collect();
                 let next_segment_id = segments.keys().last().map_or(1, |id| id + 1);
-                Contents { dataset_id, hash_seed, next_segment_id, clock_floor, segments }
+                Contents { dataset_id, hash_seed, next_segment_id, clock_floor, segments, floor }
             },
         )
     }
@@ -244,17 +254,23 @@ mod tests {
             next_segment_id: 8,
             clock_floor: 9,
             segments: [(7, segment)].into(),
+            floor: Floor { position: 10, sequence: 11 },
         }
     }
 
     #[test]
     fn the_bytes_are_as_documented() {
         let bytes = encode(&sample());
-        assert_eq!(bytes.len(), 16 + (3 + 16) + (3 + 16) + (3 + 4) + (3 + 8) + (3 + 34) + 4);
-        assert_eq!(bytes[..16], *b"CASKMANI\x01\0\0\0\x71\0\0\0");
+        assert_eq!(bytes.len(), 16 + (3 + 16) + (3 + 16) + (3 + 4) + (3 + 8) + (3 + 34) + (3 + 16) + 4);
+        assert_eq!(bytes[..16], *b"CASKMANI\x01\0\0\0\x84\0\0\0");
         assert_eq!(bytes[16..19], [1, 16, 0]);
         let segment = [7, 0, 0, 0, 1, 13, 12, 11, 10, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1, 5];
         assert_eq!(bytes[72..][..segment.len() + 3], [&[5, 34, 0], &segment[..]].concat());
+        let floor = [6, 16, 0, 10, 0, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(bytes[72 + 37..][..floor.len()], floor);
+        // Where nothing was ever removed, there is none.
+        let without = encode(&Contents { floor: Floor::default(), ..sample() });
+        assert_eq!((without.len(), decode(&without).unwrap().floor), (bytes.len() - 19, Floor::default()));
     }
 
     #[test]
@@ -275,7 +291,9 @@ mod tests {
         for (change, text) in cases {
             assert_eq!(resealed(change), DecodeError::Newer(text.to_owned()));
         }
-        let cases: [fn(&mut Vec<u8>); 5] = [
+        let cases: [fn(&mut Vec<u8>); 7] = [
+            |bytes| entry(bytes, FLOOR, &[0; 16]),
+            |bytes| entry(bytes, FLOOR, &[0; 15]),
             |bytes| entry(bytes, CLOCK_FLOOR, &[0; 8]),
             |bytes| entry(bytes, SEGMENT, &[0; 35]),
             |bytes| entry(bytes, SEGMENT, &[0; 33]),

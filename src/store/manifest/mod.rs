@@ -27,6 +27,16 @@ pub fn segment_file_name(id: u32) -> String {
     format!("{id:010}.log")
 }
 
+/// The name of a segment's hint.
+pub(super) fn hint_file_name(id: u32) -> String {
+    format!("{id:010}.hint")
+}
+
+/// The name of a hint that is not yet complete.
+pub(super) fn hint_temporary_name(id: u32) -> String {
+    format!("{id:010}.hint.tmp")
+}
+
 /// Who fills a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegmentKind {
@@ -59,6 +69,15 @@ pub struct Segment {
     /// The position in the log, bytes since the dataset began, at which the segment begins.
     pub base_position: u64,
     pub state: SegmentState,
+}
+
+/// Where the last segment of the log that was removed ended: the log goes on at or behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Floor {
+    /// Bytes since the dataset began.
+    pub position: u64,
+    /// The number of its last record.
+    pub sequence: u64,
 }
 
 /// Why a manifest could not be opened.
@@ -115,6 +134,7 @@ pub struct Edit {
     add: Vec<Segment>,
     states: Vec<(u32, SegmentState)>,
     clock_floor: u64,
+    floor: Floor,
 }
 
 impl Edit {
@@ -165,6 +185,13 @@ impl Edit {
         self.clock_floor = self.clock_floor.max(wall);
         self
     }
+
+    /// Raises the end of what was removed from the log: its position, and the number of the last record before it.
+    #[must_use]
+    pub fn floor(mut self, position: u64, sequence: u64) -> Self {
+        self.floor.raise(Floor { position, sequence });
+        self
+    }
 }
 
 /// The open manifest of a disk. Edits take turns; reads never wait for one.
@@ -188,6 +215,7 @@ struct Contents {
     next_segment_id: u32,
     clock_floor: u64,
     segments: BTreeMap<u32, Segment>,
+    floor: Floor,
 }
 
 impl Manifest {
@@ -265,6 +293,18 @@ impl Manifest {
     pub fn clock_floor(&self) -> u64 {
         self.contents.lock().clock_floor
     }
+
+    /// The end of the last segment that was removed from the log.
+    pub fn floor(&self) -> Floor {
+        self.contents.lock().floor
+    }
+}
+
+impl Floor {
+    fn raise(&mut self, other: Self) {
+        self.position = self.position.max(other.position);
+        self.sequence = self.sequence.max(other.sequence);
+    }
 }
 
 impl Contents {
@@ -292,6 +332,7 @@ impl Contents {
             segment.state = *state;
         }
         self.clock_floor = self.clock_floor.max(edit.clock_floor);
+        self.floor.raise(edit.floor);
         Ok(())
     }
 }
@@ -330,6 +371,7 @@ fn create(disk: &dyn Disk, names: &[String]) -> Result<Contents, ManifestError> 
         next_segment_id: 1,
         clock_floor: 0,
         segments: BTreeMap::new(),
+        floor: Floor::default(),
     };
     install(disk, &contents).map_err(failed("create the file MANIFEST"))?;
     Ok(contents)

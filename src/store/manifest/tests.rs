@@ -45,12 +45,12 @@ fn edits_are_read_back() {
         assert_eq!(manifest.next_segment_id(), id);
     }
     manifest.edit(&Edit::new().add(segment(1)).add(segment(2)).clock_floor(50)).unwrap();
-    manifest.edit(&Edit::new().seal(1, 4096).add(segment(3)).clock_floor(40)).unwrap();
+    manifest.edit(&Edit::new().seal(1, 4096).add(segment(3)).clock_floor(40).floor(2000, 30)).unwrap();
     manifest.edit(&Edit::new().cut(2, 77)).unwrap();
     assert_eq!(manifest.clock_floor(), 50, "the floor never sinks");
     assert_eq!(states(&manifest), [(1, Sealed(4096)), (2, Cut(77)), (3, Active)]);
     let compacted = Segment { kind: SegmentKind::Compacted, base_position: 1500, ..segment(4) };
-    manifest.edit(&Edit::new().remove(1).add(compacted)).unwrap();
+    manifest.edit(&Edit::new().remove(1).add(compacted).floor(1000, 10)).unwrap();
     manifest.edit(&Edit::new().replace(Segment { salt: 99, ..segment(3) })).unwrap();
     let manifest = open(&disk.survivors(Survival::Durable)).unwrap();
     assert_eq!(
@@ -61,6 +61,7 @@ fn edits_are_read_back() {
     assert_eq!(manifest.segment(1), None);
     assert_eq!((manifest.next_segment_id(), manifest.next_segment_id()), (5, 6));
     assert_eq!(manifest.clock_floor(), 50);
+    assert_eq!(manifest.floor(), Floor { position: 2000, sequence: 30 }, "nor does that of the log");
 }
 
 #[test]

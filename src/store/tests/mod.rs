@@ -7,10 +7,14 @@ mod turned_away;
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::clock::TestClock;
 use super::disk::{Disk, SimDisk};
 use super::manifest::segment_file_name;
-use super::{Draft, Fsync, Location, OpenError, Options, Record, Recovered, Replay, SegmentSize, Store};
+use super::{
+    Beginning, Draft, Fsync, Hinted, Location, Op, OpenError, Options, Records, Recovered, Replay, SegmentSize, Store,
+};
 
 /// What a log was found to say.
 #[derive(Default)]
@@ -20,13 +24,40 @@ struct Found {
     damaged: Vec<Vec<u8>>,
 }
 
-impl Replay for Found {
-    fn replay(&mut self, _: Location, record: &Record<'_>) {
-        self.puts.push((record.key.to_vec(), record.value.to_vec()));
-    }
+/// What a log was told to say, by sequence number.
+#[derive(Default)]
+struct Told(Mutex<Vec<ToldOf>>);
 
-    fn damaged(&mut self, _: Location, record: &Record<'_>) {
-        self.damaged.push(record.key.to_vec());
+/// The number of a value's record, where it is, its key, and whether it is damaged.
+type ToldOf = (u64, Location, Vec<u8>, bool);
+
+impl Replay for Told {
+    fn begin(&mut self, _: &Beginning<'_>) {}
+
+    fn partition(&self, _: usize, records: Records<'_>) {
+        let of = |(segment, record): (u32, Hinted<'_>)| {
+            let at = Location { segment, offset: record.offset, length: record.length };
+            (record.sequence, at, record.key.to_vec(), record.damaged)
+        };
+        self.0.lock().extend(records.filter(|(_, record)| record.op == Op::Put).map(of));
+    }
+}
+
+impl Told {
+    /// The same with the values, in the order of the log.
+    fn read(self, store: &Store) -> Found {
+        let mut told = self.0.into_inner();
+        told.sort_unstable_by_key(|(sequence, ..)| *sequence);
+        let mut found = Found::default();
+        for (_, at, key, damaged) in told {
+            if damaged {
+                found.damaged.push(key);
+            } else {
+                let value = store.read(at, &key).unwrap().to_vec();
+                found.puts.push((key, value));
+            }
+        }
+        found
     }
 }
 
@@ -40,9 +71,11 @@ struct Opened {
 
 fn open(disk: &SimDisk, fsync: Fsync) -> Result<Opened, OpenError> {
     let clock = Arc::new(TestClock::new(1_700_000_000_000));
-    let options = Options { fsync, segment_size: SegmentSize::Fixed(4096), ..Options::default() };
-    let mut found = Found::default();
-    let (store, recovered) = Store::open(Arc::new(disk.clone()), clock.clone(), options, &mut found)?;
+    let segment_size = SegmentSize::Fixed(4096);
+    let options = Options { fsync, segment_size, load_threads: 1, ..Options::default() };
+    let mut told = Told::default();
+    let (store, recovered) = Store::open(Arc::new(disk.clone()), clock.clone(), options, &mut told, &mut |_, _| {})?;
+    let found = told.read(&store);
     Ok(Opened { store, clock, recovered, found })
 }
 

@@ -25,7 +25,7 @@ fn open(directory: &TempDir) -> Keyspace {
     let clock = Arc::new(SystemClock::new());
     let opened = Keyspace::open(Arc::new(disk), clock, Options::default(), 1, &mut |_, _| {});
     let (keyspace, _) = opened.expect("a keyspace");
-    keyspace.store().start_threads().expect("threads");
+    keyspace.start_threads().expect("threads");
     keyspace
 }
 

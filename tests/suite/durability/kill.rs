@@ -5,14 +5,18 @@ use crate::server::{Program, Server, number};
 
 const CLIENTS: usize = 50;
 
-/// Rounds on one directory. Its log only grows, and is read back up to three times a round.
+/// Rounds on one directory.
 const ROUNDS_PER_DIRECTORY: u64 = 10;
 
-/// Every policy in turn, with segments of the usual size and with ones that are full within a round.
-fn arguments(round: u64) -> [&'static str; 4] {
-    let policy = ["always", "everysec", "no"][round as usize % 3];
-    let size = if round.is_multiple_of(2) { "256kb" } else { "auto" };
-    ["--appendfsync", policy, "--segment-size", size]
+/// Every policy in turn, with segments of the usual size and, twice as often, with ones that are full and compacted many
+/// times within a round.
+fn arguments(round: u64) -> Vec<&'static str> {
+    let mut arguments = vec!["--appendfsync", ["always", "everysec", "no"][round as usize % 3]];
+    if !(round / 3).is_multiple_of(3) {
+        arguments.extend(["--segment-size", "64kb", "--compaction-interval", "0"]);
+        arguments.extend(["--compaction-garbage-min", "0", "--space-amplification", "1.1"]);
+    }
+    arguments
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What is answered while loading, and who may not start.
 
+use std::fs::OpenOptions;
 use std::time::Duration;
 
 use crate::connection::Connection;
@@ -21,17 +22,20 @@ fn a_second_process_on_the_directory_is_refused() {
     assert_eq!(server.restart().connect().ask(&["GET", "key"]), Reply::Bulk(b"value".to_vec()));
 }
 
-const KEYS: usize = 60_000;
+const KEYS: usize = 1_000;
 
-/// A server with so many keys that reading them takes longer than asking something meanwhile.
+/// Bytes of a file that takes longer to read than it takes to ask something meanwhile.
+const LONG_FILE_BYTES: u64 = 2 << 30;
+
+/// A server that was killed, with a log that takes long to read: behind its end there is a hole.
 fn large() -> Server {
-    let server = Server::start(Program::Caskade, &["--appendfsync", "no"]);
-    let mut connection = server.connect();
+    let mut server = Server::start(Program::Caskade, &["--appendfsync", "no"]);
     let keys: Vec<String> = (0..KEYS).map(|number| format!("key:{number}")).collect();
-    for some in keys.chunks(10_000) {
-        let words: Vec<&str> = std::iter::once("MSET").chain(some.iter().flat_map(|key| [key.as_str(), "v"])).collect();
-        connection.ask(&words);
-    }
+    let words: Vec<&str> = std::iter::once("MSET").chain(keys.iter().flat_map(|key| [key.as_str(), "v"])).collect();
+    server.connect().ask(&words);
+    server.kill();
+    let segment = OpenOptions::new().write(true).open(server.data().join("0000000001.log")).expect("the segment");
+    segment.set_len(LONG_FILE_BYTES).expect("to make the file longer");
     server
 }
 

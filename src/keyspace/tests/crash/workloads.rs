@@ -5,7 +5,7 @@ use super::super::model::Step::{self, *};
 /// Its name and its steps.
 pub(in super::super) type Workload = (&'static str, fn() -> Vec<Step>);
 
-pub(in super::super) const ALL: [Workload; 13] = [
+pub(in super::super) const ALL: [Workload; 17] = [
     ("overwrites", overwrites),
     ("expiry", expiry),
     ("a clock set back", clock),
@@ -19,6 +19,10 @@ pub(in super::super) const ALL: [Workload; 13] = [
     ("moves", moves),
     ("moves in transactions", moves_in_transactions),
     ("restarts", restarts),
+    ("compaction", compaction),
+    ("compaction of deletions", compaction_of_deletions),
+    ("compaction of what expired", compaction_of_expired),
+    ("compaction of databases", compaction_of_databases),
 ];
 
 fn overwrites() -> Vec<Step> {
@@ -254,4 +258,130 @@ fn restarts() -> Vec<Step> {
 /// What goes on after a crash.
 pub(super) fn again() -> Vec<Step> {
     vec![Set(0, "a", 40), Together(vec![Delete(0, "b"), Set(0, "z", 600)]), Delete(0, "a"), Kill, Set(0, "b", 50)]
+}
+
+fn compaction() -> Vec<Step> {
+    vec![
+        Set(0, "a", 900),
+        Set(0, "b", 900),
+        Set(0, "c", 900),
+        Set(0, "a", 1_500),
+        Set(0, "d", 1_500),
+        Tick,
+        Set(0, "c", 1_000),
+        Set(0, "d", 20),
+        Tick,
+        Compact,
+        Set(0, "a", 800),
+        Together(vec![Set(0, "b", 700), Delete(0, "c"), Set(0, "e", 900)]),
+        Set(0, "d", 1_800),
+        Set(0, "e", 1_800),
+        Compact,
+        Get(0, "a"),
+        Kill,
+        Set(0, "b", 10),
+        Compact,
+        Reopen,
+        Compact,
+        Get(0, "b"),
+    ]
+}
+
+/// What is deleted stands in one segment, what deletes it in another, and they are compacted one without the other.
+fn compaction_of_deletions() -> Vec<Step> {
+    vec![
+        Set(0, "a", 10),
+        Set(0, "keep", 1_900),
+        Set(0, "keep too", 1_900),
+        Delete(0, "a"),
+        Set(0, "b", 10),
+        Set(0, "x", 1_900),
+        Set(0, "x", 1_900),
+        Tick,
+        Compact,
+        Kill,
+        Get(0, "a"),
+        Set(0, "a", 20),
+        Delete(0, "b"),
+        Set(0, "x", 1_900),
+        Set(0, "x", 1_950),
+        Delete(0, "a"),
+        Set(0, "y", 1_900),
+        Set(0, "x", 1_900),
+        Tick,
+        Compact,
+        Reopen,
+        Get(0, "a"),
+        Delete(0, "keep"),
+        Delete(0, "keep too"),
+        Delete(0, "x"),
+        Delete(0, "y"),
+        Tick,
+        Compact,
+    ]
+}
+
+fn compaction_of_expired() -> Vec<Step> {
+    vec![
+        Set(0, "a", 10),
+        Set(0, "b", 10),
+        Set(0, "c", 10),
+        Set(0, "keep", 1_900),
+        Set(0, "keep too", 1_900),
+        SetEx(0, "a", 20, 50),
+        Expire(0, "b", Some(60)),
+        SetEx(0, "c", 30, 60),
+        Expire(0, "c", None),
+        Set(0, "x", 1_900),
+        Set(0, "x", 1_900),
+        Tick,
+        Pass(100),
+        ExpireDue,
+        Compact,
+        SetBack(1_000_000),
+        Kill,
+        Get(0, "a"),
+        Get(0, "b"),
+        Get(0, "c"),
+        Expire(0, "c", Some(5_000)),
+        Set(0, "x", 1_900),
+        Set(0, "x", 1_950),
+        Tick,
+        Compact,
+        Pass(6_000),
+        Get(0, "c"),
+        Set(0, "x", 1_900),
+        Set(0, "y", 1_900),
+        Tick,
+        Compact,
+    ]
+}
+
+fn compaction_of_databases() -> Vec<Step> {
+    vec![
+        Set(0, "a", 900),
+        Set(1, "a", 900),
+        Set(0, "b", 900),
+        Move(0, "b", 1),
+        Swap(0, 1),
+        Set(0, "c", 1_500),
+        Set(1, "c", 1_500),
+        Tick,
+        Compact,
+        Flush(1),
+        Set(1, "a", 1_200),
+        Move(1, "a", 0),
+        Move(0, "b", 1),
+        Set(0, "x", 1_900),
+        Set(0, "x", 1_900),
+        Tick,
+        Compact,
+        Kill,
+        Move(1, "b", 0),
+        FlushAll,
+        Set(0, "a", 10),
+        Set(0, "x", 1_900),
+        Tick,
+        Compact,
+    ]
 }

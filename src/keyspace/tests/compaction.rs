@@ -1,0 +1,197 @@
+//! Compaction while a keyspace is in use: what it leaves, what it takes away, and what it must not.
+
+use std::sync::Arc;
+
+use super::super::{Keyspace, Mode};
+use super::model::Step::{self, *};
+use super::model::{State, keys_of};
+use super::recorder::Recorder;
+use super::runner::{DATABASES, Runner, START, contents, open, options};
+use crate::store::disk::sim::{At, CallKind, Often};
+use crate::store::disk::{Disk, SimDisk};
+use crate::store::{Fsync, Policy};
+
+fn begin(disk: &SimDisk) -> Runner {
+    Runner::new(Arc::new(disk.clone()), options(Fsync::Everysec), vec![State::default()], START).expect("an empty disk")
+}
+
+fn go_on(disk: &SimDisk, runner: &mut Runner, steps: &[Step]) {
+    runner.run(steps, &Recorder::new(disk.clone(), None)).unwrap_or_else(|failed| panic!("{failed}"));
+}
+
+/// Bytes of all segments' files.
+fn log_bytes(disk: &SimDisk) -> usize {
+    let names = disk.list().unwrap();
+    names.iter().filter(|name| name.ends_with(".log")).map(|name| disk.bytes(name).map_or(0, |bytes| bytes.len())).sum()
+}
+
+/// Sets 40 keys of 500 bytes over and over.
+fn overwrites(rounds: usize) -> Vec<Step> {
+    const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let mut steps = Vec::new();
+    for round in 0..rounds {
+        steps.extend(KEYS.iter().map(|key| Set(0, key, 500 + round)));
+        steps.push(Tick);
+    }
+    steps
+}
+
+fn expect(runner: &Runner, keyspace: &Keyspace, steps: &[Step]) {
+    let expected = runner.history.last().unwrap().visible(keyspace.now());
+    assert_eq!(contents(keyspace, &keys_of(steps, DATABASES)).unwrap(), expected);
+}
+
+#[test]
+fn what_is_dead_goes_and_what_lives_is_read_from_where_it_went() {
+    let disk = SimDisk::new();
+    let mut runner = begin(&disk);
+    let steps = overwrites(20);
+    go_on(&disk, &mut runner, &steps);
+    let before = log_bytes(&disk);
+    go_on(&disk, &mut runner, &[Compact]);
+    let after = log_bytes(&disk);
+    assert!(after < before / 4, "{before} bytes before, {after} after");
+    let keyspace = runner.keyspace();
+    // Nothing is left in memory: everything is read from the disk.
+    keyspace.set_memory_limit(1);
+    keyspace.govern(0);
+    expect(&runner, keyspace, &steps);
+    let status = keyspace.store().status();
+    assert!(status.bytes_live > 8 * 500, "{status:?}");
+    let compaction = keyspace.store().compaction_status();
+    assert!(compaction.passes > 0 && compaction.bytes_written > 0 && compaction.bytes_removed > 0, "{compaction:?}");
+    let again = open(Arc::new(disk.after_kill()), START, options(Fsync::Everysec)).unwrap();
+    expect(&runner, &again, &steps);
+    assert_eq!(again.store().status().bytes_live, status.bytes_live);
+}
+
+#[test]
+fn within_the_budget_nothing_is_done() {
+    let disk = SimDisk::new();
+    let mut runner = begin(&disk);
+    go_on(&disk, &mut runner, &overwrites(2));
+    while runner.keyspace().compact(false).unwrap() {}
+    assert!(log_bytes(&disk) > 2_000, "some garbage is left");
+    assert!(!runner.keyspace().compact(false).unwrap(), "64 MiB of garbage are allowed");
+    runner.keyspace().store().set_compaction(Policy { garbage_bytes_min: 0, ..Policy::default() });
+    assert!(runner.keyspace().compact(false).unwrap());
+}
+
+#[test]
+fn a_file_without_anything_alive_goes_within_the_budget_too() {
+    let disk = SimDisk::new();
+    let mut runner = begin(&disk);
+    go_on(&disk, &mut runner, &overwrites(10));
+    let before = log_bytes(&disk);
+    while runner.keyspace().compact(false).unwrap() {}
+    assert!(log_bytes(&disk) < before / 3, "{} of {before} bytes", log_bytes(&disk));
+}
+
+/// What every command hides from others while it is at work, compaction does not see either.
+#[test]
+fn a_value_overwritten_while_it_is_copied_stays_overwritten() {
+    let disk = SimDisk::new();
+    let mut runner = begin(&disk);
+    go_on(&disk, &mut runner, &overwrites(3));
+    let keyspace = runner.keyspace();
+    let now = keyspace.now();
+    let overwrite = |number: usize| {
+        let key = ["a", "b", "c", "d", "e", "f", "g", "h"][number % 8].as_bytes();
+        let mut access = keyspace.access_one(0, key, Mode::Exclusive, now, false);
+        access.put(key, 0, format!("new {number}").as_bytes(), None).unwrap();
+    };
+    // The copies are written and synced before anything refers to them: then somebody is faster.
+    let hold = disk.hold(CallKind::SyncData);
+    std::thread::scope(|scope| {
+        let compacting = scope.spawn(|| keyspace.compact(true));
+        hold.wait_for(1);
+        (0..8).for_each(overwrite);
+        drop(hold);
+        compacting.join().unwrap().unwrap();
+    });
+    let mut access = keyspace.access_one(0, b"a", Mode::Shared, now, false);
+    assert_eq!(&access.value(b"a").unwrap().unwrap().bytes[..], b"new 0");
+    drop(access);
+    keyspace.store().sync().unwrap();
+    let again = open(Arc::new(disk.after_kill()), START, options(Fsync::Everysec)).unwrap();
+    let mut access = again.access_one(0, b"h", Mode::Shared, now, false);
+    access.may_block = true;
+    assert_eq!(&access.value(b"h").unwrap().unwrap().bytes[..], b"new 7");
+}
+
+/// Bitcask at its end deletes the input of a merge that stopped at a damaged record.
+#[test]
+fn inputs_of_a_pass_that_stopped_early_stay() {
+    let disk = SimDisk::new();
+    let mut runner = begin(&disk);
+    let steps = [Set(0, "a", 900), Set(0, "b", 900), Set(0, "c", 900), Set(0, "a", 1_000), Set(0, "d", 1_500), Tick];
+    go_on(&disk, &mut runner, &steps);
+    // The key of the second record: nothing behind it can be made out.
+    disk.flip_bit("0000000001.log", 64 + 44 + 28 + 1 + 900 + 28, 3);
+    let keyspace = runner.keyspace();
+    while keyspace.compact(true).unwrap() {}
+    assert!(disk.bytes("0000000001.log").is_some(), "it has what is alive");
+    assert_eq!(keyspace.store().compaction_status().damaged_segments, 1);
+    keyspace.set_memory_limit(1);
+    keyspace.govern(0);
+    let now = keyspace.now();
+    let value = |key: &str| {
+        let mut access = keyspace.access_one(0, key.as_bytes(), Mode::Shared, now, false);
+        access.may_block = true;
+        access.value(key.as_bytes()).map(|value| value.map(|value| value.bytes.len()))
+    };
+    assert_eq!(value("c").unwrap(), Some(900), "it stands behind the damage");
+    assert_eq!(value("a").unwrap(), Some(1_000));
+    value("b").unwrap_err();
+}
+
+#[test]
+fn a_pass_that_fails_loses_nothing_and_is_made_up_for() {
+    for kind in [CallKind::Create, CallKind::Write, CallKind::SyncData, CallKind::Rename, CallKind::SyncDirectory] {
+        for often in [Often::Once, Often::Always] {
+            let disk = SimDisk::new();
+            let mut runner = begin(&disk);
+            let steps = overwrites(5);
+            go_on(&disk, &mut runner, &steps);
+            disk.fail(At::Kind(kind), std::io::ErrorKind::Other, often);
+            for _ in 0..3 {
+                // What becomes of it is seen in what is left.
+                let _ = runner.keyspace().compact(true);
+            }
+            let killed = open(Arc::new(disk.after_kill()), START, options(Fsync::Everysec)).unwrap();
+            expect(&runner, &killed, &steps);
+            disk.heal();
+            expect(&runner, runner.keyspace(), &steps);
+            while matches!(runner.keyspace().compact(true), Ok(true)) {}
+            expect(&runner, runner.keyspace(), &steps);
+            let again = open(Arc::new(disk.after_kill()), START, options(Fsync::Everysec)).unwrap();
+            expect(&runner, &again, &steps);
+        }
+    }
+}
+
+/// With what is kept free for it, compaction ends a full disk.
+#[test]
+fn a_full_disk_is_compacted() {
+    let disk = SimDisk::new();
+    disk.set_capacity(Some(96 << 10));
+    let mut runner = begin(&disk);
+    let mut refused = 0;
+    for round in 0..400 {
+        let step = [Set(0, ["a", "b", "c", "d", "e"][round % 5], 900)];
+        if runner.run(&step, &Recorder::new(disk.clone(), None)).is_err() {
+            refused += 1;
+            runner.history.pop();
+            runner.clock.advance(std::time::Duration::from_millis(200));
+            // What is unsynced cannot be compacted, and a full disk is not asked twice in a moment.
+            let _ = runner.keyspace().store().sync();
+            while matches!(runner.keyspace().compact(true), Ok(true)) {}
+        }
+    }
+    assert!((1..100).contains(&refused), "{refused} writes were refused");
+    expect(
+        &runner,
+        runner.keyspace(),
+        &[Set(0, "a", 1), Set(0, "b", 1), Set(0, "c", 1), Set(0, "d", 1), Set(0, "e", 1)],
+    );
+}

@@ -1,0 +1,265 @@
+//! Compaction: copies what is alive out of segments and takes these away.
+//!
+//! Always true: a segment is taken away only when nothing refers to it any more, all of what was copied out of it is durable,
+//! and so is whatever made the rest of it dead; all segments of a pass go by one edit of the manifest, or none goes. A
+//! record keeps its sequence number wherever it is. A record that does not verify keeps its segment.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `choose` | which segments are worth it |
+//! | `pass` | reads them, copies what is alive |
+//! | `output` | the segment that is written |
+//! | `tombstones` | which deletions must stay |
+//! | `task` | when: the schedule, the pace |
+
+mod choose;
+mod output;
+mod pass;
+mod task;
+mod tombstones;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use self::choose::{Budget, Candidate, choose};
+use self::output::Output;
+use super::log::Log;
+use super::manifest::{Edit, segment_file_name};
+use super::segment::{Location, Segment};
+
+pub(super) use self::task::Orders;
+pub use self::task::{Policy, Window};
+
+/// The index of what is alive, as compaction needs it. It is asked while others read and write.
+pub trait Index: Send + Sync {
+    /// Tells that keys with these hashes are about to be looked at in `keyspace`, one after the other.
+    fn prefetch(&self, keyspace: u32, hashes: &[u64]);
+
+    /// What `key`, whose hash is `hash`, is in `keyspace`, seen from its record at `at`.
+    fn look(&self, keyspace: u32, hash: u64, key: &[u8], at: Location) -> Look;
+
+    /// Where the values of `key` are, in all keyspaces.
+    fn places(&self, hash: u64, key: &[u8]) -> Vec<Location>;
+
+    /// Says that the value of `key` at `from`, which was put there in `keyspace`, is at `to` now; `false` if no key's value
+    /// is at `from` any more.
+    fn relocate(&self, keyspace: u32, hash: u64, key: &[u8], from: Location, to: Location) -> bool;
+
+    /// The keyspace that a database is bound to.
+    fn binding(&self, database: u32) -> Option<u32>;
+}
+
+/// What a key is, seen from one of its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Its value is this record.
+    Here,
+    /// Its value is another record; this is its expiry.
+    Elsewhere(Option<u64>),
+    /// There is no such key.
+    Absent,
+    /// No database is bound to its keyspace.
+    Unbound,
+}
+
+/// What compaction has done since the start, and what it does.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CompactionStatus {
+    /// A pass is running.
+    pub running: bool,
+    /// Passes completed.
+    pub passes: u64,
+    /// Passes that failed.
+    pub failed: u64,
+    /// Bytes of the segments that were taken away.
+    pub bytes_removed: u64,
+    /// Bytes of records written.
+    pub bytes_written: u64,
+    /// The last pass failed.
+    pub failing: bool,
+    /// How long the last pass took, if there was one.
+    pub last_seconds: Option<f64>,
+    /// Segments that must stay since something in them is damaged.
+    pub damaged_segments: u64,
+}
+
+/// What a store keeps of its compaction.
+#[derive(Default)]
+pub(super) struct Compaction {
+    /// One pass at a time. What is in here was written by passes whose edit of the manifest failed.
+    unlisted: Mutex<Vec<Output>>,
+    /// Rises with each segment taken away: deletions that had to stay may go now.
+    removals: AtomicU64,
+    running: AtomicBool,
+    passes: AtomicU64,
+    failed: AtomicU64,
+    bytes_removed: AtomicU64,
+    bytes_written: AtomicU64,
+    failing: AtomicBool,
+    /// 0: there was none.
+    last_microseconds: AtomicU64,
+    #[cfg(test)]
+    planted: Mutex<Option<Planted>>,
+}
+
+/// A fault, for the tests that have to notice it.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Planted {
+    /// Files are removed before the manifest says that they are gone.
+    RemovedEarly,
+    /// No deletion stays, whatever it hides.
+    TombstonesDropped,
+    /// What made a record dead need not be durable.
+    NoSyncOfTheLog,
+}
+
+impl Compaction {
+    #[cfg(test)]
+    pub(super) fn plant(&self, planted: Option<Planted>) {
+        *self.planted.lock() = planted;
+    }
+
+    #[cfg(test)]
+    fn has(&self, planted: Planted) -> bool {
+        *self.planted.lock() == Some(planted)
+    }
+
+    fn fail(&self) {
+        self.failing.store(true, Ordering::Relaxed);
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Deletions that had to stay are not looked at again before so many segments have been taken away.
+const KEPT_FOR_REMOVALS: u64 = 32;
+/// How many keys are looked at together: one after the other, each would wait for memory several times.
+const TOGETHER: usize = 32;
+
+/// Waits after `bytes` were read and written; `false` ends the pass.
+pub(super) type Pace<'a> = &'a dyn Fn(u64) -> bool;
+
+impl Log {
+    /// Makes one pass, if any segment is worth it. Within the budget few are, unless it is forced: then those with an id
+    /// below `forced` are. Returns whether anything was won.
+    pub(super) fn compact_once(
+        &self,
+        index: &dyn Index,
+        policy: &Policy,
+        forced: Option<u32>,
+        pace: Pace<'_>,
+    ) -> io::Result<bool> {
+        let mut unlisted = self.compaction.unlisted.lock();
+        self.list(&mut unlisted)?;
+        if self.is_ended() {
+            return Ok(false);
+        }
+        let mut candidates = self.candidates();
+        candidates.retain(|candidate| forced.is_none_or(|below| candidate.id < below));
+        let ids = choose(&candidates, &self.budget(policy), forced.is_some());
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        let table = self.table.load_full();
+        let mut victims: Vec<Arc<Segment>> = ids.iter().filter_map(|id| table.get(*id)).cloned().collect();
+        victims.sort_by_key(|victim| victim.base_sequence());
+        self.compaction.running.store(true, Ordering::Relaxed);
+        let began = self.clock.monotonic();
+        let done = self.pass(index, &victims, &mut unlisted, pace);
+        let took = self.clock.monotonic().saturating_sub(began);
+        self.compaction.last_microseconds.store((took.as_micros() as u64).max(1), Ordering::Relaxed);
+        self.compaction.running.store(false, Ordering::Relaxed);
+        self.compaction.failing.store(false, Ordering::Relaxed);
+        match &done {
+            Ok(_) => _ = self.compaction.passes.fetch_add(1, Ordering::Relaxed),
+            // It was told to stop.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.compaction.fail(),
+        }
+        done
+    }
+
+    /// Bytes of files that the log takes, and those it may take.
+    pub(super) fn budget(&self, policy: &Policy) -> Budget {
+        let total = self.disk_bytes();
+        let live = self.live_bytes();
+        let allowed = (live as f64 * policy.space_amplification) as u64;
+        let total_max = allowed.max(live + policy.garbage_bytes_min);
+        Budget { total, total_max, segment: self.segment_bytes(live) }
+    }
+
+    /// Bytes of all segments and hints: of those in use as much as is reserved for them.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        let of = |segment: &Arc<Segment>| {
+            let records = if segment.is_left() { segment.bytes() } else { segment.capacity };
+            records + segment.hint_bytes()
+        };
+        self.table.load().all().map(of).sum()
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        let removals = self.compaction.removals.load(Ordering::Relaxed);
+        let next_sequence = self.active.lock().sequence;
+        let table = self.table.load();
+        let whole = |segment: &&Arc<Segment>| {
+            segment.is_sealed()
+                && !segment.is_uncertain()
+                && !segment.is_damaged()
+                && !self.is_flawed(segment.id)
+                && segment.moved().is_none()
+        };
+        let candidate = |segment: &Arc<Segment>| {
+            let (bytes, live) = (segment.bytes(), segment.live().bytes);
+            let others = bytes.saturating_sub(segment.placed().bytes);
+            let is_kept = segment.kept_at().is_some_and(|at| removals < at + KEPT_FOR_REMOVALS);
+            let kept = if is_kept { others } else { 0 };
+            let age = next_sequence.saturating_sub(segment.last_sequence());
+            Candidate { id: segment.id, kind: segment.kind, bytes, live, kept, age }
+        };
+        table.all().filter(whole).map(candidate).collect()
+    }
+
+    /// Lists what passes have written whose edit failed.
+    fn list(&self, unlisted: &mut Vec<Output>) -> io::Result<()> {
+        if unlisted.is_empty() {
+            return Ok(());
+        }
+        let edit = unlisted.iter().fold(Edit::new(), |edit, output| edit.add(output.listed()));
+        self.manifest.edit(&edit)?;
+        unlisted.drain(..).for_each(|output| output.segment.seal());
+        Ok(())
+    }
+
+    /// Takes segments away that are not listed any more.
+    fn remove(&self, victims: &[Arc<Segment>]) {
+        let ids: Vec<u32> = victims.iter().map(|victim| victim.id).collect();
+        self.table.rcu(|table| table.without(&ids));
+        for victim in victims {
+            self.compaction.bytes_removed.fetch_add(victim.bytes(), Ordering::Relaxed);
+            // Who has it open reads on. What stays behind is removed at the next opening at the latest.
+            self.remove_hint(victim.id);
+            let _ = self.disk.remove(&segment_file_name(victim.id));
+        }
+        self.compaction.removals.fetch_add(victims.len() as u64, Ordering::Relaxed);
+    }
+
+    /// What INFO says of compaction.
+    pub(super) fn compaction_status(&self) -> CompactionStatus {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let compaction = &self.compaction;
+        let last = of(&compaction.last_microseconds);
+        CompactionStatus {
+            running: compaction.running.load(Ordering::Relaxed),
+            passes: of(&compaction.passes),
+            failed: of(&compaction.failed),
+            bytes_removed: of(&compaction.bytes_removed),
+            bytes_written: of(&compaction.bytes_written),
+            failing: compaction.failing.load(Ordering::Relaxed),
+            last_seconds: (last > 0).then_some(last as f64 / 1e6),
+            damaged_segments: self.table.load().all().filter(|segment| segment.is_damaged()).count() as u64,
+        }
+    }
+}

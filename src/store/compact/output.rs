@@ -1,0 +1,174 @@
+//! What a pass writes: one segment of survivors, in chunks. A chunk is durable before anything refers to it.
+
+use std::io;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::super::hint::{self, Hinted};
+use super::super::log::Log;
+use super::super::manifest::{SegmentKind, SegmentState, segment_file_name};
+use super::super::record::{Record, recopy, record_key};
+use super::super::segment::{Count, FIRST_OFFSET, Location, Segment};
+use super::Index;
+
+/// Bytes that are written and synced together.
+const CHUNK_BYTES: usize = 4 << 20;
+
+/// A value of the chunk.
+struct Relocation {
+    keyspace: u32,
+    hash: u64,
+    /// Where it is as long as the chunk is not durable.
+    from: Location,
+    /// Where its record begins in the chunk.
+    start: usize,
+}
+
+/// A segment that is being filled.
+pub(super) struct Output {
+    pub segment: Arc<Segment>,
+    /// None once the hint is written, or cannot be.
+    builder: Option<hint::Builder>,
+    chunk: Vec<u8>,
+    /// The offset of the chunk in the segment.
+    chunk_offset: u64,
+    moves: Vec<Relocation>,
+    sequence_min: u64,
+    sequence_max: u64,
+    finished: bool,
+}
+
+impl Output {
+    pub(super) fn new(segment: Arc<Segment>) -> Self {
+        Self {
+            segment,
+            builder: Some(hint::Builder::new()),
+            chunk: Vec::new(),
+            chunk_offset: u64::from(FIRST_OFFSET),
+            moves: Vec::new(),
+            sequence_min: u64::MAX,
+            sequence_max: 0,
+            finished: false,
+        }
+    }
+
+    /// Whether a record of this length still fits.
+    pub(super) fn has_room(&self, length: usize) -> bool {
+        self.offset() + length as u64 <= self.segment.capacity
+    }
+
+    /// Bytes of records in it.
+    pub(super) fn bytes(&self) -> u64 {
+        self.offset() - u64::from(FIRST_OFFSET)
+    }
+
+    /// Adds a sound record; where it is a value that something refers to, `from` says where it has been.
+    pub(super) fn push(&mut self, log: &Log, record: &[u8], from: Option<Location>) {
+        let (start, offset) = (self.chunk.len(), self.offset() as u32);
+        self.chunk.extend_from_slice(record);
+        let copy = &mut self.chunk[start..];
+        recopy(copy, self.segment.salt);
+        let read = Record::read(copy, self.segment.salt).expect("it was sound before it got another salt");
+        self.sequence_min = self.sequence_min.min(read.sequence);
+        self.sequence_max = self.sequence_max.max(read.sequence);
+        let hash = log.hasher.hash(read.key);
+        if let Some(builder) = &mut self.builder {
+            let at = Location { segment: self.segment.id, offset, length: record.len() as u32 };
+            builder.add(hash, &Hinted::of(&read, at, false));
+        }
+        if let Some(from) = from {
+            self.segment.place(Count::one(from.length));
+            self.moves.push(Relocation { keyspace: read.keyspace, hash, from, start });
+        }
+    }
+
+    /// Whether it is time to write.
+    pub(super) fn is_due(&self) -> bool {
+        self.chunk.len() >= CHUNK_BYTES
+    }
+
+    /// Writes the chunk, makes it durable, and tells the index where its values are now.
+    pub(super) fn flush(&mut self, log: &Log, index: &dyn Index) -> io::Result<()> {
+        if self.chunk.is_empty() {
+            return Ok(());
+        }
+        let segment = &self.segment;
+        segment.begin(0, self.sequence_min);
+        segment.file.write_at(&self.chunk, self.chunk_offset)?;
+        segment.file.sync_data()?;
+        segment.leave(self.bytes());
+        for moves in self.moves.chunks(super::TOGETHER) {
+            let hashes: SmallVec<[u64; super::TOGETHER]> = moves.iter().map(|moved| moved.hash).collect();
+            index.prefetch(moves[0].keyspace, &hashes);
+            for &Relocation { keyspace, hash, from, start } in moves {
+                let key = record_key(&self.chunk[start..]);
+                let offset = (self.chunk_offset + start as u64) as u32;
+                let to = Location { segment: segment.id, offset, length: from.length };
+                if index.relocate(keyspace, hash, key, from, to) {
+                    log.retire(from);
+                } else {
+                    segment.retire(Count::one(from.length));
+                }
+            }
+        }
+        self.moves.clear();
+        self.chunk_offset += self.chunk.len() as u64;
+        self.chunk.clear();
+        Ok(())
+    }
+
+    /// Completes the file and its hint, so that it can be listed; does nothing the second time. What cannot be written is
+    /// given up: nothing refers to it.
+    pub(super) fn finish(&mut self, log: &Log, index: &dyn Index) -> io::Result<()> {
+        if self.finished {
+            return Ok(());
+        }
+        self.finished = true;
+        let flushed = self.flush(log, index);
+        if flushed.is_err() {
+            self.moves.drain(..).for_each(|moved| self.segment.retire(Count::one(moved.from.length)));
+            self.chunk.clear();
+            self.builder = None;
+        }
+        if self.is_empty() {
+            return flushed;
+        }
+        let segment = &self.segment;
+        segment.begin(0, self.sequence_min);
+        segment.set_last_sequence(self.sequence_max);
+        segment.leave(self.chunk_offset - u64::from(FIRST_OFFSET));
+        segment.write_header(log.dataset, log.now())?;
+        segment.file.truncate(self.chunk_offset)?;
+        segment.file.sync_data()?;
+        if let Some(builder) = self.builder.take() {
+            let identity =
+                hint::SegmentIdentity::new(segment.id, segment.salt, log.dataset, self.chunk_offset, &log.hasher);
+            segment.set_hint_bytes(builder.write(&*log.disk, &identity)?);
+            log.hint_written(segment.id);
+        }
+        flushed
+    }
+
+    /// As the manifest lists it.
+    pub(super) fn listed(&self) -> super::super::manifest::Segment {
+        debug_assert_eq!(self.segment.kind, SegmentKind::Compacted);
+        self.segment.listed(SegmentState::Sealed(self.chunk_offset))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.offset() == u64::from(FIRST_OFFSET)
+    }
+
+    /// Removes the file of an output that nothing refers to.
+    pub(super) fn discard(&self, log: &Log) {
+        log.table.rcu(|table| table.without(&[self.segment.id]));
+        log.remove_hint(self.segment.id);
+        // Unlisted, it is removed at the next opening at the latest.
+        let _ = log.disk.remove(&segment_file_name(self.segment.id));
+    }
+
+    fn offset(&self) -> u64 {
+        self.chunk_offset + self.chunk.len() as u64
+    }
+}

@@ -1,0 +1,318 @@
+//! One pass over some segments: what is alive in them goes to another, and they go.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use smallvec::SmallVec;
+
+use super::super::log::{Log, capacity_for};
+use super::super::manifest::{Edit, SegmentKind};
+use super::super::reader::Reader;
+use super::super::record::{Fault, HEADER_BYTES, Op, Raw, Record, record_key};
+use super::super::segment::{FIRST_OFFSET, Location, Segment};
+#[cfg(test)]
+use super::Planted;
+use super::output::Output;
+use super::tombstones::Tombstones;
+use super::{Index, Look, Pace, TOGETHER};
+
+/// How far ahead keys are looked for, at most.
+const LOOK_AHEAD_BYTES_MAX: u64 = 64 << 10;
+
+/// A segment ends where no record can be made out.
+struct Damaged;
+
+/// What becomes of a record.
+enum Fate {
+    /// It is the value of a key.
+    Alive,
+    /// It hides what is older; `true`: and it says what still is.
+    Hides(bool),
+    /// It stays as it is.
+    Stays,
+    Dead,
+}
+
+/// A pass at work.
+struct Pass<'a> {
+    log: &'a Log,
+    index: &'a dyn Index,
+    victims: &'a [Arc<Segment>],
+    /// Segments that are not part of the pass and may have older records.
+    others: Vec<Arc<Segment>>,
+    outputs: Vec<Output>,
+    tombstones: Tombstones,
+    pace: Pace<'a>,
+    /// Bytes read and written since the last look at the pace.
+    worked: u64,
+    stopped: bool,
+}
+
+impl Log {
+    /// Compacts the victims, all of them or none. What was written and could not be listed is added to `unlisted`.
+    pub(super) fn pass(
+        &self,
+        index: &dyn Index,
+        victims: &[Arc<Segment>],
+        unlisted: &mut Vec<Output>,
+        pace: Pace<'_>,
+    ) -> io::Result<bool> {
+        let is_victim = |segment: &Arc<Segment>| victims.iter().any(|victim| victim.id == segment.id);
+        // Without a number, nothing has been written to it.
+        let may_be_older = |segment: &&Arc<Segment>| segment.base_sequence() > 0 && !is_victim(segment);
+        let others = self.table.load().all().filter(may_be_older).cloned().collect();
+        let (outputs, tombstones) = (Vec::new(), Tombstones::default());
+        let mut pass = Pass { log: self, index, victims, others, outputs, tombstones, pace, worked: 0, stopped: false };
+        let read = pass.read();
+        let finished = pass.finish();
+        let mut outputs = pass.outputs;
+        outputs.retain(|output| {
+            !output.is_empty() || {
+                output.discard(self);
+                false
+            }
+        });
+        self.compaction.bytes_written.fetch_add(outputs.iter().map(Output::bytes).sum(), Ordering::Relaxed);
+        if let Err(error) = read.and(finished) {
+            // What was copied is referred to: it must be found again after a restart, or, if that fails too, the victims.
+            unlisted.append(&mut outputs);
+            self.list(unlisted)?;
+            return Err(error);
+        }
+        self.replace(victims, outputs, unlisted)
+    }
+
+    /// Lets the outputs take the place of the victims.
+    fn replace(
+        &self,
+        victims: &[Arc<Segment>],
+        mut outputs: Vec<Output>,
+        unlisted: &mut Vec<Output>,
+    ) -> io::Result<bool> {
+        let mut edit = outputs.iter().fold(Edit::new(), |edit, output| edit.add(output.listed()));
+        let superseded = self.make_durable();
+        // One that stays may have what the deletions of another hide, so that all of them have to.
+        let go = superseded && victims.iter().all(|victim| victim.live().records == 0 && !victim.is_damaged());
+        if go {
+            for victim in victims {
+                edit = edit.remove(victim.id);
+                if victim.kind == SegmentKind::Foreground {
+                    edit = edit.floor(victim.base() + victim.bytes(), victim.last_sequence());
+                }
+            }
+            edit = edit.clock_floor(self.now());
+        }
+        if !go && outputs.is_empty() {
+            return Ok(false);
+        }
+        #[cfg(test)]
+        if go && self.compaction.has(Planted::RemovedEarly) {
+            self.remove(victims);
+        }
+        if let Err(error) = self.manifest.edit(&edit) {
+            unlisted.append(&mut outputs);
+            return Err(error);
+        }
+        if go {
+            self.remove(victims);
+        }
+        let removals = self.compaction.removals.load(Ordering::Relaxed);
+        for output in outputs {
+            output.segment.keep_at(removals);
+            output.segment.seal();
+        }
+        Ok(go)
+    }
+
+    /// Makes durable whatever a look at the index so far has relied on.
+    fn make_durable(&self) -> bool {
+        #[cfg(test)]
+        if self.compaction.has(Planted::NoSyncOfTheLog) {
+            return true;
+        }
+        let appended = self.appended.load(Ordering::SeqCst);
+        self.durable.load(Ordering::SeqCst) >= appended
+            || self.sync_round(true).is_ok() && self.durable.load(Ordering::SeqCst) >= appended
+    }
+}
+
+impl Pass<'_> {
+    fn read(&mut self) -> io::Result<()> {
+        for victim in self.victims {
+            if self.segment(victim)?.is_err() {
+                victim.set_damaged();
+            }
+            if self.stopped {
+                return Err(io::Error::new(io::ErrorKind::Interrupted, "the pass was stopped"));
+            }
+        }
+        self.settle()
+    }
+
+    /// Completes what was written, also after an error.
+    fn finish(&mut self) -> io::Result<()> {
+        let (log, index) = (self.log, self.index);
+        let mut result = Ok(());
+        for output in &mut self.outputs {
+            result = result.and(output.finish(log, index));
+        }
+        result
+    }
+
+    fn segment(&mut self, victim: &Arc<Segment>) -> io::Result<Result<(), Damaged>> {
+        let end = victim.bytes() + u64::from(FIRST_OFFSET);
+        let mut reader = Reader::new(&*victim.file, end);
+        let mut offset = u64::from(FIRST_OFFSET);
+        let mut foreseen = offset;
+        while offset < end {
+            if offset >= foreseen {
+                foreseen = self.look_ahead(&mut reader, offset, end)?;
+            }
+            let header = reader.bytes(offset, HEADER_BYTES)?;
+            if header.len() < HEADER_BYTES {
+                return Ok(Err(Damaged));
+            }
+            let raw = Raw::read(header);
+            if !raw.plausible(end - offset) {
+                return Ok(Err(Damaged));
+            }
+            // Of most that are dead the value need not be read; a move is nothing without.
+            let read = if raw.is_move() {
+                Record::read(reader.bytes(offset, raw.length as usize)?, victim.salt)
+            } else {
+                match reader.bytes(offset, raw.head_bytes())? {
+                    head if head.len() == raw.head_bytes() => Record::read_key(&raw, head, victim.salt),
+                    _ => Err(Fault::Length),
+                }
+            };
+            let Ok(record) = read else { return Ok(Err(Damaged)) };
+            let at = Location { segment: victim.id, offset: offset as u32, length: raw.length };
+            match self.fate(&record, at) {
+                Fate::Dead => {}
+                fate => {
+                    let bytes = reader.bytes(offset, raw.length as usize)?;
+                    match (Record::read(bytes, victim.salt), fate) {
+                        (Ok(_), Fate::Alive) => self.copy(bytes, Some(at))?,
+                        (Ok(_), Fate::Stays) => self.copy(bytes, None)?,
+                        (Ok(record), Fate::Hides(needed)) => {
+                            self.tombstones.add(self.log.hasher.hash(record.key), &record, needed);
+                        }
+                        // Whoever reads it is told; the segment stays for it.
+                        (Err(_), _) => victim.set_damaged(),
+                        (Ok(_), Fate::Dead) => {}
+                    }
+                }
+            }
+            offset += u64::from(raw.length);
+            if self.tombstones.is_due() {
+                self.settle()?;
+            }
+            if !self.goes_on(u64::from(raw.length)) {
+                break;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Has the index fetch what it knows of the next records; returns where they end. Nothing is verified here.
+    fn look_ahead(&self, reader: &mut Reader<'_>, offset: u64, end: u64) -> io::Result<u64> {
+        let (mut at, mut hashes, mut keyspace) = (offset, SmallVec::<[u64; TOGETHER]>::new(), 0);
+        while at < end && hashes.len() < TOGETHER && at - offset < LOOK_AHEAD_BYTES_MAX {
+            let header = reader.bytes(at, HEADER_BYTES)?;
+            if header.len() < HEADER_BYTES {
+                break;
+            }
+            let raw = Raw::read(header);
+            if !raw.plausible(end - at) {
+                break;
+            }
+            let head = reader.bytes(at, raw.head_bytes())?;
+            if head.len() < raw.head_bytes() || !hashes.is_empty() && raw.keyspace() != keyspace {
+                break;
+            }
+            keyspace = raw.keyspace();
+            hashes.push(self.log.hasher.hash(record_key(head)));
+            at += u64::from(raw.length);
+        }
+        self.index.prefetch(keyspace, &hashes);
+        Ok(at.max(offset + 1))
+    }
+
+    /// What becomes of a record, of which the value may be missing here.
+    fn fate(&self, record: &Record<'_>, at: Location) -> Fate {
+        let look = || self.index.look(record.keyspace, self.log.hasher.hash(record.key), record.key, at);
+        let is_over = record.expiry.is_some_and(|deadline| deadline <= self.log.now());
+        match record.op {
+            Op::Mark | Op::Seal => Fate::Dead,
+            Op::Put => match look() {
+                Look::Here => Fate::Alive,
+                Look::Absent if is_over => Fate::Hides(false),
+                _ => Fate::Dead,
+            },
+            Op::Delete => match look() {
+                Look::Absent => Fate::Hides(false),
+                _ => Fate::Dead,
+            },
+            Op::Expire => match look() {
+                Look::Elsewhere(expiry) if expiry == record.expiry => Fate::Hides(true),
+                Look::Absent if is_over => Fate::Hides(false),
+                _ => Fate::Dead,
+            },
+            Op::Move => Fate::Hides(false),
+            Op::Bind => match record.key.try_into().map(u32::from_le_bytes) {
+                Ok(database) if self.index.binding(database) == Some(record.keyspace) => Fate::Stays,
+                _ => Fate::Dead,
+            },
+        }
+    }
+
+    /// Writes a record to the output.
+    fn copy(&mut self, record: &[u8], from: Option<Location>) -> io::Result<()> {
+        if self.outputs.last().is_none_or(|output| !output.has_room(record.len())) {
+            self.begin(record.len() as u64)?;
+        }
+        self.worked += record.len() as u64;
+        let Some(output) = self.outputs.last_mut() else { return Ok(()) };
+        output.push(self.log, record, from);
+        if output.is_due() { output.flush(self.log, self.index) } else { Ok(()) }
+    }
+
+    /// Begins an output that has room for a record of this length.
+    fn begin(&mut self, length: u64) -> io::Result<()> {
+        if let Some(full) = self.outputs.last_mut() {
+            full.finish(self.log, self.index)?;
+        }
+        let stays: u64 = self.victims.iter().map(|victim| victim.live().bytes).sum();
+        let capacity = capacity_for(stays.max(length)).min(self.log.segment_bytes(self.log.live_bytes()));
+        let segment = self.log.create_file(SegmentKind::Compacted, capacity.max(capacity_for(length)))?;
+        self.log.table.rcu(|table| table.with(segment.clone()));
+        self.outputs.push(Output::new(segment));
+        Ok(())
+    }
+
+    /// Decides about the tombstones met so far.
+    fn settle(&mut self) -> io::Result<()> {
+        let mut tombstones = std::mem::take(&mut self.tombstones);
+        let ids: Vec<u32> = self
+            .victims
+            .iter()
+            .map(|victim| victim.id)
+            .chain(self.outputs.iter().map(|output| output.segment.id))
+            .collect();
+        let others = std::mem::take(&mut self.others);
+        let in_pass = |place: Location| ids.contains(&place.segment);
+        let settled = tombstones.settle(self.log, self.index, &others, in_pass, |record| self.copy(record, None));
+        self.others = others;
+        settled
+    }
+
+    fn goes_on(&mut self, read: u64) -> bool {
+        const LOOK_EVERY_BYTES: u64 = 256 << 10;
+        self.worked += read;
+        if self.worked >= LOOK_EVERY_BYTES {
+            self.stopped = !(self.pace)(std::mem::take(&mut self.worked));
+        }
+        !self.stopped
+    }
+}

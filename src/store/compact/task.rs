@@ -1,0 +1,239 @@
+//! When compaction runs: a thread of its own, that looks at the segments on a schedule and holds back for others.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Index;
+use crate::store::log::Log;
+
+/// The least part of its time that the thread works while there is something to do.
+const DUTY_MIN: f64 = 0.2;
+/// How far over the budget it works all the time.
+const EXCESS_MAX: f64 = 0.1;
+/// The longest it sleeps at once in the middle of a pass.
+const REST_MAX: Duration = Duration::from_millis(500);
+/// With an interval of zero, how long it is until the next look where no segment becomes complete.
+const INTERVAL_MAX: Duration = Duration::from_secs(1);
+const MILLISECONDS_OF_DAY: u64 = 86_400_000;
+
+/// When and how much is compacted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// How often the segments are looked at; zero: whenever one is complete.
+    pub interval: Duration,
+    /// When nothing is asked for and space is not short, only within these hours.
+    pub window: Option<Window>,
+    /// Bytes read and written in a second; 0 is no limit.
+    pub bytes_per_second: u64,
+    /// What the log may take on the disk, by what is alive in it.
+    pub space_amplification: f64,
+    /// Less than this, in bytes, is never too much.
+    pub garbage_bytes_min: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(1),
+            window: None,
+            bytes_per_second: 0,
+            space_amplification: 1.5,
+            garbage_bytes_min: 64 << 20,
+        }
+    }
+}
+
+/// Some hours of each day, in UTC: from one hour until another, over midnight where that is the earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// 0 to 23.
+    pub from: u8,
+    /// 0 to 24; not part of it.
+    pub until: u8,
+}
+
+impl Window {
+    /// Whether a moment, in milliseconds since the Unix epoch, is in it.
+    pub fn contains(&self, wall: u64) -> bool {
+        let hour = (wall % MILLISECONDS_OF_DAY / 3_600_000) as u8;
+        if self.from < self.until {
+            (self.from..self.until).contains(&hour)
+        } else {
+            hour >= self.from || hour < self.until
+        }
+    }
+}
+
+/// What the thread is told.
+#[derive(Default)]
+pub(in crate::store) struct Orders {
+    told: Mutex<Told>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Told {
+    policy: Policy,
+    /// Everything that was there when it was asked for is to be compacted.
+    asked: bool,
+    /// A segment is complete.
+    sealed: bool,
+    stop: bool,
+}
+
+impl Orders {
+    #[cfg(test)]
+    pub(in crate::store) fn policy(&self) -> Policy {
+        self.told.lock().policy.clone()
+    }
+
+    pub(in crate::store) fn set_policy(&self, policy: Policy) {
+        self.told.lock().policy = policy;
+        self.changed.notify_all();
+    }
+
+    /// Asks for everything to be compacted.
+    pub(in crate::store) fn ask(&self) {
+        self.told.lock().asked = true;
+        self.changed.notify_all();
+    }
+
+    /// Tells that a segment is complete.
+    pub(in crate::store) fn note_sealed(&self) {
+        let mut told = self.told.lock();
+        told.sealed = true;
+        if told.policy.interval.is_zero() {
+            self.changed.notify_all();
+        }
+    }
+
+    fn stop(&self) {
+        self.told.lock().stop = true;
+        self.changed.notify_all();
+    }
+
+    /// Sleeps, unless told to stop; `false` if so.
+    fn rest(&self, time: Duration) -> bool {
+        let mut told = self.told.lock();
+        if !told.stop && !time.is_zero() {
+            self.changed.wait_for(&mut told, time);
+        }
+        !told.stop
+    }
+}
+
+impl Log {
+    /// Starts the thread.
+    pub(in crate::store) fn start_compaction(
+        self: &Arc<Self>,
+        index: Arc<dyn Index>,
+    ) -> std::io::Result<JoinHandle<()>> {
+        self.orders.told.lock().stop = false;
+        let log = self.clone();
+        Builder::new().name("compact".to_owned()).spawn(move || {
+            // What a pass has copied is found again at the next start, or else what it has copied from.
+            if catch_unwind(AssertUnwindSafe(|| log.run_compaction(&*index))).is_err() {
+                log.compaction.fail();
+                tracing::error!("the thread that compacts has panicked: nothing is compacted until the next start");
+            }
+        })
+    }
+
+    pub(in crate::store) fn stop_compaction(&self, thread: JoinHandle<()>) {
+        self.orders.stop();
+        // Its panics have been told of.
+        let _ = thread.join();
+    }
+
+    fn run_compaction(&self, index: &dyn Index) {
+        loop {
+            let (asked, policy) = {
+                let mut told = self.orders.told.lock();
+                let interval = told.policy.interval;
+                if !(told.asked || told.stop || interval.is_zero() && told.sealed) {
+                    let interval = if interval.is_zero() { INTERVAL_MAX } else { interval };
+                    self.orders.changed.wait_for(&mut told, interval);
+                }
+                if told.stop {
+                    return;
+                }
+                told.sealed = false;
+                (std::mem::take(&mut told.asked), told.policy.clone())
+            };
+            let is_short = self.is_short_of_space();
+            let is_time = policy.window.is_none_or(|window| window.contains(self.now()));
+            if asked || is_short || is_time {
+                self.compact(index, &policy, asked || is_short);
+            }
+        }
+    }
+
+    /// Makes passes until nothing is worth another.
+    fn compact(&self, index: &dyn Index, policy: &Policy, forced: bool) {
+        // What comes to be meanwhile is left for the next time, or this one would never end.
+        let below = self.manifest.next_segment_id();
+        loop {
+            let pace = self.pace(policy, forced);
+            match self.compact_once(index, policy, forced.then_some(below), &pace) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return,
+                Err(error) => return tracing::warn!(%error, "compaction failed; it is tried again"),
+            }
+        }
+    }
+
+    /// What holds a pass back: the limit of its rate, and the more time for others the less it is over the budget.
+    fn pace(&self, policy: &Policy, forced: bool) -> impl Fn(u64) -> bool {
+        let budget = self.budget(policy);
+        let excess = budget.total as f64 / budget.total_max.max(1) as f64 - 1.0;
+        let duty = if forced { 1.0 } else { (excess / EXCESS_MAX).clamp(DUTY_MIN, 1.0) };
+        let bytes_per_second = policy.bytes_per_second;
+        let woke = Mutex::new(self.clock.monotonic());
+        move |bytes| {
+            let mut woke = woke.lock();
+            let worked = self.clock.monotonic().saturating_sub(*woke);
+            let mut rest = worked.mul_f64(1.0 / duty - 1.0);
+            if bytes_per_second > 0 {
+                let due = Duration::from_secs_f64(bytes as f64 / bytes_per_second as f64);
+                rest = rest.max(due.saturating_sub(worked));
+            }
+            let goes_on = self.orders.rest(rest.min(REST_MAX));
+            *woke = self.clock.monotonic();
+            goes_on
+        }
+    }
+
+    /// Whether the disk has so little room that whatever can be freed has to be.
+    fn is_short_of_space(&self) -> bool {
+        let needed = 2 * self.segment_bytes(self.live_bytes());
+        self.active.lock().refused.is_some() || self.disk.free_space().is_ok_and(|free| free < needed)
+    }
+
+    /// Whether the log takes no more records, so that nothing can be taken away either.
+    pub(super) fn is_ended(&self) -> bool {
+        self.read_only.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_may_go_over_midnight() {
+        let hour = |hour: u64| 1_700_006_400_000 / MILLISECONDS_OF_DAY * MILLISECONDS_OF_DAY + hour * 3_600_000;
+        let (night, morning) = (Window { from: 22, until: 5 }, Window { from: 2, until: 6 });
+        assert!([22, 23, 0, 4].iter().all(|&at| night.contains(hour(at))));
+        assert!([5, 12, 21].iter().all(|&at| !night.contains(hour(at))));
+        assert!([2, 5].iter().all(|&at| morning.contains(hour(at))));
+        assert!([0, 1, 6, 23].iter().all(|&at| !morning.contains(hour(at))));
+        let always = Window { from: 0, until: 24 };
+        assert!((0..24).all(|at| always.contains(hour(at))));
+    }
+}

@@ -1,0 +1,121 @@
+//! What must not be forgotten while an older record of its key may still be somewhere.
+//!
+//! A deletion, an expiry that is over, and a value whose time is over hide what is older. Each is dropped only if no other
+//! segment with older records may have the key, as the segments' filters say; a segment without one may have any.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
+use std::sync::Arc;
+
+use super::super::log::Log;
+use super::super::record::{Draft, Op, Record};
+use super::super::segment::{Location, Segment};
+use super::Index;
+
+/// Bytes of tombstones in memory before it is decided which of them stay.
+const PENDING_BYTES_MAX: usize = 8 << 20;
+/// What one takes in memory beside its key.
+const PENDING_OVERHEAD_BYTES: usize = 96;
+
+struct Pending {
+    op: Op,
+    kind: u8,
+    expiry: Option<u64>,
+    value: Box<[u8]>,
+    hash: u64,
+    sequence: u64,
+    needed: bool,
+}
+
+/// A keyspace and a key.
+type Slot = (u32, Box<[u8]>);
+
+/// Those of one pass of which it is not yet decided whether they stay.
+#[derive(Default)]
+pub(super) struct Tombstones {
+    /// Of one key the newest does it for all.
+    of_keys: HashMap<Slot, Pending>,
+    /// Through which moves a value has come where it is, only all of them tell.
+    moves: Vec<(Slot, Pending)>,
+    bytes: usize,
+}
+
+impl Tombstones {
+    /// Adds what a record hides; one that is `needed` stays in any case.
+    pub(super) fn add(&mut self, hash: u64, record: &Record<'_>, needed: bool) {
+        // A value whose time is over is a deletion from then on.
+        let op = if record.op == Op::Put { Op::Delete } else { record.op };
+        let (kind, expiry) = if op == Op::Delete { (0, None) } else { (record.kind, record.expiry) };
+        let value: Box<[u8]> = if op == Op::Move { record.value.into() } else { Box::default() };
+        let pending = Pending { op, kind, expiry, value, hash, sequence: record.sequence, needed };
+        let slot = (record.keyspace, Box::from(record.key));
+        self.bytes += record.key.len() + PENDING_OVERHEAD_BYTES;
+        if op == Op::Move {
+            return self.moves.push((slot, pending));
+        }
+        match self.of_keys.entry(slot) {
+            Entry::Occupied(mut old) if old.get().sequence < pending.sequence => _ = old.insert(pending),
+            Entry::Occupied(_) => {}
+            Entry::Vacant(place) => _ = place.insert(pending),
+        }
+    }
+
+    /// Whether it is time to decide.
+    pub(super) fn is_due(&self) -> bool {
+        self.bytes >= PENDING_BYTES_MAX
+    }
+
+    /// Decides which stay, and gives their records to `keep`. `others` are the segments that are not part of this pass,
+    /// `in_pass` says of a place whether it is.
+    pub(super) fn settle(
+        &mut self,
+        log: &Log,
+        index: &dyn Index,
+        others: &[Arc<Segment>],
+        in_pass: impl Fn(Location) -> bool,
+        mut keep: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for other in others {
+            let oldest = other.base_sequence();
+            let asked = |pending: &Pending| !pending.needed && oldest < pending.sequence;
+            if !self.all().any(&asked) {
+                continue;
+            }
+            let filter = log.hint(other).map(|hint| hint.filter()).transpose()?.flatten();
+            for pending in self.all_mut().filter(|pending| asked(pending)) {
+                pending.needed = filter.as_ref().is_none_or(|filter| filter.may_have(pending.hash));
+            }
+        }
+        for ((_, key), pending) in self.moves.iter_mut().filter(|(_, pending)| !pending.needed) {
+            // The value it tells of is copied by this very pass.
+            pending.needed = index.places(pending.hash, key).into_iter().any(&in_pass);
+        }
+        #[cfg(test)]
+        if log.compaction.has(super::Planted::TombstonesDropped) {
+            self.all_mut().for_each(|pending| pending.needed = false);
+        }
+        let mut bytes = Vec::new();
+        for ((keyspace, key), pending) in self.of_keys.drain().chain(self.moves.drain(..)) {
+            if !pending.needed {
+                continue;
+            }
+            let Pending { op, kind, expiry, value, sequence, .. } = pending;
+            let draft = Draft { op, kind, keyspace, key: &key, value: &value, expiry, object: None };
+            let measured = draft.measure().map_err(io::Error::other)?;
+            bytes.clear();
+            draft.write(&measured, 0, sequence, &mut bytes);
+            keep(&bytes)?;
+        }
+        self.bytes = 0;
+        Ok(())
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Pending> {
+        self.of_keys.values().chain(self.moves.iter().map(|(_, pending)| pending))
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Pending> {
+        self.of_keys.values_mut().chain(self.moves.iter_mut().map(|(_, pending)| pending))
+    }
+}

@@ -1,0 +1,357 @@
+//! The bytes of a hint. All fixed numbers are little-endian; a varint has seven bits in each byte, the lowest first.
+//!
+//! ```text
+//! blocks 0 to 256, each directly behind the one before | filter | footer | length of the footer u32
+//!
+//! entry: head u8 (op in the lower four bits, 16: expiry, 32: damaged, 64: source) | kind u8
+//!        | zigzag varint: sequence less that of the entry before | zigzag varint: offset less that of the entry before
+//!        | varint: length of the record less its header and key | varint: keyspace | varint: key length
+//!        | expiry u64 if 16 | varint: source keyspace if 64 | key
+//!
+//! footer: magic 8 "CASKHINT" | version u16 | reserved u16 | segment id u32 | salt u32 | dataset 16
+//!         | bytes of the segment's file u64 | proof of the hash u64
+//!         | records u64 | puts u64 | bytes of puts u64 | bytes of others u64 | puts with an expiry u64
+//!         | lowest sequence u64 | highest sequence u64 | latest wall clock u64
+//!         | 257 blocks, each: bytes u64, crc u32 | filter: bytes u64, crc u32 | crc of the footer so far u32
+//! ```
+
+use crc32fast::hash;
+
+use super::super::record::{HEADER_BYTES, Op, Record};
+use super::super::segment::{FIRST_OFFSET, Location};
+use super::SegmentIdentity;
+
+/// Into how many parts the keys are spread by their hashes.
+pub const PARTITIONS: usize = 256;
+/// The block of what concerns no single key.
+pub(in crate::store) const BIND_BLOCK: usize = PARTITIONS;
+/// Blocks in all.
+pub(in crate::store) const BLOCKS: usize = PARTITIONS + 1;
+
+const MAGIC: [u8; 8] = *b"CASKHINT";
+const VERSION: u16 = 1;
+const SUMMARY_BYTES: usize = 8 * 8;
+const IDENTITY_BYTES: usize = 4 + 4 + 16 + 8 + 8;
+const PART_BYTES: usize = 8 + 4;
+const CRC_BYTES: usize = 4;
+/// Bytes of the footer.
+pub(super) const FOOTER_BYTES: usize =
+    MAGIC.len() + 2 + 2 + IDENTITY_BYTES + SUMMARY_BYTES + (BLOCKS + 1) * PART_BYTES + CRC_BYTES;
+/// Bytes of the longest entry without its key: op and kind, six varints, an expiry.
+const HEAD_BYTES_MAX: usize = 2 + 6 * 10 + 8;
+/// Bytes of the footer's length, the last of the file.
+pub(super) const LENGTH_BYTES: usize = 4;
+
+const OP: u8 = 0x0f;
+const EXPIRY: u8 = 0x10;
+const DAMAGED: u8 = 0x20;
+const SOURCE: u8 = 0x40;
+const KNOWN: u8 = OP | EXPIRY | DAMAGED | SOURCE;
+
+/// The partition of a key: 16 whole shards of the keydir.
+#[inline]
+pub fn partition_of(hash: u64) -> usize {
+    ((hash << 7) >> 56) as usize
+}
+
+/// A record without its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hinted<'a> {
+    /// Its number: of two records of a key, the one with the higher number wins.
+    pub sequence: u64,
+    /// What it does.
+    pub op: Op,
+    /// The value's type; opaque to the store.
+    pub kind: u8,
+    /// The id of the keyspace.
+    pub keyspace: u32,
+    /// The keyspace that a key moves out of; otherwise 0.
+    pub source: u32,
+    /// When the key expires, milliseconds since the Unix epoch.
+    pub expiry: Option<u64>,
+    /// Where the record is in the file of its segment.
+    pub offset: u32,
+    /// Bytes of the record.
+    pub length: u32,
+    /// The key.
+    pub key: &'a [u8],
+    /// Header and key are sound, the value is not: what the key was before must not be taken for what it is.
+    pub damaged: bool,
+}
+
+impl<'a> Hinted<'a> {
+    /// A record at some place, without its value.
+    pub(in crate::store) fn of(record: &Record<'a>, at: Location, damaged: bool) -> Self {
+        let Location { offset, length, .. } = at;
+        let Record { sequence, op, kind, keyspace, expiry, key, .. } = *record;
+        let source = record.source().unwrap_or(0);
+        Self { sequence, op, kind, keyspace, source, expiry, offset, length, key, damaged }
+    }
+
+    /// The keyspace that its key moves out of, where it is about that.
+    pub fn moves_from(&self) -> Option<u32> {
+        (self.op == Op::Move).then_some(self.source)
+    }
+}
+
+/// What a hint says of its segment as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct Summary {
+    /// Records of keys and databases: all but marks and seals.
+    pub records: u64,
+    /// Those that set a value.
+    pub puts: u64,
+    /// Bytes of those.
+    pub put_bytes: u64,
+    /// Bytes of the other records: deletions, expiries, bindings, moves.
+    pub others_bytes: u64,
+    /// Puts with an expiry.
+    pub volatile_puts: u64,
+    /// The lowest sequence number of any record, marks and seals included; 0 where there is none.
+    pub sequence_min: u64,
+    /// The highest.
+    pub sequence_max: u64,
+    /// The latest wall clock of any mark or seal, milliseconds since the Unix epoch.
+    pub wall: u64,
+}
+
+impl Summary {
+    pub(super) fn note(&mut self, entry: &Hinted<'_>) {
+        self.records += 1;
+        if entry.op == Op::Put {
+            self.puts += 1;
+            self.put_bytes += u64::from(entry.length);
+            self.volatile_puts += u64::from(entry.expiry.is_some());
+        } else {
+            self.others_bytes += u64::from(entry.length);
+        }
+        self.note_sequence(entry.sequence);
+    }
+
+    pub(super) fn note_sequence(&mut self, sequence: u64) {
+        self.sequence_min = if self.sequence_max == 0 { sequence } else { self.sequence_min.min(sequence) };
+        self.sequence_max = self.sequence_max.max(sequence);
+    }
+}
+
+/// What an entry's numbers are relative to: the entry before it in its block.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before {
+    pub sequence: u64,
+    pub offset: u32,
+}
+
+/// Appends an entry to its block.
+pub(super) fn write_entry(out: &mut Vec<u8>, before: &mut Before, entry: &Hinted<'_>) {
+    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+    let flags = flag(entry.expiry.is_some(), EXPIRY) | flag(entry.damaged, DAMAGED) | flag(entry.source != 0, SOURCE);
+    let mut head = Head { bytes: [0; HEAD_BYTES_MAX], length: 0 };
+    head.push(entry.op as u8 | flags);
+    head.push(entry.kind);
+    head.varint(zigzag(entry.sequence as i64 - before.sequence as i64));
+    head.varint(zigzag(i64::from(entry.offset) - i64::from(before.offset)));
+    head.varint(u64::from(entry.length) - (HEADER_BYTES + entry.key.len()) as u64);
+    head.varint(u64::from(entry.keyspace));
+    head.varint(entry.key.len() as u64);
+    entry.expiry.into_iter().for_each(|expiry| expiry.to_le_bytes().into_iter().for_each(|byte| head.push(byte)));
+    if entry.source != 0 {
+        head.varint(u64::from(entry.source));
+    }
+    out.extend_from_slice(&head.bytes[..head.length]);
+    out.extend_from_slice(entry.key);
+    *before = Before { sequence: entry.sequence, offset: entry.offset };
+}
+
+/// Reads the entry at the front of `rest`, and moves `rest` behind it; none where there is no sound one.
+#[inline]
+pub(super) fn read_entry<'a>(rest: &mut &'a [u8], before: &mut Before) -> Option<Hinted<'a>> {
+    let (&[head, kind], mut bytes) = rest.split_first_chunk()?;
+    if head & !KNOWN != 0 {
+        return None;
+    }
+    let op = Op::read(head & OP)?;
+    let sequence = before.sequence.checked_add_signed(unzigzag(read_varint(&mut bytes)?))?;
+    let offset = u64::from(before.offset).checked_add_signed(unzigzag(read_varint(&mut bytes)?))?;
+    let offset = u32::try_from(offset).ok()?;
+    let more = read_varint(&mut bytes)?;
+    let keyspace = u32::try_from(read_varint(&mut bytes)?).ok()?;
+    let key_length = read_varint(&mut bytes)?;
+    let length = key_length.checked_add(more)?.checked_add(HEADER_BYTES as u64)?;
+    let length = u32::try_from(length).ok()?;
+    let expiry = if head & EXPIRY != 0 {
+        let (expiry, rest) = bytes.split_first_chunk()?;
+        bytes = rest;
+        Some(u64::from_le_bytes(*expiry))
+    } else {
+        None
+    };
+    let source = if head & SOURCE != 0 { u32::try_from(read_varint(&mut bytes)?).ok()? } else { 0 };
+    let (key, behind) = bytes.split_at_checked(usize::try_from(key_length).ok()?)?;
+    *rest = behind;
+    *before = Before { sequence, offset };
+    Some(Hinted { sequence, op, kind, keyspace, source, expiry, offset, length, key, damaged: head & DAMAGED != 0 })
+}
+
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+#[inline]
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
+}
+
+/// What stands before the key of an entry, put together where nothing has to grow.
+struct Head {
+    bytes: [u8; HEAD_BYTES_MAX],
+    length: usize,
+}
+
+impl Head {
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    fn varint(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.push(number as u8);
+    }
+}
+
+#[inline]
+fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            // The tenth byte has one bit.
+            return (shift < 63 || byte <= 1).then_some(number);
+        }
+    }
+    None
+}
+
+/// Bytes of a part of the file, and their checksum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Part {
+    pub length: u64,
+    pub crc: u32,
+}
+
+impl Part {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self { length: bytes.len() as u64, crc: hash(bytes) }
+    }
+
+    /// Whether these are its bytes.
+    pub(super) fn fits(&self, bytes: &[u8]) -> bool {
+        *self == Self::of(bytes)
+    }
+}
+
+/// What stands behind blocks and filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Footer {
+    pub identity: SegmentIdentity,
+    pub summary: Summary,
+    /// The blocks, and behind them the filter.
+    pub parts: [Part; BLOCKS + 1],
+}
+
+impl Footer {
+    /// The bytes of the footer and its length.
+    pub(super) fn write(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(FOOTER_BYTES + LENGTH_BYTES);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&[0; 2]);
+        bytes.extend_from_slice(&self.identity.id.to_le_bytes());
+        bytes.extend_from_slice(&self.identity.salt.to_le_bytes());
+        bytes.extend_from_slice(&self.identity.dataset);
+        bytes.extend_from_slice(&self.identity.file_length.to_le_bytes());
+        bytes.extend_from_slice(&self.identity.hash_proof.to_le_bytes());
+        let Summary { records, puts, put_bytes, others_bytes, volatile_puts, sequence_min, sequence_max, wall } =
+            self.summary;
+        for number in [records, puts, put_bytes, others_bytes, volatile_puts, sequence_min, sequence_max, wall] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        for part in &self.parts {
+            bytes.extend_from_slice(&part.length.to_le_bytes());
+            bytes.extend_from_slice(&part.crc.to_le_bytes());
+        }
+        let crc = hash(&bytes);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes.extend_from_slice(&(FOOTER_BYTES as u32).to_le_bytes());
+        bytes
+    }
+
+    /// Reads the last bytes of a file; none where they are not those of a sound footer of this version.
+    pub(super) fn read(bytes: &[u8; FOOTER_BYTES + LENGTH_BYTES]) -> Option<Self> {
+        let (signed, length) = bytes.split_at(FOOTER_BYTES);
+        let (content, crc) = signed.split_at(FOOTER_BYTES - CRC_BYTES);
+        let mut rest = content;
+        let known = take::<8>(&mut rest)? == MAGIC
+            && u16::from_le_bytes(take(&mut rest)?) == VERSION
+            && take::<2>(&mut rest)? == [0; 2]
+            && *length == (FOOTER_BYTES as u32).to_le_bytes()
+            && *crc == hash(content).to_le_bytes();
+        if !known {
+            return None;
+        }
+        let identity = SegmentIdentity {
+            id: u32::from_le_bytes(take(&mut rest)?),
+            salt: u32::from_le_bytes(take(&mut rest)?),
+            dataset: take(&mut rest)?,
+            file_length: long(&mut rest)?,
+            hash_proof: long(&mut rest)?,
+        };
+        let summary = Summary {
+            records: long(&mut rest)?,
+            puts: long(&mut rest)?,
+            put_bytes: long(&mut rest)?,
+            others_bytes: long(&mut rest)?,
+            volatile_puts: long(&mut rest)?,
+            sequence_min: long(&mut rest)?,
+            sequence_max: long(&mut rest)?,
+            wall: long(&mut rest)?,
+        };
+        let mut parts = [Part::default(); BLOCKS + 1];
+        for part in &mut parts {
+            *part = Part { length: long(&mut rest)?, crc: u32::from_le_bytes(take(&mut rest)?) };
+        }
+        Some(Self { identity, summary, parts })
+    }
+
+    /// Bytes of the whole file; none for impossible lengths.
+    pub(super) fn file_bytes(&self) -> Option<u64> {
+        let parts = self.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.length))?;
+        parts.checked_add((FOOTER_BYTES + LENGTH_BYTES) as u64)
+    }
+
+    /// Whether an entry can be one of its segment, in this block.
+    pub(super) fn admits(&self, block: usize, entry: &Hinted<'_>) -> bool {
+        let end = u64::from(entry.offset) + u64::from(entry.length);
+        let Summary { sequence_min, sequence_max, .. } = self.summary;
+        entry.offset >= FIRST_OFFSET
+            && end <= self.identity.file_length
+            && (sequence_min..=sequence_max).contains(&entry.sequence)
+            && !matches!(entry.op, Op::Mark | Op::Seal)
+            && (entry.op == Op::Bind) == (block == BIND_BLOCK)
+    }
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*taken)
+}
+
+fn long(bytes: &mut &[u8]) -> Option<u64> {
+    take(bytes).map(u64::from_le_bytes)
+}

@@ -1,0 +1,44 @@
+//! Hint files: what a sealed segment says of its keys, without the values, so that a start need not read those.
+//!
+//! Always true: a hint is a cache, and deleting it loses nothing; it is never trusted in doubt, and what cannot be
+//! trusted is told as absent, never as an error. `docs/storage-format.md` specifies the bytes.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `codec` | the bytes of entries and of the footer |
+//! | `filter` | which keys a segment may have records of |
+//! | `write` | collects the entries of a segment, and writes the file |
+//! | `read` | opens a file, and reads one block of it |
+
+mod codec;
+mod filter;
+mod read;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use self::codec::BIND_BLOCK;
+pub use self::codec::{Hinted, PARTITIONS, partition_of};
+pub(super) use self::read::{Block, Entries, Hint};
+pub(super) use self::write::Builder;
+
+use super::hash::KeyHasher;
+
+/// What a hint must agree with to be one of this segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SegmentIdentity {
+    pub id: u32,
+    pub salt: u32,
+    pub dataset: [u8; 16],
+    /// Bytes of the sealed file, its header included.
+    pub file_length: u64,
+    /// [`KeyHasher::proof`] of the hash that spread the keys over the partitions.
+    pub hash_proof: u64,
+}
+
+impl SegmentIdentity {
+    pub(super) fn new(id: u32, salt: u32, dataset: [u8; 16], file_length: u64, hasher: &KeyHasher) -> Self {
+        Self { id, salt, dataset, file_length, hash_proof: hasher.proof() }
+    }
+}

@@ -1,0 +1,190 @@
+//! Opens what the manifest lists: the files of the segments, their headers, and their hints.
+
+use std::io;
+
+use super::Scanned;
+use crate::store::disk::{Disk, File, Mode};
+use crate::store::error::OpenError;
+use crate::store::hash::KeyHasher;
+use crate::store::hint::{Hint, SegmentIdentity};
+use crate::store::manifest::{Manifest, Segment as Listed, SegmentKind, SegmentState, segment_file_name};
+use crate::store::reader::Reader;
+use crate::store::record::Record;
+use crate::store::segment::{Count, FIRST_OFFSET, Header, HeaderFault, Position, SEGMENT_HEADER_BYTES, header_kind};
+
+/// All listed segments.
+pub(super) struct Listing {
+    /// Those of which something says where in the log they begin, in its order.
+    pub log: Vec<Found>,
+    /// Those of the log of which nothing says so: those never begun, those whose start was lost with the power, and
+    /// those whose header is damaged.
+    pub headless: Vec<Found>,
+    /// Those with survivors of a compaction, which have no place in the log.
+    pub compacted: Vec<Found>,
+}
+
+/// A listed segment whose file is open.
+pub(super) struct Found {
+    pub listed: Listed,
+    pub file: Box<dyn File>,
+    pub file_bytes: u64,
+    pub base: Position,
+    pub base_sequence: u64,
+    /// Bytes of records, where the manifest says so.
+    pub sealed: Option<u64>,
+    /// Bytes of records found sound.
+    pub bytes: u64,
+    /// What it says of keys: from its hint file, or as it was scanned.
+    pub hint: Option<Hint>,
+    pub was_scanned: bool,
+    /// Records whose value is damaged.
+    pub damaged: u64,
+}
+
+impl Found {
+    pub(super) fn id(&self) -> u32 {
+        self.listed.id
+    }
+
+    pub(super) fn is_compacted(&self) -> bool {
+        self.listed.kind == SegmentKind::Compacted
+    }
+
+    pub(super) fn name(&self) -> String {
+        segment_file_name(self.listed.id)
+    }
+
+    /// The end of the file as far as records may go.
+    pub(super) fn end(&self) -> u64 {
+        self.sealed.map_or(self.file_bytes, |bytes| bytes + u64::from(FIRST_OFFSET))
+    }
+
+    pub(super) fn position(&self, offset: u64) -> Position {
+        self.base + offset - u64::from(FIRST_OFFSET)
+    }
+
+    /// The lowest number of its records, as its hint says; 0 where there is none.
+    pub(super) fn sequence_min(&self) -> u64 {
+        self.hint.as_ref().map_or(0, |hint| hint.summary().sequence_min)
+    }
+
+    /// The highest number of its records; 0 where it has none.
+    pub(super) fn sequence_max(&self) -> u64 {
+        self.hint.as_ref().map_or(0, |hint| hint.summary().sequence_max)
+    }
+
+    /// Bytes of its hint on the disk.
+    pub(super) fn hint_file_bytes(&self) -> u64 {
+        if self.was_scanned { 0 } else { self.hint.as_ref().map_or(0, Hint::file_bytes) }
+    }
+
+    /// The values in it.
+    pub(super) fn placed(&self) -> Count {
+        let placed = |hint: &Hint| Count { records: hint.summary().puts, bytes: hint.summary().put_bytes };
+        self.hint.as_ref().map(placed).unwrap_or_default()
+    }
+
+    /// Bytes that have to be read of it.
+    pub(super) fn bytes_to_read(&self) -> u64 {
+        self.hint.as_ref().map_or(self.end() - u64::from(FIRST_OFFSET), Hint::bytes)
+    }
+
+    /// What a scan has found is what it has.
+    pub(super) fn take(&mut self, scanned: Scanned) {
+        (self.bytes, self.damaged, self.was_scanned) = (scanned.bytes, scanned.damaged, true);
+        self.hint = Some(scanned.hint);
+    }
+
+    pub(super) fn corrupt(&self, offset: u64, what: impl Into<String>) -> OpenError {
+        OpenError::Corrupt { file: self.name(), offset, what: what.into() }
+    }
+
+    /// What a read that failed means. It is asked for each record: nothing is put into words before one fails.
+    pub(super) fn reading(&self) -> impl FnOnce(io::Error) -> OpenError {
+        let id = self.id();
+        move |error| OpenError::io(format!("reading {}", segment_file_name(id)))(error)
+    }
+}
+
+/// Opens all listed segments.
+pub(super) fn find(disk: &dyn Disk, manifest: &Manifest, hasher: &KeyHasher) -> Result<Listing, OpenError> {
+    let (mut log, mut headless, mut compacted) = (Vec::new(), Vec::new(), Vec::new());
+    for listed in manifest.segments() {
+        let mut segment = open(disk, listed)?;
+        if let SegmentState::Sealed(length) = listed.state {
+            let identity = SegmentIdentity::new(listed.id, listed.salt, manifest.dataset_id(), length, hasher);
+            // One that cannot be read is as good as none.
+            segment.hint = Hint::open(disk, &identity).ok().flatten().filter(Hint::has_sound_filter);
+            segment.bytes = length.saturating_sub(u64::from(FIRST_OFFSET));
+        }
+        match read_header(&segment, manifest)? {
+            _ if segment.is_compacted() && segment.sealed.is_some() => compacted.push(segment),
+            Some(header) => {
+                segment.base = header.base_position;
+                segment.base_sequence = header.base_sequence;
+                log.push(segment);
+            }
+            // The manifest knows as much as the header.
+            None if segment.sealed.is_some() || segment.base_sequence > 0 => log.push(segment),
+            None => headless.push(segment),
+        }
+    }
+    log.sort_by_key(|segment| (segment.base, segment.end()));
+    Ok(Listing { log, headless, compacted })
+}
+
+fn open(disk: &dyn Disk, listed: Listed) -> Result<Found, OpenError> {
+    let name = segment_file_name(listed.id);
+    let file =
+        disk.open(&name, Mode::Write).map_err(OpenError::io(format!("opening {name}, which the manifest lists")))?;
+    let file_bytes = file.length().map_err(OpenError::io(format!("measuring {name}")))?;
+    let sealed = match listed.state {
+        SegmentState::Active => None,
+        SegmentState::Sealed(length) | SegmentState::Cut(length) => {
+            Some(length.saturating_sub(u64::from(FIRST_OFFSET)))
+        }
+    };
+    let (base, base_sequence) = (listed.base_position, listed.base_sequence);
+    let (bytes, hint, was_scanned, damaged) = (0, None, false, 0);
+    let segment = Found { listed, file, file_bytes, base, base_sequence, sealed, bytes, hint, was_scanned, damaged };
+    if segment.is_compacted() && sealed.is_none() {
+        let what = "it has survivors of a compaction and is not complete".to_owned();
+        return Err(OpenError::Unsupported { file: name, what });
+    }
+    if segment.end() > file_bytes {
+        let what = format!("it should have {} bytes and ends here", segment.end());
+        return Err(segment.corrupt(file_bytes, what));
+    }
+    Ok(segment)
+}
+
+/// The header, where there is a sound one.
+fn read_header(segment: &Found, manifest: &Manifest) -> Result<Option<Header>, OpenError> {
+    let mut bytes = [0; SEGMENT_HEADER_BYTES];
+    let read = segment.file.read_at(&mut bytes, 0).map_err(segment.reading())?;
+    if read < bytes.len() {
+        return Ok(None);
+    }
+    match Header::read(&bytes) {
+        Ok(header) => {
+            let same = header.id == segment.listed.id
+                && header.salt == segment.listed.salt
+                && header.kind == header_kind(segment.listed.kind);
+            if !same || header.dataset != manifest.dataset_id() {
+                return Err(segment.corrupt(0, "its header belongs to another file or dataset"));
+            }
+            Ok(Some(header))
+        }
+        Err(HeaderFault::Version(version)) => {
+            Err(OpenError::Unsupported { file: segment.name(), what: format!("its format version is {version}") })
+        }
+        Err(HeaderFault::Damaged) => Ok(None),
+    }
+}
+
+/// The sequence number of its first record, where that is sound.
+pub(super) fn first_sequence(segment: &Found) -> Result<Option<u64>, OpenError> {
+    let mut reader = Reader::new(&*segment.file, segment.end());
+    let bytes = reader.record(u64::from(FIRST_OFFSET)).map_err(segment.reading())?;
+    Ok(Record::read(bytes, segment.listed.salt).ok().map(|record| record.sequence))
+}

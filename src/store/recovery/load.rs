@@ -1,0 +1,177 @@
+//! Hands what was found to the index, one partition after the other, in threads that share the partitions.
+//!
+//! Always true: a partition is told of only when all of its blocks have been read and verified; a segment whose hint
+//! turns out to be damaged is read as a whole instead.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::OnceLock;
+
+use parking_lot::Mutex;
+
+use super::find::Found;
+use super::scan::{Scan, Scanned};
+use super::{Beginning, Progress, Replay, share};
+use crate::store::error::OpenError;
+use crate::store::hash::KeyHasher;
+use crate::store::hint::{BIND_BLOCK, Block, Entries, Hinted, PARTITIONS};
+
+/// Tells `replay` all that the segments say.
+pub(super) fn load(
+    segments: &mut [Found],
+    hasher: &KeyHasher,
+    dataset: [u8; 16],
+    threads: usize,
+    replay: &mut dyn Replay,
+    progress: &mut Progress<'_>,
+) -> Result<(), OpenError> {
+    let sources: Vec<Source<'_>> = segments.iter().map(|segment| Source::new(segment, hasher)).collect();
+    let mut ids: Vec<u32> = segments.iter().map(Found::id).collect();
+    ids.sort_unstable();
+    let bindings = bindings(&sources)?;
+    replay.begin(&Beginning { hasher, dataset, segments: &ids, bindings: &bindings });
+    let replay: &dyn Replay = replay;
+    share(threads, PARTITIONS, progress, &|partition| {
+        let blocks: Vec<_> = sources.iter().map(|source| source.block(partition)).collect::<Result<_, _>>()?;
+        replay.partition(partition, Records::new(&sources, &blocks));
+        let hints = sources.iter().filter_map(|source| source.segment.hint.as_ref());
+        Ok(hints.map(|hint| hint.block_bytes(partition)).sum())
+    })?;
+    let instead: Vec<Option<Scanned>> = sources.into_iter().map(|source| source.instead.into_inner()).collect();
+    for (segment, scanned) in segments.iter_mut().zip(instead) {
+        if let Some(scanned) = scanned {
+            segment.take(scanned);
+        }
+    }
+    Ok(())
+}
+
+/// A segment as something to read blocks of.
+struct Source<'a> {
+    segment: &'a Found,
+    hasher: &'a KeyHasher,
+    /// As it was scanned, once its hint has turned out to be damaged.
+    instead: OnceLock<Scanned>,
+    scanning: Mutex<()>,
+}
+
+impl<'a> Source<'a> {
+    fn new(segment: &'a Found, hasher: &'a KeyHasher) -> Self {
+        Self { segment, hasher, instead: OnceLock::new(), scanning: Mutex::default() }
+    }
+
+    fn block(&self, index: usize) -> Result<Block<'_>, OpenError> {
+        if let Some(hint) = &self.segment.hint
+            && self.instead.get().is_none()
+            // A disk that fails to read a hint may well read the segment.
+            && let Ok(Some(block)) = hint.block(index)
+        {
+            return Ok(block);
+        }
+        let scanned = self.scanned()?;
+        // What is in memory is there.
+        Ok(scanned.hint.block(index).map_err(self.segment.reading())?.unwrap_or_default())
+    }
+
+    fn scanned(&self) -> Result<&Scanned, OpenError> {
+        let _turn = self.scanning.lock();
+        if let Some(scanned) = self.instead.get() {
+            return Ok(scanned);
+        }
+        let scanned = Scan::new(self.segment, self.hasher, 0).sealed()?;
+        Ok(self.instead.get_or_init(|| scanned))
+    }
+}
+
+/// Databases and the keyspaces they were bound to, one after the other.
+fn bindings(sources: &[Source<'_>]) -> Result<Vec<(u32, u32)>, OpenError> {
+    let blocks: Vec<_> = sources.iter().map(|source| source.block(BIND_BLOCK)).collect::<Result<_, _>>()?;
+    let records = Records::new(sources, &blocks);
+    let binding = |(_, record): (u32, Hinted<'_>)| {
+        let database = record.key.try_into().ok()?;
+        Some((u32::from_le_bytes(database), record.keyspace))
+    };
+    Ok(records.filter_map(binding).collect())
+}
+
+/// The records of one partition's keys, in rising order of their sequence numbers, each with the id of its segment. Of
+/// two with one number, which are copies of each other, one is left out.
+pub struct Records<'a> {
+    runs: Vec<Run<'a>>,
+    /// The numbers of the next records of all runs but the current one.
+    heap: BinaryHeap<Reverse<(u64, usize)>>,
+    current: Option<usize>,
+    last: u64,
+    puts: HashMap<u32, usize>,
+    sources: Vec<u32>,
+}
+
+struct Run<'a> {
+    segment: u32,
+    next: Option<Hinted<'a>>,
+    rest: Entries<'a>,
+}
+
+impl<'a> Records<'a> {
+    fn new(sources: &[Source<'_>], blocks: &'a [Block<'a>]) -> Self {
+        let mut puts = HashMap::new();
+        let mut moved: Vec<u32> = Vec::new();
+        for block in blocks {
+            block.puts().iter().for_each(|(keyspace, count)| *puts.entry(*keyspace).or_default() += count);
+            moved.extend(block.sources());
+        }
+        let runs: Vec<Run<'_>> = sources
+            .iter()
+            .zip(blocks)
+            .map(|(source, block)| {
+                let mut rest = block.entries();
+                Run { segment: source.segment.id(), next: rest.next(), rest }
+            })
+            .collect();
+        let first = |(index, run): (usize, &Run<'_>)| run.next.as_ref().map(|next| Reverse((next.sequence, index)));
+        let heap = runs.iter().enumerate().filter_map(first).collect();
+        moved.sort_unstable();
+        moved.dedup();
+        Self { runs, heap, current: None, last: 0, puts, sources: moved }
+    }
+
+    /// The keyspaces there are records of, each with how many of them set a value.
+    pub fn keyspaces(&self) -> impl Iterator<Item = (u32, usize)> {
+        self.puts.iter().map(|(keyspace, count)| (*keyspace, *count))
+    }
+
+    /// The keyspaces that some records move keys out of.
+    pub fn sources(&self) -> &[u32] {
+        &self.sources
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = (u32, Hinted<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let index = match self.current {
+                Some(index) => index,
+                None => self.heap.pop()?.0.1,
+            };
+            let run = &mut self.runs[index];
+            let record = run.next.take()?;
+            run.next = run.rest.next();
+            // Segments of the log do not overlap: most of the time the current one goes on.
+            self.current = match (&run.next, self.heap.peek()) {
+                (None, _) => None,
+                (Some(next), Some(Reverse(other))) if next.sequence > other.0 => {
+                    self.heap.push(Reverse((next.sequence, index)));
+                    None
+                }
+                (Some(_), _) => Some(index),
+            };
+            if record.sequence != self.last {
+                self.last = record.sequence;
+                return Some((run.segment, record));
+            }
+        }
+    }
+}
