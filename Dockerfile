@@ -1,15 +1,10 @@
 # Two stages: the first compiles with Rust's official image, the second is Debian with the program in it. glibc, since
 # musl's allocator and threads cost a multiple under load.
-ARG RUST_IMAGE=rust:1.95-bookworm
+ARG RUST_IMAGE=rust:1.95-slim-bookworm
 ARG DEBIAN_IMAGE=debian:bookworm-slim
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /build
-
-# jemalloc fixes the size of a page when it is compiled, and machines with ARM have pages of up to 64 KiB.
-RUN printf '%s\n' '#!/bin/sh' 'set -eu' \
-    'case "$(uname -m)" in aarch64) export JEMALLOC_SYS_WITH_LG_PAGE=16 ;; esac' \
-    'exec cargo build --release --locked --bin caskade' > /usr/local/bin/compile && chmod +x /usr/local/bin/compile
 
 # The dependencies are a layer of their own, compiled for an empty program, so that a change of the source does not
 # compile them again. What names further targets is left out of the manifest, as their files are not there.
@@ -17,11 +12,12 @@ COPY Cargo.toml Cargo.lock ./
 RUN cp Cargo.toml Cargo.toml.whole \
     && awk '/^\[/ { skip = /^\[\[/ } !skip' Cargo.toml.whole > Cargo.toml \
     && mkdir src && touch src/lib.rs && echo 'fn main() {}' > src/main.rs \
-    && compile && rm -r src target/release/caskade target/release/deps/*caskade*
+    && cargo build --release --locked --bin caskade \
+    && rm -r src target/release/caskade target/release/deps/*caskade*
 
 COPY . .
 # Cargo goes by the time of a file, and those of a checkout may be older than the empty program's.
-RUN find src -name '*.rs' -exec touch {} + && compile
+RUN find src -name '*.rs' -exec touch {} + && cargo build --release --locked --bin caskade
 
 FROM ${DEBIAN_IMAGE}
 

@@ -58,6 +58,8 @@
 //! The floors, from the ground up; imports point down only (`docs/architecture.md` draws the map).
 
 #[cfg(feature = "server")]
+pub mod allocator;
+#[cfg(feature = "server")]
 pub mod commands;
 #[cfg(feature = "server")]
 pub mod config;

@@ -5,25 +5,13 @@ use std::process::ExitCode;
 
 use caskade::config::LogLevel;
 use caskade::config::cli::{self, Invocation};
-use caskade::{server, types};
-use tikv_jemalloc_ctl::{Access, AsName};
+use caskade::{allocator, server, types};
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-const DIRTY_DECAY_MILLISECONDS: isize = 1000;
-
-/// Without it, memory that was freed stays with the process until the thread that freed it allocates again: a container
-/// would be charged for it, and killed for it.
-fn give_back_freed_memory() -> tikv_jemalloc_ctl::Result<()> {
-    // How long a page stays at hand: for the arena that exists, and for those to come.
-    for setting in [&b"arena.0.dirty_decay_ms\0"[..], b"arenas.dirty_decay_ms\0"] {
-        setting.name().write(DIRTY_DECAY_MILLISECONDS)?;
-    }
-    tikv_jemalloc_ctl::background_thread::write(true)
-}
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
+    allocator::configure();
     let invocation = match cli::parse(std::env::args_os(), std::env::vars_os(), types::glob::matches) {
         Ok(invocation) => invocation,
         Err(error) => return fail(&error),
@@ -45,9 +33,6 @@ fn main() -> ExitCode {
                 Ok(level) => level,
                 Err(error) => return fail(&format!("cannot write the log: {error}")),
             };
-            if let Err(error) = give_back_freed_memory() {
-                tracing::warn!("freed memory may stay with the process for long: {error}");
-            }
             match server::run(*launch, level) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {

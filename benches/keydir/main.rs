@@ -11,12 +11,13 @@ mod redis;
 
 use std::process::{Command, ExitCode, Stdio};
 
+use caskade::allocator;
 use common::server::Program;
 use common::{machine, page};
 use measure::Memory;
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 /// The limit for a key of 16 bytes with its value cold, all included.
 const BYTES_MAX: f64 = 64.0;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let number = |text: &String| text.parse::<usize>().unwrap_or_else(|_| panic!("{text} is no number of keys"));
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [measure::COMMAND, ..] => {
+            allocator::configure();
             measure::run(&arguments[1], &arguments[2], number(&arguments[3]));
             ExitCode::SUCCESS
         }
@@ -85,7 +87,7 @@ fn measure_caskade(count: usize) -> (Vec<Memory>, Memory) {
         let mut command = Command::new(program);
         command.args([measure::COMMAND, step]).arg(home.path()).arg(count.to_string());
         // Freed pages count as resident until the allocator returns them, which it does later and bit by bit.
-        command.env("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0");
+        command.env("MIMALLOC_PURGE_DELAY", "0");
         let output = command.stderr(Stdio::inherit()).output().expect("to start the measurement");
         assert!(output.status.success(), "{step} failed");
         String::from_utf8(output.stdout).expect("numbers").lines().map(Memory::parse).collect::<Vec<_>>()

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use caskade::allocator;
 use caskade::keyspace::{Keyspace, Mode};
 use caskade::store::Options;
 use caskade::store::clock::SystemClock;
 use caskade::store::disk::OsDisk;
 use caskade::types::kind::Kind;
-use tikv_jemalloc_ctl::{epoch, stats};
 
 use super::{key, value};
 
@@ -37,12 +37,10 @@ impl Memory {
     }
 
     fn now() -> Self {
-        epoch::advance().expect("the allocator's numbers");
-        let allocated = stats::allocated::read().expect("the allocated bytes") as u64;
         let status = std::fs::read_to_string("/proc/self/status").expect("this process's status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
         let kibibytes = line.split_whitespace().next().and_then(|word| word.parse::<u64>().ok()).expect("a number");
-        Self { allocated, resident: kibibytes << 10, seconds: 0.0 }
+        Self { allocated: allocator::allocated(), resident: kibibytes << 10, seconds: 0.0 }
     }
 
     fn print_since(&self, start: Instant) {

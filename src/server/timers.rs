@@ -1,4 +1,4 @@
-//! What happens by itself: expiry, the memory limit, rates.
+//! What happens by itself: expiry, the memory limit, rates, freed memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::workers::Shared;
+use crate::allocator;
 
 /// How often due keys are looked for.
 const EXPIRY_EVERY: Duration = Duration::from_millis(10);
@@ -16,9 +17,12 @@ const EXPIRY_SLICE: usize = 256;
 /// How often the memory limit is looked after and rates are sampled.
 const GOVERN_EVERY: Duration = Duration::from_millis(100);
 
+/// How often freed memory is given back to the system.
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(1);
+
 /// Runs for as long as the server does.
 pub(super) async fn run(shared: Arc<Shared>) {
-    tokio::join!(expire(&shared), govern(&shared));
+    tokio::join!(expire(&shared), govern(&shared), give_back());
 }
 
 async fn expire(shared: &Shared) {
@@ -44,5 +48,17 @@ async fn govern(shared: &Shared) {
             keyspace.set_memory_limit(node.config.get().maxmemory);
             keyspace.govern(keyspace.store().status().window_bytes);
         }
+    }
+}
+
+/// Without it, memory that was freed stays with the process for as long as nobody frees more: a container would be
+/// charged for it, and killed for it.
+async fn give_back() {
+    let mut tick = interval(GIVE_BACK_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        // Gigabytes take a while, and keys must expire meanwhile. It fails only when the server ends.
+        let _ = tokio::task::spawn_blocking(allocator::give_back).await;
     }
 }

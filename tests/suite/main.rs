@@ -17,6 +17,7 @@ mod connection;
 mod differential;
 mod durability;
 mod keys;
+mod memory;
 mod process;
 mod reply;
 mod running;

@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
+use crate::allocator;
 use crate::commands::connection::REDIS_VERSION;
 use crate::commands::{Args, Context, Outcome};
 use crate::protocol::Reply;
@@ -84,25 +85,24 @@ fn clients(ctx: &Context<'_, '_>, out: &mut Fields) {
 }
 
 fn memory(ctx: &Context<'_, '_>, out: &mut Fields) {
-    // The allocator refreshes its numbers only when its epoch moves on.
-    let _ = tikv_jemalloc_ctl::epoch::advance();
-    let used = tikv_jemalloc_ctl::stats::allocated::read().unwrap_or(0);
-    let resident = resident_bytes();
+    let used = allocator::allocated();
+    let Resident { all: resident, own } = Resident::now();
     let settings = ctx.node.config.get();
     out.add("used_memory", used);
-    out.add("used_memory_human", human(used as u64));
+    out.add("used_memory_human", human(used));
     out.add("used_memory_rss", resident);
     out.add("used_memory_rss_human", human(resident));
     let keys = ctx.node.keyspace().map(|keyspace| keyspace.memory_use()).unwrap_or_default();
     out.add("used_memory_dataset", keys.entries);
-    out.add("used_memory_overhead", (used as u64).saturating_sub(keys.entries));
-    out.add("allocator_active", tikv_jemalloc_ctl::stats::active::read().unwrap_or(0));
-    out.add("allocator_resident", tikv_jemalloc_ctl::stats::resident::read().unwrap_or(0));
+    out.add("used_memory_overhead", used.saturating_sub(keys.entries));
+    // As in Redis where its allocator does not tell them apart.
+    out.add("allocator_active", own);
+    out.add("allocator_resident", own);
     out.add("maxmemory", settings.maxmemory);
     out.add("maxmemory_human", human(settings.maxmemory));
     out.add("maxmemory_policy", settings.maxmemory_policy.word());
     out.add("mem_fragmentation_ratio", format!("{:.2}", resident as f64 / used.max(1) as f64));
-    out.add("mem_allocator", "jemalloc");
+    out.add("mem_allocator", allocator::name());
 }
 
 fn persistence(ctx: &Context<'_, '_>, out: &mut Fields) {
@@ -247,10 +247,21 @@ fn caskade(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("cold_reads", keyspace.cold_reads());
 }
 
-fn resident_bytes() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = pages.split_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
-    pages * rustix::param::page_size() as u64
+/// Bytes of this process in the machine's memory.
+struct Resident {
+    all: u64,
+    /// Without the pages of files, which are the program itself.
+    own: u64,
+}
+
+impl Resident {
+    fn now() -> Self {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let pages: Vec<u64> = pages.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+        let bytes = |at: usize| pages.get(at).copied().unwrap_or(0) * rustix::param::page_size() as u64;
+        let (all, of_files) = (bytes(1), bytes(2));
+        Self { all, own: all.saturating_sub(of_files) }
+    }
 }
 
 fn human(bytes: u64) -> String {
