@@ -42,6 +42,7 @@ impl Program {
     }
 
     /// redis-server, if there is one. It does not rewrite its log while it is measured, as Caskade does not either.
+    #[allow(dead_code, reason = "not every bench compares with it")]
     pub fn redis() -> Option<Self> {
         let path = std::env::var_os("PATH")?;
         let path = std::env::split_paths(&path).map(|place| place.join("redis-server")).find(|path| path.is_file());
@@ -95,6 +96,15 @@ pub struct Server {
 impl Server {
     pub fn name(&self) -> &'static str {
         self.program.name
+    }
+
+    /// Bytes that the files of its directory take on the disk.
+    #[allow(dead_code, reason = "not every bench asks for it")]
+    pub fn directory_bytes(&self) -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        let files = std::fs::read_dir(self.home.path()).expect("the directory");
+        // A file may go between the look at the directory and that at itself.
+        files.flatten().filter_map(|file| Some(file.metadata().ok()?.blocks() * 512)).sum()
     }
 
     pub fn connect(&self) -> TcpStream {
