@@ -97,7 +97,9 @@ impl Load {
                         waiting.push_back(start + Duration::from_secs_f64(sent as f64 / rate));
                         sent += 1;
                     }
-                    while let (Some(&due), Some(number)) = (waiting.front(), self.free.pop()) {
+                    while let Some(&due) = waiting.front()
+                        && let Some(number) = self.free.pop()
+                    {
                         waiting.pop_front();
                         self.send(number, due);
                     }
