@@ -86,7 +86,7 @@ impl Found {
 
     /// Bytes that have to be read of it.
     pub(super) fn bytes_to_read(&self) -> u64 {
-        self.hint.as_ref().map_or(self.end() - u64::from(FIRST_OFFSET), Hint::bytes)
+        self.hint.as_ref().map_or(self.end().saturating_sub(u64::from(FIRST_OFFSET)), Hint::bytes)
     }
 
     /// What a scan has found is what it has.

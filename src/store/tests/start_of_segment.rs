@@ -63,3 +63,13 @@ fn later_segments_go_where_an_earlier_one_was_lost() {
     assert!(opened.keys().len() < before && opened.keys().contains(&"third 0"), "{:?}", opened.keys());
     assert!(opened.recovered.torn_bytes > 4096);
 }
+
+#[test]
+fn a_segment_shorter_than_its_header_was_never_begun() {
+    for length in [0, 1, 63] {
+        let disk = unsynced_segment();
+        let name = segment_file_name(2);
+        disk.plant(&name, &disk.bytes(&name).unwrap()[..length]);
+        assert_eq!(open(&disk, Fsync::Everysec).unwrap().keys().len(), 4, "{length} bytes");
+    }
+}
