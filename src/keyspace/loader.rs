@@ -12,11 +12,11 @@ use parking_lot::Mutex;
 
 use super::entry::Meta;
 use super::keydir::{Bulk, Keydir, Slot};
-use crate::store::{Beginning, Count, Hinted, KeyHasher, Location, Op, Records, Replay};
+use crate::store::{Beginning, Count, DATABASES_MAX, Hinted, KeyHasher, Location, Op, Records, Replay};
 
 /// Databases are bound to the keyspace of their own number until they are bound to another: ids that are given out
 /// later begin here.
-pub(super) const FIRST_FREE_ID: u32 = 65_536;
+pub(super) const FIRST_FREE_ID: u32 = DATABASES_MAX;
 
 /// Takes in what the log says.
 #[derive(Default)]

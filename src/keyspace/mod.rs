@@ -48,9 +48,9 @@ pub use latch::{Held, Mode};
 pub use memory::MemoryUse;
 pub use watch::{Change, Event, SUBSCRIPTION_EVENTS_MAX, Subscription, Watch};
 
-pub use crate::store::OnProgress;
 use crate::store::clock::Clock;
 use crate::store::disk::Disk;
+pub use crate::store::{DATABASES_MAX, OnProgress};
 use crate::store::{KeyHasher, OpenError, Options, Position, Recovered, Store};
 use bound::Bound;
 use entry::Cached;
@@ -60,9 +60,6 @@ use memory::Memory;
 use moves::Leaving;
 use overlay::{Binding, Overlay, State};
 use watch::Watchers;
-
-/// The most databases there can be.
-pub const DATABASES_MAX: u32 = loader::FIRST_FREE_ID;
 
 /// Fewer keys than this are not worth prefetching: each would wait for memory as long as without.
 const PREFETCHED_MIN: usize = 3;

@@ -53,7 +53,7 @@ pub use self::hash::KeyHasher;
 pub use self::hint::{Hinted, PARTITIONS, partition_of};
 pub use self::log::Appended;
 pub use self::options::{BATCH_BYTES_MAX, Fsync, Options, SegmentSize};
-pub use self::record::{Draft, Op, RECORD_BYTES_MAX, Record};
+pub use self::record::{DATABASES_MAX, Draft, Op, RECORD_BYTES_MAX, Record};
 pub use self::recovery::{Beginning, OnProgress, Records, Recovered, Replay};
 pub use self::segment::{Count, Location, Position};
 pub use self::status::Status;

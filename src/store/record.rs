@@ -25,6 +25,8 @@ const GUARDED_BYTES: usize = HEADER_BYTES - 4 - 2 + 4;
 
 /// Bytes of the largest record, its header included: 1.25 GiB.
 pub const RECORD_BYTES_MAX: u64 = 1_342_177_280;
+/// The most databases there can be; their numbers begin at 0.
+pub const DATABASES_MAX: u32 = 65_536;
 /// The largest sequence number: 48 bits.
 pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 

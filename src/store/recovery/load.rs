@@ -15,6 +15,8 @@ use super::{Beginning, Progress, Replay, share};
 use crate::store::error::OpenError;
 use crate::store::hash::KeyHasher;
 use crate::store::hint::{BIND_BLOCK, Block, Entries, Hinted, PARTITIONS};
+use crate::store::manifest::segment_file_name;
+use crate::store::record::DATABASES_MAX;
 
 /// Tells `replay` all that the segments say.
 pub(super) fn load(
@@ -87,11 +89,15 @@ impl<'a> Source<'a> {
 fn bindings(sources: &[Source<'_>]) -> Result<Vec<(u32, u32)>, OpenError> {
     let blocks: Vec<_> = sources.iter().map(|source| source.block(BIND_BLOCK)).collect::<Result<_, _>>()?;
     let records = Records::new(sources, &blocks);
-    let binding = |(_, record): (u32, Hinted<'_>)| {
-        let database = record.key.try_into().ok()?;
-        Some((u32::from_le_bytes(database), record.keyspace))
+    let binding = |(segment, record): (u32, Hinted<'_>)| {
+        let database = record.key.try_into().map(u32::from_le_bytes).ok().filter(|database| *database < DATABASES_MAX);
+        // Another id must be left to be given out.
+        database.filter(|_| record.keyspace < u32::MAX).map(|database| (database, record.keyspace)).ok_or_else(|| {
+            let what = format!("its record {} binds a database or a keyspace that there cannot be", record.sequence);
+            OpenError::Unsupported { file: segment_file_name(segment), what }
+        })
     };
-    Ok(records.filter_map(binding).collect())
+    records.map(binding).collect()
 }
 
 /// The records of one partition's keys, in rising order of their sequence numbers, each with the id of its segment. Of

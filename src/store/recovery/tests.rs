@@ -365,3 +365,20 @@ fn a_copy_counts_once_wherever_it_is() {
         }
     }
 }
+
+#[test]
+fn a_binding_that_there_cannot_be_is_refused() {
+    for (database, keyspace) in [(65_536, 70_000), (u32::MAX, 70_000), (0, u32::MAX)] {
+        let disk = SimDisk::new();
+        let Opened { store, .. } = open(&disk);
+        store.append(&Draft::put(0, 1, b"key", b"value")).unwrap();
+        store.append(&Draft::bind(&u32::to_le_bytes(database), keyspace)).unwrap();
+        store.close().unwrap();
+        let without = copy(&disk);
+        names(&without, ".hint").iter().for_each(|name| without.remove(name).unwrap());
+        for disk in [disk, without] {
+            let error = open_with(&disk, 1).err().unwrap().to_string();
+            assert!(error.contains("0000000001.log") && error.contains("binds a database"), "{error}");
+        }
+    }
+}
