@@ -432,7 +432,7 @@ impl Log {
     }
 
     /// Refuses what compaction needs to end a full disk: room for what lives in the largest segment.
-    fn spare_reserve(&self, capacity: u64) -> io::Result<()> {
+    pub(super) fn spare_reserve(&self, capacity: u64) -> io::Result<()> {
         let largest = self.table.load().all().map(|segment| segment.bytes()).max().unwrap_or(0);
         let free = self.disk.free_space()?;
         if free < capacity + largest.min(COMPACTION_RESERVE_MAX) {

@@ -270,6 +270,11 @@ impl Store {
         self.log.compaction.plant(planted);
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_short_of_space(&self) -> bool {
+        self.log.is_short_of_space()
+    }
+
     /// Makes one pass of compaction by the policy as it is set.
     #[cfg(test)]
     pub(crate) fn compact_once(&self, index: &dyn Index, forced: bool) -> std::io::Result<bool> {

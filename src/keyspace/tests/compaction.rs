@@ -195,3 +195,15 @@ fn a_full_disk_is_compacted() {
         &[Set(0, "a", 1), Set(0, "b", 1), Set(0, "c", 1), Set(0, "d", 1), Set(0, "e", 1)],
     );
 }
+
+/// Whoever turns writers away since the disk is full compacts whatever can be, within the budget too.
+#[test]
+fn a_full_disk_is_noticed_by_the_schedule() {
+    let disk = SimDisk::new();
+    disk.set_capacity(Some(96 << 10));
+    let mut runner = begin(&disk);
+    assert!(!runner.keyspace().store().is_short_of_space());
+    let mut steps = (0..).map(|round: usize| [Set(0, ["a", "b", "c", "d", "e"][round % 5], 900)]);
+    while runner.run(&steps.next().unwrap(), &Recorder::new(disk.clone(), None)).is_ok() {}
+    assert!(runner.keyspace().store().is_short_of_space());
+}

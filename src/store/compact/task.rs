@@ -209,10 +209,9 @@ impl Log {
         }
     }
 
-    /// Whether the disk has so little room that whatever can be freed has to be.
-    fn is_short_of_space(&self) -> bool {
-        let needed = 2 * self.segment_bytes(self.live_bytes());
-        self.active.lock().refused.is_some() || self.disk.free_space().is_ok_and(|free| free < needed)
+    /// Whether the disk has so little room, or the log no more, that whatever can be freed has to be.
+    pub(in crate::store) fn is_short_of_space(&self) -> bool {
+        self.active.lock().refused.is_some() || self.spare_reserve(self.segment_bytes(self.live_bytes())).is_err()
     }
 
     /// Whether the log takes no more records, so that nothing can be taken away either.
