@@ -17,7 +17,7 @@
 
 use crc32fast::hash;
 
-use super::super::record::{HEADER_BYTES, Op, Record};
+use super::super::record::{HEADER_BYTES, Op, Record, SEQUENCE_MAX};
 use super::super::segment::{FIRST_OFFSET, Location};
 use super::SegmentIdentity;
 
@@ -340,7 +340,7 @@ impl Footer {
         let Summary { sequence_min, sequence_max, .. } = self.summary;
         entry.offset >= FIRST_OFFSET
             && end <= self.identity.file_length
-            && (sequence_min..=sequence_max).contains(&entry.sequence)
+            && (sequence_min.max(1)..=sequence_max.min(SEQUENCE_MAX)).contains(&entry.sequence)
             && !matches!(entry.op, Op::Mark | Op::Seal)
             && (entry.op == Op::Bind) == (block == BIND_BLOCK)
     }

@@ -226,7 +226,9 @@ fn a_hint_of_something_else_is_none() {
 #[test]
 fn entries_that_cannot_be_are_none() {
     let sound = [put(5, 64, b"a"), put(6, 500, b"a")];
-    let changes: [fn(&mut Hinted<'_>); 4] = [
+    let changes: [fn(&mut Hinted<'_>); 6] = [
+        |entry| entry.sequence = 0,
+        |entry| entry.sequence = 1 << 48,
         |entry| entry.offset = 63,
         |entry| entry.offset = (FILE_LENGTH - 10) as u32,
         |entry| entry.op = Op::Mark,
