@@ -1,7 +1,7 @@
 //! Servers as child processes: found, started on a free port, waited for, stopped, killed.
 //!
-//! Always true: a server has a directory of its own under the temporary directory, and is ended by its own process
-//! id when its owner goes, also when a test fails.
+//! Always true: a server has a directory of its own under the temporary directory (its data may be elsewhere), and is
+//! ended by its own process id when its owner goes, also when a test fails.
 
 use crate::connection::Connection;
 use crate::reply::Reply;
@@ -78,29 +78,60 @@ pub struct Server {
     program: Program,
     child: Child,
     port: u16,
-    home: Arc<TempDir>,
+    home: Home,
     arguments: Vec<String>,
+}
+
+/// Where a server keeps what is its own: its log, and its data.
+#[derive(Clone)]
+struct Home {
+    directory: Arc<TempDir>,
+    data: PathBuf,
+}
+
+impl Home {
+    fn new() -> Home {
+        let directory = tempfile::Builder::new().prefix("caskade-test-").tempdir().expect("a temporary directory");
+        Home { data: directory.path().join("data"), directory: Arc::new(directory) }
+    }
+
+    fn log_file(&self, port: u16) -> PathBuf {
+        self.directory.path().join(format!("log-{port}"))
+    }
 }
 
 impl Server {
     /// Starts a server on an empty directory and waits until it answers.
     pub fn start(program: Program, arguments: &[&str]) -> Server {
-        let home = Arc::new(tempfile::Builder::new().prefix("caskade-test-").tempdir().expect("a temporary directory"));
-        std::fs::create_dir(home.path().join("data")).expect("a data directory");
-        Server::start_in(program, home, arguments.iter().map(|&text| text.to_owned()).collect())
+        let home = Home::new();
+        std::fs::create_dir(&home.data).expect("a data directory");
+        Server::start_in(program, home, owned(arguments))
     }
 
-    fn start_in(program: Program, home: Arc<TempDir>, arguments: Vec<String>) -> Server {
+    /// Starts a server on a directory that is there, and waits until it answers.
+    ///
+    /// # Errors
+    /// What the server printed, if it ends before.
+    pub fn start_on(data: &Path, arguments: &[&str]) -> Result<Server, String> {
+        Server::try_start_in(Program::Caskade, Home { data: data.to_owned(), ..Home::new() }, owned(arguments))
+    }
+
+    fn start_in(program: Program, home: Home, arguments: Vec<String>) -> Server {
+        let started = Server::try_start_in(program, home, arguments);
+        started.unwrap_or_else(|log| panic!("{program:?} ended before it was ready:\n{log}"))
+    }
+
+    fn try_start_in(program: Program, home: Home, arguments: Vec<String>) -> Result<Server, String> {
         // A port found free can be taken by another process before the server binds it, hence the attempts.
         for _ in 0..5 {
             let port = free_port();
-            let child = spawn(program, port, home.path(), &arguments);
-            let mut server = Server { program, child, port, home: Arc::clone(&home), arguments: arguments.clone() };
+            let child = spawn(program, port, &home, &arguments);
+            let mut server = Server { program, child, port, home: home.clone(), arguments: arguments.clone() };
             if server.wait_ready() {
-                return server;
+                return Ok(server);
             }
             if !server.log().contains("ddress already in use") {
-                panic!("{program:?} ended before it was ready:\n{}", server.log());
+                return Err(server.log());
             }
         }
         panic!("{program:?} found no free port");
@@ -114,18 +145,18 @@ impl Server {
 
     /// As `restart`, with other arguments from now on.
     pub fn restart_with(self, arguments: &[&str]) -> Server {
-        self.restart_owned(arguments.iter().map(|&text| text.to_owned()).collect())
+        self.restart_owned(owned(arguments))
     }
 
     fn restart_owned(mut self, arguments: Vec<String>) -> Server {
         self.kill();
-        Server::start_in(self.program, Arc::clone(&self.home), arguments)
+        Server::start_in(self.program, self.home.clone(), arguments)
     }
 
     /// Runs the program once more on the same directory and port, and does not wait for it to be ready.
     pub fn respawn(&mut self) {
         self.kill();
-        self.child = spawn(self.program, self.port, self.home.path(), &self.arguments);
+        self.child = spawn(self.program, self.port, &self.home, &self.arguments);
     }
 
     /// As `restart`, on the same port, for clients that come back.
@@ -136,8 +167,8 @@ impl Server {
 
     /// A second process on the directory of this one, which goes on running; not waited for.
     pub fn rival(&self) -> Server {
-        let (port, home, arguments) = (free_port(), Arc::clone(&self.home), self.arguments.clone());
-        let child = spawn(self.program, port, home.path(), &arguments);
+        let (port, home, arguments) = (free_port(), self.home.clone(), self.arguments.clone());
+        let child = spawn(self.program, port, &home, &arguments);
         Server { program: self.program, child, port, home, arguments }
     }
 
@@ -173,7 +204,7 @@ impl Server {
 
     /// Where the server keeps its data.
     pub fn data(&self) -> PathBuf {
-        self.home.path().join("data")
+        self.home.data.clone()
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -213,7 +244,7 @@ impl Server {
 
     /// What the server printed since it was last started.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(log_file(self.home.path(), self.port)).unwrap_or_default()
+        std::fs::read_to_string(self.home.log_file(self.port)).unwrap_or_default()
     }
 
     fn wait_ready(&mut self) -> bool {
@@ -251,13 +282,13 @@ pub fn free_port() -> u16 {
     ports.into_iter().find(free).expect("a free port")
 }
 
-fn log_file(home: &Path, port: u16) -> PathBuf {
-    home.join(format!("log-{port}"))
+fn owned(arguments: &[&str]) -> Vec<String> {
+    arguments.iter().map(|&text| text.to_owned()).collect()
 }
 
-fn spawn(program: Program, port: u16, home: &Path, arguments: &[String]) -> Child {
+fn spawn(program: Program, port: u16, home: &Home, arguments: &[String]) -> Child {
     let path = program.path().unwrap_or_else(|| panic!("{program:?} is not installed"));
-    let log = File::create(log_file(home, port)).expect("a log file");
+    let log = File::create(home.log_file(port)).expect("a log file");
     let mut command = Command::new(&path);
     // What steers the tests is no setting of the server.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CASKADE_")) {
@@ -266,9 +297,9 @@ fn spawn(program: Program, port: u16, home: &Path, arguments: &[String]) -> Chil
     command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
         .arg("--dir")
-        .arg(home.join("data"))
+        .arg(&home.data)
         .args(arguments)
-        .current_dir(home)
+        .current_dir(home.directory.path())
         .stdin(Stdio::null())
         .stderr(Stdio::from(log.try_clone().expect("the log file")))
         .stdout(Stdio::from(log))

@@ -1,13 +1,13 @@
 //! Many writers at once, and the check of what they were told against what is there afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::model::{Entry, Model, is_brief, is_shared, number};
-use super::writer::{COUNTERS, GROUPS, JOURNALS, PARTS, Writer, counter, deadline, group, journal};
+use super::writer::{COUNTERS, GROUPS, JOURNALS, PARTS, Writer, counter, deadline, group, journal, locked, run};
 use crate::connection::{Connection, encode, shown};
 use crate::reply::Reply;
 use crate::server::{Server, wait_until};
@@ -15,7 +15,8 @@ use crate::server::{Server, wait_until};
 /// Writers at work.
 pub struct Load {
     answered: Arc<AtomicU64>,
-    threads: Vec<JoinHandle<Writer>>,
+    writers: Vec<Arc<Mutex<Writer>>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 pub fn writers(count: usize) -> Vec<Writer> {
@@ -26,31 +27,49 @@ impl Load {
     /// Lets every writer write on a connection of its own until the server ends, or so many answers have come.
     pub fn start(server: &Server, writers: Vec<Writer>, enough: u64) -> Load {
         let answered = Arc::new(AtomicU64::new(0));
-        let start = |mut writer: Writer| {
-            let (mut connection, answered) = (server.connect(), answered.clone());
-            std::thread::spawn(move || {
-                writer.run(&mut connection, &answered, enough);
-                writer
-            })
+        let writers: Vec<Arc<Mutex<Writer>>> = writers.into_iter().map(|writer| Arc::new(Mutex::new(writer))).collect();
+        let start = |writer: &Arc<Mutex<Writer>>| {
+            let (mut connection, answered, writer) = (server.connect(), answered.clone(), writer.clone());
+            std::thread::spawn(move || run(&writer, &mut connection, &answered, enough))
         };
-        let threads = writers.into_iter().map(start).collect();
-        Load { answered, threads }
+        let threads = writers.iter().map(start).collect();
+        Load { answered, writers, threads }
     }
 
     /// Waits for so many answers.
     pub fn wait_for(&self, answers: u64) {
-        let stopped = || self.threads.iter().any(JoinHandle::is_finished);
-        wait_until("answers under load", Duration::from_secs(120), || {
-            self.answered.load(Ordering::Relaxed) >= answers || stopped()
-        });
+        let enough = || self.answered() >= answers || self.has_stopped();
+        wait_until("answers under load", Duration::from_secs(120), enough);
+    }
+
+    /// Whether a writer has stopped before it was told to.
+    pub fn has_stopped(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// How many answers have come so far.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Lets every writer take what was acknowledged by `moment` for what must be there, and only that.
+    pub fn settle(&self, moment: Instant) {
+        self.writers.iter().for_each(|writer| locked(writer).settle(moment));
+    }
+
+    /// The writers as of the last moment that was settled.
+    pub fn settled(&self) -> Vec<Writer> {
+        self.writers.iter().map(|writer| locked(writer).as_settled()).collect()
     }
 
     /// The writers, after the last of them has stopped.
     pub fn finish(self) -> Vec<Writer> {
-        self.threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        for thread in self.threads {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+        let alone = |writer| Arc::into_inner(writer).expect("a writer whose thread has ended");
+        let inner = |writer: Mutex<Writer>| writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.writers.into_iter().map(|writer| inner(alone(writer))).collect()
     }
 }
 
@@ -66,15 +85,12 @@ pub fn check(server: &Server, writers: &mut [Writer]) {
     let stored = Stored::read(&mut connection);
     let mut counted = [(0, 0); COUNTERS];
     for writer in writers.iter_mut() {
-        let possible = writer.possible();
-        let fitting: Vec<&Model> = possible.iter().filter(|model| stored.fits(writer.number, model)).collect();
-        let Some(last) = fitting.last() else {
-            panic!("{}\n{}", stored.difference(writer.number, &possible), server.log());
+        let Some(fitting) = stored.fitting(writer) else {
+            panic!("{}\n{}", stored.difference(writer), server.log());
         };
         for (index, (low, high)) in counted.iter_mut().enumerate() {
-            let counts = fitting.iter().map(|model| count(model, &counter(index)));
-            *low += counts.clone().min().unwrap_or(0);
-            *high += counts.max().unwrap_or(0);
+            *low += fitting.counted[index].0;
+            *high += fitting.counted[index].1;
             assert!(
                 stored.number(&counter(index)) >= writer.seen[index],
                 "{} was read as {} and is {}",
@@ -83,7 +99,7 @@ pub fn check(server: &Server, writers: &mut [Writer]) {
                 stored.number(&counter(index))
             );
         }
-        writer.model = (*last).clone();
+        writer.model = fitting.last;
         writer.pending.clear();
     }
     for (index, (low, high)) in counted.into_iter().enumerate() {
@@ -100,19 +116,15 @@ pub fn check(server: &Server, writers: &mut [Writer]) {
 
 impl Writer {
     /// What this writer's keys may hold: everything acknowledged, and any number of the steps that were under way.
-    fn possible(&self) -> Vec<Model> {
-        let mut models = vec![self.model.clone()];
+    fn possible(&self, mut visit: impl FnMut(&Model)) {
+        let mut model = self.model.clone();
+        visit(&model);
         for step in &self.pending {
-            let mut model = models[models.len() - 1].clone();
             for change in &step.changes {
                 change.apply(&mut model);
             }
-            models.push(model);
+            visit(&model);
         }
-        for model in &mut models {
-            model.retain(|key, _| !is_brief(key));
-        }
-        models
     }
 
     fn possible_deadlines(&self) -> Vec<u64> {
@@ -128,6 +140,13 @@ impl Writer {
         }
         deadlines
     }
+}
+
+/// Those of a writer's possible models that are what is there.
+struct Fitting {
+    last: Model,
+    /// The least and the most that this writer has added to each counter.
+    counted: [(i64, i64); COUNTERS],
 }
 
 /// Everything the server holds.
@@ -156,13 +175,33 @@ impl Stored {
         self.keys.get(key).map_or(0, |entry| number(&entry.value))
     }
 
+    fn fitting(&self, writer: &Writer) -> Option<Fitting> {
+        let mut fitting: Option<Fitting> = None;
+        writer.possible(|model| {
+            if !self.fits(writer.number, model) {
+                return;
+            }
+            let counts: [i64; COUNTERS] = std::array::from_fn(|index| count(model, &counter(index)));
+            let counted = match &fitting {
+                Some(before) => before.counted,
+                None => counts.map(|count| (count, count)),
+            };
+            let counted = std::array::from_fn(|index| {
+                let ((low, high), count) = (counted[index], counts[index]);
+                (low.min(count), high.max(count))
+            });
+            fitting = Some(Fitting { last: without_brief(model), counted });
+        });
+        fitting
+    }
+
     fn own(&self, writer: usize) -> impl Iterator<Item = (&String, &Entry)> {
         let prefix = format!("own:{writer}:");
-        self.keys.iter().filter(move |(key, _)| key.starts_with(&prefix))
+        self.keys.range(prefix.clone()..).take_while(move |(key, _)| key.starts_with(&prefix))
     }
 
     fn fits(&self, writer: usize, model: &Model) -> bool {
-        self.own(writer).eq(model.iter().filter(|(key, _)| !is_shared(key)))
+        self.own(writer).eq(model.iter().filter(|(key, _)| !is_shared(key) && !is_brief(key)))
             && (0..JOURNALS).all(|index| self.fits_journal(writer, model, &journal(index)))
             && (0..GROUPS).all(|index| self.fits_group(writer, model, &group(index, 0)))
     }
@@ -191,29 +230,47 @@ impl Stored {
         }
     }
 
-    fn difference(&self, writer: usize, possible: &[Model]) -> String {
-        let mut report = format!(
-            "client {writer}: what is there is not what was acknowledged, with none or any of the {} steps under way\n",
-            possible.len() - 1
-        );
-        for (steps, model) in possible.iter().enumerate() {
-            report.push_str(&format!("with {steps}:\n"));
-            let names: BTreeSet<&String> = self.own(writer).map(|(key, _)| key).chain(model.keys()).collect();
-            for name in names.into_iter().filter(|name| !is_shared(name)) {
-                let (found, expected) = (self.keys.get(name), model.get(name));
-                if found != expected {
-                    report.push_str(&format!("  {name} is {} instead of {}\n", described(found), described(expected)));
-                }
+    /// How what is there differs from the possible model that is nearest to it.
+    fn difference(&self, writer: &Writer) -> String {
+        let (mut steps, mut nearest) = (0, (0, None::<Vec<String>>));
+        writer.possible(|model| {
+            let lines = self.differences(writer.number, &without_brief(model));
+            if nearest.1.as_ref().is_none_or(|best| lines.len() < best.len()) {
+                nearest = (steps, Some(lines));
             }
-            for key in (0..JOURNALS).map(journal).filter(|key| !self.fits_journal(writer, model, key)) {
-                report.push_str(&format!("  {key} lacks {}\n", described(model.get(&key))));
-            }
-            for key in (0..GROUPS).map(|index| group(index, 0)).filter(|key| !self.fits_group(writer, model, key)) {
-                report.push_str(&format!("  {key} is not {}\n", described(model.get(&key))));
+            steps += 1;
+        });
+        format!(
+            "client {}: what is there is not what was acknowledged, with none or any of the {} steps under way; nearest \
+             with {}:\n{}",
+            writer.number,
+            steps - 1,
+            nearest.0,
+            nearest.1.unwrap_or_default().concat()
+        )
+    }
+
+    fn differences(&self, writer: usize, model: &Model) -> Vec<String> {
+        let mut lines = Vec::new();
+        let names: BTreeSet<&String> = self.own(writer).map(|(key, _)| key).chain(model.keys()).collect();
+        for name in names.into_iter().filter(|name| !is_shared(name)) {
+            let (found, expected) = (self.keys.get(name), model.get(name));
+            if found != expected {
+                lines.push(format!("  {name} is {} instead of {}\n", described(found), described(expected)));
             }
         }
-        report
+        for key in (0..JOURNALS).map(journal).filter(|key| !self.fits_journal(writer, model, key)) {
+            lines.push(format!("  {key} lacks {}\n", described(model.get(&key))));
+        }
+        for key in (0..GROUPS).map(|index| group(index, 0)).filter(|key| !self.fits_group(writer, model, key)) {
+            lines.push(format!("  {key} is not {}\n", described(model.get(&key))));
+        }
+        lines
     }
+}
+
+fn without_brief(model: &Model) -> Model {
+    model.iter().filter(|(key, _)| !is_brief(key)).map(|(key, entry)| (key.clone(), entry.clone())).collect()
 }
 
 fn described(entry: Option<&Entry>) -> String {

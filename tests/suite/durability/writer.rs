@@ -1,11 +1,12 @@
 //! One client: it asks for changes of its own keys and of keys that all share, and notes what it was told.
 //!
 //! Always true: a step is in `pending` from before its first byte is sent until its last reply is read; only then does
-//! it count in `model`.
+//! it count in `model`. Nobody holds a writer while it waits for the server, so that it can be looked at any time.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::model::{Change, Expected, Model, Step, is_shared, number};
 use crate::connection::{Connection, encode, shown};
@@ -25,6 +26,11 @@ const BRIEF: Duration = Duration::from_millis(300);
 /// A deadline that no test reaches.
 const FAR: Duration = Duration::from_secs(100_000);
 
+/// One of this many changes of texts is of a key that is seldom changed, and outlives many that are around it.
+const SELDOM: u32 = 12;
+const SELDOM_KEYS: u32 = 40;
+
+#[derive(Clone)]
 pub struct Writer {
     pub number: usize,
     /// After everything that was acknowledged.
@@ -33,8 +39,25 @@ pub struct Writer {
     pub pending: VecDeque<Step>,
     /// The highest value read or reached, for each shared counter.
     pub seen: [i64; COUNTERS],
+    /// What was so a while ago, and what was acknowledged since, for whoever asks.
+    past: Option<Past>,
     sequence: u64,
     random: fastrand::Rng,
+}
+
+/// A writer as it was, and how it became what it is.
+#[derive(Clone)]
+struct Past {
+    model: Model,
+    seen: [i64; COUNTERS],
+    steps: VecDeque<Acknowledged>,
+}
+
+#[derive(Clone)]
+struct Acknowledged {
+    at: Instant,
+    step: Step,
+    seen: [i64; COUNTERS],
 }
 
 /// The connection ended.
@@ -43,29 +66,37 @@ struct Gone;
 impl Writer {
     pub fn new(number: usize) -> Writer {
         let random = fastrand::Rng::with_seed(number as u64);
-        Writer { number, model: Model::new(), pending: VecDeque::new(), seen: [0; COUNTERS], sequence: 0, random }
+        let (model, pending, seen) = (Model::new(), VecDeque::new(), [0; COUNTERS]);
+        Writer { number, model, pending, seen, past: None, sequence: 0, random }
     }
 
-    /// Writes until the connection ends, or `enough` answers have come to all writers.
-    ///
-    /// # Panics
-    /// When an answer is not what it must be.
-    pub fn run(&mut self, connection: &mut Connection, answered: &AtomicU64, enough: u64) {
-        while answered.load(Ordering::Relaxed) < enough {
-            self.pending = (0..self.random.usize(1..=PIPELINE)).map(|_| self.plan()).collect();
-            let bytes: Vec<u8> = self.pending.iter().flat_map(encode_step).collect();
-            // Answers may have come although the rest could not be sent.
-            let _ = connection.send_raw(&bytes);
-            while let Some(step) = self.pending.front() {
-                let Ok(replies) = receive_step(connection, step) else { return };
-                let step = self.pending.pop_front().expect("the step just looked at");
-                self.note(&step, &replies);
-                answered.fetch_add(1, Ordering::Relaxed);
+    /// From now on, remembers what was acknowledged when.
+    pub fn remember(&mut self) {
+        self.past = Some(Past { model: self.model.clone(), seen: self.seen, steps: VecDeque::new() });
+    }
+
+    /// Forgets when what was acknowledged by `moment` was so: it is what was.
+    pub fn settle(&mut self, moment: Instant) {
+        let Some(past) = &mut self.past else { return };
+        while past.steps.front().is_some_and(|acknowledged| acknowledged.at <= moment) {
+            let Some(acknowledged) = past.steps.pop_front() else { break };
+            for change in &acknowledged.step.changes {
+                change.apply(&mut past.model);
             }
+            past.seen = acknowledged.seen;
         }
     }
 
-    fn note(&mut self, step: &Step, replies: &[Reply]) {
+    /// The writer as of the last moment that was settled: what came later counts as under way.
+    pub fn as_settled(&self) -> Writer {
+        let Some(past) = &self.past else { return self.clone() };
+        let since = past.steps.iter().map(|acknowledged| acknowledged.step.clone());
+        let pending = since.chain(self.pending.iter().cloned()).collect();
+        let (number, sequence, random) = (self.number, self.sequence, self.random.clone());
+        Writer { number, model: past.model.clone(), pending, seen: past.seen, past: None, sequence, random }
+    }
+
+    fn note(&mut self, step: Step, replies: &[Reply]) {
         for (change, reply) in step.changes.iter().zip(replies) {
             let expected = change.apply(&mut self.model);
             assert!(
@@ -80,6 +111,10 @@ impl Writer {
                 self.saw(key, reply);
             }
         }
+        let seen = self.seen;
+        if let Some(past) = &mut self.past {
+            past.steps.push_back(Acknowledged { at: Instant::now(), step, seen });
+        }
     }
 
     fn saw(&mut self, key: &str, reply: &Reply) {
@@ -91,6 +126,12 @@ impl Writer {
         let seen = &mut self.seen[(0..COUNTERS).find(|&index| counter(index) == key).expect("a shared counter")];
         assert!(value >= *seen, "client {}: {key} went back from {seen} to {value}", self.number);
         *seen = value;
+    }
+
+    /// Plans the next steps, and returns the bytes that ask for them.
+    fn next_steps(&mut self) -> Vec<u8> {
+        self.pending = (0..self.random.usize(1..=PIPELINE)).map(|_| self.plan()).collect();
+        self.pending.iter().flat_map(encode_step).collect()
     }
 
     fn plan(&mut self) -> Step {
@@ -152,6 +193,9 @@ impl Writer {
     }
 
     fn own_text(&mut self) -> String {
+        if self.random.u32(0..SELDOM) == 0 {
+            return format!("own:{}:seldom:{}", self.number, self.random.u32(0..SELDOM_KEYS));
+        }
         self.own("text")
     }
 
@@ -169,6 +213,31 @@ impl Writer {
         value.resize(value.len() + size, self.random.alphanumeric() as u8);
         value
     }
+}
+
+/// Writes until the connection ends, or `enough` answers have come to all writers.
+///
+/// # Panics
+/// When an answer is not what it must be.
+pub fn run(writer: &Mutex<Writer>, connection: &mut Connection, answered: &AtomicU64, enough: u64) {
+    while answered.load(Ordering::Relaxed) < enough {
+        let bytes = locked(writer).next_steps();
+        // Answers may have come although the rest could not be sent.
+        let _ = connection.send_raw(&bytes);
+        loop {
+            let Some(step) = locked(writer).pending.front().cloned() else { break };
+            let Ok(replies) = receive_step(connection, &step) else { return };
+            let mut writer = locked(writer);
+            writer.pending.pop_front();
+            writer.note(step, &replies);
+            answered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A writer that panicked is told of by whoever joins its thread.
+pub fn locked(writer: &Mutex<Writer>) -> MutexGuard<'_, Writer> {
+    writer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub fn counter(index: usize) -> String {
