@@ -74,4 +74,6 @@ pub mod server;
 #[cfg(feature = "server")]
 pub mod stats;
 pub mod store;
+#[cfg(feature = "server")]
+pub mod tools;
 pub mod types;

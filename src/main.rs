@@ -4,8 +4,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use caskade::config::LogLevel;
-use caskade::config::cli::{self, Invocation};
-use caskade::{allocator, server, types};
+use caskade::config::cli::{self, Invocation, Tool};
+use caskade::{allocator, server, tools, types};
 
 #[global_allocator]
 static ALLOCATOR: allocator::Allocator = allocator::Allocator;
@@ -14,7 +14,10 @@ fn main() -> ExitCode {
     allocator::configure();
     let invocation = match cli::parse(std::env::args_os(), std::env::vars_os(), types::glob::matches) {
         Ok(invocation) => invocation,
-        Err(error) => return fail(&error),
+        Err(error) => {
+            fail(&error);
+            return ExitCode::from(error.exit_code());
+        }
     };
     match invocation {
         Invocation::Help(text) | Invocation::Version(text) => {
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => fail(&reason),
         },
+        Invocation::Tool(tool) => run_tool(&tool),
         Invocation::Serve(launch) => {
             // What the log shows on the terminal need not stand there twice.
             let silent = launch.settings.logfile.is_some() || launch.settings.loglevel == LogLevel::Nothing;
@@ -40,6 +44,23 @@ fn main() -> ExitCode {
                     if silent { fail(&error) } else { ExitCode::FAILURE }
                 }
             }
+        }
+    }
+}
+
+/// 0: all is well; 1: something is damaged; 2: it could not be done.
+fn run_tool(tool: &Tool) -> ExitCode {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let done = match tool {
+        Tool::Check { dir } => tools::check(dir, &mut out),
+    };
+    let done = done.and_then(|outcome| out.flush().map(|()| outcome).map_err(tools::Failed::from));
+    match done {
+        Ok(tools::Outcome::Sound) => ExitCode::SUCCESS,
+        Ok(tools::Outcome::Damaged) => ExitCode::from(1),
+        Err(failed) => {
+            fail(&failed);
+            ExitCode::from(2)
         }
     }
 }

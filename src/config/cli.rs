@@ -26,6 +26,8 @@ pub enum Invocation {
     Serve(Box<Launch>),
     /// Ask a running server whether it is well.
     Healthcheck(Healthcheck),
+    /// Do something with a directory that no server uses.
+    Tool(Tool),
     /// Print this text and exit with 0.
     Help(String),
     /// Print this text and exit with 0.
@@ -40,6 +42,13 @@ pub struct Launch {
     pub file: Option<PathBuf>,
     /// What the log must say, one line each.
     pub notes: Vec<Note>,
+}
+
+/// What is to be done with a data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// Verify every byte.
+    Check { dir: PathBuf },
 }
 
 /// Whom `caskade healthcheck` asks, and how long it waits for the answer.
@@ -61,20 +70,29 @@ impl fmt::Debug for Healthcheck {
     }
 }
 
-/// Why the command line cannot be followed: print it to standard error and exit with 1.
+/// Why the command line cannot be followed: print it to standard error and exit with [`CliError::exit_code`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CliError {
     /// A directive, wherever it was given, that cannot be accepted.
     Problem(Problem),
     /// Words that make no sense as a command line.
     Usage(String),
+    /// The same of a tool, whose exit code 1 says something else.
+    Tool(String),
+}
+
+impl CliError {
+    /// What the program exits with.
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Tool(_)) { 2 } else { 1 }
+    }
 }
 
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CliError::Problem(problem) => problem.fmt(f),
-            CliError::Usage(text) => f.write_str(text.trim_end()),
+            CliError::Usage(text) | CliError::Tool(text) => f.write_str(text.trim_end()),
         }
     }
 }
@@ -105,14 +123,42 @@ pub fn parse(
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp => return Ok(Invocation::Help(error.to_string())),
             ErrorKind::DisplayVersion => return Ok(Invocation::Version(error.to_string())),
+            _ if is_tool(&texts) => return Err(CliError::Tool(error.to_string())),
             _ => return Err(CliError::Usage(error.to_string())),
         },
     };
     match matches.subcommand() {
+        Some((name, options)) if TOOLS.contains(&name) => tool(name, options, &environment, glob)
+            .map(Invocation::Tool)
+            .map_err(|error| CliError::Tool(error.to_string())),
         Some((HEALTHCHECK, options)) => Ok(Invocation::Healthcheck(healthcheck(options, &environment, glob))),
         _ => launch(&matches, normal.standard_input, &environment, glob)
             .map(|launch| Invocation::Serve(Box::new(launch))),
     }
+}
+
+fn is_tool(words: &[String]) -> bool {
+    words.first().is_some_and(|first| TOOLS.contains(&first.as_str()))
+}
+
+fn tool(
+    name: &str,
+    options: &ArgMatches,
+    environment: &[(OsString, OsString)],
+    glob: GlobMatch,
+) -> Result<Tool, CliError> {
+    let dir = match options.get_one::<PathBuf>("dir") {
+        Some(dir) => dir.clone(),
+        None => launch(&words(&[])?.matches().map_err(usage)?, false, environment, glob)?.settings.dir,
+    };
+    match name {
+        CHECK => Ok(Tool::Check { dir }),
+        other => Err(CliError::Usage(format!("{other}: no such tool"))),
+    }
+}
+
+fn usage(error: clap::Error) -> CliError {
+    CliError::Usage(error.to_string())
 }
 
 fn launch(
@@ -180,6 +226,8 @@ fn healthcheck(options: &ArgMatches, environment: &[(OsString, OsString)], glob:
 const FILE: &str = "file.conf";
 const INCLUDE: &str = "include";
 const HEALTHCHECK: &str = "healthcheck";
+const CHECK: &str = "check";
+const TOOLS: &[&str] = &[CHECK];
 const HEALTHCHECK_SECONDS: u64 = 3;
 
 /// The command as clap knows it: one option for each parameter, and the subcommands.
@@ -193,7 +241,7 @@ pub fn command() -> Command {
              of two values for one parameter the later wins, in this order.",
         )
         .override_usage(
-            "caskade [file.conf | -] [--directive value ...]...\n       caskade healthcheck [--host HOST] [--port PORT] [--pid PID]",
+            "caskade [file.conf | -] [--directive value ...]...\n       caskade healthcheck [--host HOST] [--port PORT] [--pid PID]\n       caskade check [--dir DIR]",
         )
         .version(version)
         .disable_version_flag(true)
@@ -211,6 +259,7 @@ pub fn command() -> Command {
         )
         .args(all().map(option))
         .subcommand(healthcheck_command())
+        .subcommand(check_command())
 }
 
 fn healthcheck_command() -> Command {
@@ -232,6 +281,21 @@ fn healthcheck_command() -> Command {
                 .value_parser(value_parser!(u64).range(1..=3600))
                 .help("How long to wait for an answer [default: 3]"),
         )
+}
+
+fn check_command() -> Command {
+    Command::new(CHECK)
+        .about("Verifies every byte of a data directory that no server uses, and changes nothing")
+        .after_help("Exits with 0 if all is sound, 1 if anything is damaged, 2 if it could not be checked.")
+        .arg(dir_option())
+}
+
+fn dir_option() -> Arg {
+    Arg::new("dir")
+        .long("dir")
+        .value_name("path")
+        .value_parser(value_parser!(PathBuf))
+        .help("The data directory [default: CASKADE_DIR, or ./data]")
 }
 
 fn option(row: &'static Parameter) -> Arg {
@@ -288,6 +352,10 @@ fn words(arguments: &[String]) -> Result<Normal, CliError> {
     let mut arguments = arguments;
     let mut normal = Normal { arguments: Vec::new(), standard_input: false };
     match arguments.first().map(String::as_str) {
+        Some(first) if TOOLS.contains(&first) => {
+            normal.arguments = arguments.to_vec();
+            return Ok(normal);
+        }
         Some(HEALTHCHECK | "-h" | "--help" | "-v" | "--version") => {
             normal.arguments = arguments.to_vec();
             return Ok(normal);

@@ -3,7 +3,7 @@
 //! The store knows records, keys and keyspaces, and nothing of what they mean. Whoever uses it keeps the index: where
 //! the newest record of a key is. `docs/storage-format.md` specifies every byte; `record` and `segment` know
 //! them, `log` appends, `commit` writes and syncs, `repair` moves on when the disk fails, `recovery` reads
-//! back, `hint` and `hints` make that fast.
+//! back, `hint` and `hints` make that fast; `inspect` looks at a store that is not running.
 
 pub mod clock;
 pub mod disk;
@@ -16,6 +16,7 @@ mod error;
 mod hash;
 mod hint;
 mod hints;
+pub mod inspect;
 mod log;
 mod open;
 mod options;

@@ -307,6 +307,11 @@ impl Raw {
         length <= room && length <= RECORD_BYTES_MAX && self.head_bytes() as u64 <= length
     }
 
+    /// Whether it says anything that this version knows.
+    pub(super) fn is_known(&self) -> bool {
+        self.reserved == 0 && self.flags & !KNOWN_FLAGS == 0 && Op::read(self.op).is_some()
+    }
+
     /// Whether it sets a value.
     pub(super) fn is_put(&self) -> bool {
         self.op == Op::Put as u8
@@ -413,7 +418,7 @@ impl<'a> Record<'a> {
     }
 
     fn of(raw: &Raw, head: &'a [u8], value: &'a [u8]) -> Option<Self> {
-        if raw.reserved != 0 || raw.flags & !KNOWN_FLAGS != 0 {
+        if !raw.is_known() {
             return None;
         }
         let mut at = HEADER_BYTES;

@@ -90,6 +90,11 @@ impl Header {
         bytes
     }
 
+    /// Where in the log it begins, and the number of its first record.
+    pub(super) fn begins(&self) -> (Position, u64) {
+        (self.base_position, self.base_sequence)
+    }
+
     pub(super) fn read(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<Self, HeaderFault> {
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;

@@ -23,6 +23,7 @@ mod reply;
 mod running;
 mod server;
 mod target;
+mod tools;
 mod transcripts;
 mod wire;
 mod words;

@@ -25,7 +25,7 @@ pub const LOCK_FILE: &str = "LOCK";
 pub struct OsDisk {
     directory: OwnedFd,
     /// Held for its lock, which the kernel releases with it, however the process ends.
-    _lock: fs::File,
+    _lock: Option<fs::File>,
     nowait: Arc<Nowait>,
 }
 
@@ -82,10 +82,24 @@ impl OsDisk {
         let path = path.as_ref();
         let failed = |action| move |error| OpenError::Io { action, path: path.to_owned(), error };
         create_directory(path).map_err(failed("create the directory"))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::open(path, flags, rustix::fs::Mode::empty())
-            .map_err(|error| failed("open the directory")(error.into()))?;
+        let directory = open_directory(path)?;
         let lock = lock(&directory, path)?;
+        Ok(OsDisk { directory, _lock: Some(lock), nowait: Arc::new(Nowait::default()) })
+    }
+
+    /// Opens the directory at `path` to look at it, together with others who do so, and keeps everybody out who would
+    /// change it. Nothing in it is changed: a copy that was never used, with no lock file, is not locked.
+    pub fn open_to_read(path: impl AsRef<Path>) -> Result<OsDisk, OpenError> {
+        let path = path.as_ref();
+        let directory = open_directory(path)?;
+        let failed = |action| move |error| OpenError::Io { action, path: path.join(LOCK_FILE), error };
+        let lock = match open_at(&directory, LOCK_FILE, OFlags::RDONLY) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            file => Some(file.map_err(failed("open"))?),
+        };
+        if let Some(file) = &lock {
+            take(file, FlockOperation::NonBlockingLockShared, path)?;
+        }
         Ok(OsDisk { directory, _lock: lock, nowait: Arc::new(Nowait::default()) })
     }
 }
@@ -240,22 +254,28 @@ fn create_directory(path: &Path) -> io::Result<()> {
     }
 }
 
+fn open_directory(path: &Path) -> Result<OwnedFd, OpenError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, rustix::fs::Mode::empty());
+    opened.map_err(|error| OpenError::Io { action: "open the directory", path: path.to_owned(), error: error.into() })
+}
+
 fn lock(directory: &OwnedFd, path: &Path) -> Result<fs::File, OpenError> {
     let failed = |action| move |error| OpenError::Io { action, path: path.join(LOCK_FILE), error };
     let file = open_at(directory, LOCK_FILE, OFlags::RDWR | OFlags::CREATE).map_err(failed("open"))?;
-    match retry(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Err(OpenError::Locked { directory: path.to_owned(), pid: holder(&file) })
-        }
-        Err(error) => Err(failed("lock")(error)),
-        Ok(()) => {
-            let pid = format!("{}\n", std::process::id());
-            // Shortened last, so that whoever looks meanwhile never finds it empty. A full disk is no reason to
-            // refuse: the pid is a courtesy.
-            let _ = file.write_all_at(pid.as_bytes(), 0).and_then(|()| file.set_len(pid.len() as u64));
-            Ok(file)
-        }
-    }
+    take(&file, FlockOperation::NonBlockingLockExclusive, path)?;
+    let pid = format!("{}\n", std::process::id());
+    // Shortened last, so that whoever looks meanwhile never finds it empty. A full disk is no reason to refuse: the pid
+    // is a courtesy.
+    let _ = file.write_all_at(pid.as_bytes(), 0).and_then(|()| file.set_len(pid.len() as u64));
+    Ok(file)
+}
+
+fn take(lock: &fs::File, operation: FlockOperation, path: &Path) -> Result<(), OpenError> {
+    retry(|| rustix::fs::flock(lock, operation)).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Locked { directory: path.to_owned(), pid: holder(lock) },
+        _ => OpenError::Io { action: "lock", path: path.join(LOCK_FILE), error },
+    })
 }
 
 fn holder(lock: &fs::File) -> Option<u32> {

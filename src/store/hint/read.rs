@@ -59,6 +59,11 @@ impl Hint {
         Self { summary, source: Source::Memory { blocks, filter } }
     }
 
+    /// Where a block begins in the file, or the filter, whose number is that of the last block plus one.
+    pub(in crate::store) fn offset_of(&self, block: usize) -> u64 {
+        (0..block).map(|before| self.block_bytes(before)).sum()
+    }
+
     /// What it says of the segment as a whole.
     pub(in crate::store) fn summary(&self) -> &Summary {
         &self.summary

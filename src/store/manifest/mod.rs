@@ -231,14 +231,31 @@ impl Manifest {
             create(&*disk, &names)?
         };
         clean(&*disk, &names, &contents)?;
-        Ok(Manifest {
+        Ok(Self::of(disk, contents))
+    }
+
+    /// Opens the manifest to look at it; nothing on the disk is changed. None where there is no store at all.
+    pub fn open_to_read(disk: Arc<dyn Disk>) -> Result<Option<Manifest>, ManifestError> {
+        let names = disk.list().map_err(failed("list the data directory"))?;
+        if names.iter().any(|name| name == MANIFEST_FILE) {
+            let contents = read(&*disk)?;
+            return Ok(Some(Self::of(disk, contents)));
+        }
+        match names.into_iter().find(|name| matches!(role(name), Role::Of { .. })) {
+            Some(segment) => Err(ManifestError::Missing { segment }),
+            None => Ok(None),
+        }
+    }
+
+    fn of(disk: Arc<dyn Disk>, contents: Contents) -> Self {
+        Manifest {
             dataset_id: contents.dataset_id,
             hash_seed: contents.hash_seed,
             unused_id: Mutex::new(contents.next_segment_id),
             contents: Mutex::new(contents),
             editing: Mutex::new(()),
             disk,
-        })
+        }
     }
 
     /// Makes an edit, durably: it survives any crash after this returned.
@@ -287,6 +304,11 @@ impl Manifest {
         let id = *unused;
         *unused = id.saturating_add(1);
         id
+    }
+
+    /// Above the id of every segment that was ever listed; nobody is given it.
+    pub(super) fn unused_segment_id(&self) -> u32 {
+        self.contents.lock().next_segment_id
     }
 
     /// The time, milliseconds since the Unix epoch, before which the clock may not be again.
@@ -434,7 +456,7 @@ fn clean(disk: &dyn Disk, names: &[String], contents: &Contents) -> Result<(), M
 }
 
 /// What a file is to the store, by its name.
-enum Role {
+pub(super) enum Role {
     Temporary,
     /// A segment or its hint.
     Of {
@@ -443,7 +465,8 @@ enum Role {
     Foreign,
 }
 
-fn role(name: &str) -> Role {
+/// What a file of this name is.
+pub(super) fn role(name: &str) -> Role {
     if name == TEMPORARY_FILE {
         return Role::Temporary;
     }

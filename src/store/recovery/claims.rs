@@ -9,7 +9,7 @@ use crate::store::record::{MARK_BYTES, MARK_NEEDLE, Record};
 use crate::store::segment::{FIRST_OFFSET, Position};
 
 /// The highest position that is claimed to be durable, by anything at or behind a flaw.
-pub(super) fn claim_from<'a>(
+pub(in crate::store) fn claim_from<'a>(
     segment: &Found,
     offset: u64,
     later: impl Iterator<Item = &'a Found>,
@@ -54,7 +54,7 @@ fn highest_claim(segment: &Found, offset: u64) -> Result<Option<Position>, OpenE
 }
 
 /// Bytes from `offset` to the last one that is not zero.
-pub(super) fn used_bytes(segment: &Found, offset: u64) -> Result<u64, OpenError> {
+pub(in crate::store) fn used_bytes(segment: &Found, offset: u64) -> Result<u64, OpenError> {
     let mut reader = Reader::new(&*segment.file, segment.file_bytes);
     let (mut at, mut used) = (offset, 0);
     while at < segment.file_bytes {

@@ -24,7 +24,7 @@ pub(super) struct Listing {
 }
 
 /// A listed segment whose file is open.
-pub(super) struct Found {
+pub(in crate::store) struct Found {
     pub listed: Listed,
     pub file: Box<dyn File>,
     pub file_bytes: u64,
@@ -42,24 +42,37 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// A segment of which nothing has been read.
+    pub(in crate::store) fn new(listed: Listed, file: Box<dyn File>, file_bytes: u64) -> Self {
+        let sealed = match listed.state {
+            SegmentState::Active => None,
+            SegmentState::Sealed(length) | SegmentState::Cut(length) => {
+                Some(length.saturating_sub(u64::from(FIRST_OFFSET)))
+            }
+        };
+        let (base, base_sequence) = (listed.base_position, listed.base_sequence);
+        let (bytes, hint, was_scanned, damaged) = (0, None, false, 0);
+        Self { listed, file, file_bytes, base, base_sequence, sealed, bytes, hint, was_scanned, damaged }
+    }
+
     pub(super) fn id(&self) -> u32 {
         self.listed.id
     }
 
-    pub(super) fn is_compacted(&self) -> bool {
+    pub(in crate::store) fn is_compacted(&self) -> bool {
         self.listed.kind == SegmentKind::Compacted
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(in crate::store) fn name(&self) -> String {
         segment_file_name(self.listed.id)
     }
 
     /// The end of the file as far as records may go.
-    pub(super) fn end(&self) -> u64 {
+    pub(in crate::store) fn end(&self) -> u64 {
         self.sealed.map_or(self.file_bytes, |bytes| bytes + u64::from(FIRST_OFFSET))
     }
 
-    pub(super) fn position(&self, offset: u64) -> Position {
+    pub(in crate::store) fn position(&self, offset: u64) -> Position {
         self.base + offset - u64::from(FIRST_OFFSET)
     }
 
@@ -107,10 +120,10 @@ impl Found {
 }
 
 /// Opens all listed segments.
-pub(super) fn find(disk: &dyn Disk, manifest: &Manifest, hasher: &KeyHasher) -> Result<Listing, OpenError> {
+pub(super) fn find(disk: &dyn Disk, mode: Mode, manifest: &Manifest, hasher: &KeyHasher) -> Result<Listing, OpenError> {
     let (mut log, mut headless, mut compacted) = (Vec::new(), Vec::new(), Vec::new());
     for listed in manifest.segments() {
-        let mut segment = open(disk, listed)?;
+        let mut segment = open(disk, mode, listed)?;
         if let SegmentState::Sealed(length) = listed.state {
             let identity = SegmentIdentity::new(listed.id, listed.salt, manifest.dataset_id(), length, hasher);
             // One that cannot be read is as good as none.
@@ -133,21 +146,12 @@ pub(super) fn find(disk: &dyn Disk, manifest: &Manifest, hasher: &KeyHasher) -> 
     Ok(Listing { log, headless, compacted })
 }
 
-fn open(disk: &dyn Disk, listed: Listed) -> Result<Found, OpenError> {
+fn open(disk: &dyn Disk, mode: Mode, listed: Listed) -> Result<Found, OpenError> {
     let name = segment_file_name(listed.id);
-    let file =
-        disk.open(&name, Mode::Write).map_err(OpenError::io(format!("opening {name}, which the manifest lists")))?;
+    let file = disk.open(&name, mode).map_err(OpenError::io(format!("opening {name}, which the manifest lists")))?;
     let file_bytes = file.length().map_err(OpenError::io(format!("measuring {name}")))?;
-    let sealed = match listed.state {
-        SegmentState::Active => None,
-        SegmentState::Sealed(length) | SegmentState::Cut(length) => {
-            Some(length.saturating_sub(u64::from(FIRST_OFFSET)))
-        }
-    };
-    let (base, base_sequence) = (listed.base_position, listed.base_sequence);
-    let (bytes, hint, was_scanned, damaged) = (0, None, false, 0);
-    let segment = Found { listed, file, file_bytes, base, base_sequence, sealed, bytes, hint, was_scanned, damaged };
-    if segment.is_compacted() && sealed.is_none() {
+    let segment = Found::new(listed, file, file_bytes);
+    if segment.is_compacted() && segment.sealed.is_none() {
         let what = "it has survivors of a compaction and is not complete".to_owned();
         return Err(OpenError::Unsupported { file: name, what });
     }
@@ -159,7 +163,7 @@ fn open(disk: &dyn Disk, listed: Listed) -> Result<Found, OpenError> {
 }
 
 /// The header, where there is a sound one.
-fn read_header(segment: &Found, manifest: &Manifest) -> Result<Option<Header>, OpenError> {
+pub(in crate::store) fn read_header(segment: &Found, manifest: &Manifest) -> Result<Option<Header>, OpenError> {
     let mut bytes = [0; SEGMENT_HEADER_BYTES];
     let read = segment.file.read_at(&mut bytes, 0).map_err(segment.reading())?;
     if read < bytes.len() {
@@ -183,7 +187,7 @@ fn read_header(segment: &Found, manifest: &Manifest) -> Result<Option<Header>, O
 }
 
 /// The sequence number of its first record, where that is sound.
-pub(super) fn first_sequence(segment: &Found) -> Result<Option<u64>, OpenError> {
+pub(in crate::store) fn first_sequence(segment: &Found) -> Result<Option<u64>, OpenError> {
     let mut reader = Reader::new(&*segment.file, segment.end());
     let bytes = reader.record(u64::from(FIRST_OFFSET)).map_err(segment.reading())?;
     Ok(Record::read(bytes, segment.listed.salt).ok().map(|record| record.sequence))

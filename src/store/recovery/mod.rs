@@ -26,14 +26,16 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use self::claims::{claim_from, claim_of, used_bytes};
-use self::find::{Found, Listing, find, first_sequence};
+use self::claims::claim_of;
+pub(super) use self::claims::{claim_from, used_bytes};
+pub(super) use self::find::{Found, first_sequence, read_header};
+use self::find::{Listing, find};
 pub use self::load::Records;
 use self::load::load;
 use self::scan::{Scan, Scanned};
 use self::settle::settle;
 use self::share::share;
-use super::disk::Disk;
+use super::disk::{Disk, Mode};
 use super::error::OpenError;
 use super::hash::KeyHasher;
 use super::manifest::{Floor, Manifest};
@@ -107,7 +109,34 @@ pub(super) fn recover(
     replay: &mut dyn Replay,
     on_progress: OnProgress<'_>,
 ) -> Result<Recovery, OpenError> {
-    let Listing { mut log, headless, mut compacted } = find(disk, manifest, hasher)?;
+    let Readings { recovered, segments, empty } =
+        read_back(disk, Mode::Write, manifest, hasher, threads, replay, on_progress)?;
+    let of = |wanted: fn(&Found) -> bool| segments.iter().filter(|found| wanted(found)).map(Found::id).collect();
+    let (hinted, damaged) = (of(|found| !found.was_scanned), of(|found| found.damaged > 0));
+    let segments = settle(disk, manifest, segments, empty)?;
+    Ok(Recovery { recovered, segments, hinted, damaged })
+}
+
+/// What reading has found, before anything is done about it.
+pub(super) struct Readings {
+    pub recovered: Recovered,
+    /// Those that have records.
+    pub segments: Vec<Found>,
+    /// The ids of the others.
+    pub empty: Vec<u32>,
+}
+
+/// Reads every listed segment, and tells `replay`. Nothing is changed; the files are open in that mode.
+pub(super) fn read_back(
+    disk: &dyn Disk,
+    mode: Mode,
+    manifest: &Manifest,
+    hasher: &KeyHasher,
+    threads: usize,
+    replay: &mut dyn Replay,
+    on_progress: OnProgress<'_>,
+) -> Result<Readings, OpenError> {
+    let Listing { mut log, headless, mut compacted } = find(disk, mode, manifest, hasher)?;
     let total = log.iter().chain(&compacted).map(Found::bytes_to_read).sum();
     let recovered = Recovered { clock_floor: manifest.clock_floor(), ..Recovered::default() };
     let mut progress = Progress { done: 0, total, on_progress };
@@ -118,12 +147,9 @@ pub(super) fn recover(
     let Recovering { mut recovered, mut progress, .. } = recovering;
     let mut segments: Vec<Found> = log.into_iter().chain(compacted).collect();
     load(&mut segments, hasher, manifest.dataset_id(), threads, replay, &mut progress)?;
-    let of = |wanted: fn(&Found) -> bool| segments.iter().filter(|found| wanted(found)).map(Found::id).collect();
-    let (hinted, damaged) = (of(|found| !found.was_scanned), of(|found| found.damaged > 0));
     recovered.damaged = segments.iter().map(|found| found.damaged).sum();
     recovered.without_hint = segments.iter().filter(|found| found.was_scanned).count();
-    let segments = settle(disk, manifest, segments, empty)?;
-    Ok(Recovery { recovered, segments, hinted, damaged })
+    Ok(Readings { recovered, segments, empty })
 }
 
 /// Reads all sealed segments that have no hint: unlike the others, each can be read without those before it.

@@ -1,0 +1,102 @@
+//! Verifies the hint of a sealed segment, and that it says what the segment says.
+
+use std::io;
+
+use super::finding::{Cost, Finding};
+use crate::store::disk::{Disk, Mode};
+use crate::store::hint::{BLOCKS, Hint, SegmentIdentity};
+use crate::store::manifest::hint_file_name;
+
+/// The hint of a segment, if there is any.
+pub(super) struct Hinted {
+    name: String,
+    /// None where it does not agree with the segment.
+    hint: Option<Hint>,
+    file_bytes: u64,
+}
+
+impl Hinted {
+    /// Opens the hint; none where there is no file.
+    pub(super) fn open(disk: &dyn Disk, identity: &SegmentIdentity) -> io::Result<Option<Self>> {
+        let name = hint_file_name(identity.id);
+        let file = match disk.open(&name, Mode::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let (hint, file_bytes) = (Hint::open(disk, identity)?, file.length()?);
+        Ok(Some(Self { name, hint, file_bytes }))
+    }
+
+    /// Whether a start takes it for the segment.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.hint.as_ref().is_some_and(|hint| {
+            hint.has_sound_filter() && (0..BLOCKS).all(|block| hint.block(block).is_ok_and(|block| block.is_some()))
+        })
+    }
+
+    /// The key of the record at an offset, by what the hint says.
+    pub(super) fn key_at(&self, offset: u64) -> io::Result<Option<(u32, Vec<u8>)>> {
+        let Some(hint) = &self.hint else { return Ok(None) };
+        for block in 0..BLOCKS {
+            let Some(block) = hint.block(block)? else { continue };
+            if let Some(entry) = block.entries().find(|entry| u64::from(entry.offset) == offset) {
+                return Ok(Some((entry.keyspace, entry.key.to_vec())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Verifies every byte; `sound` is what the segment itself says, where all of it can be made out.
+    pub(super) fn check(&self, sound: Option<&Hint>, tell: &mut dyn FnMut(Finding)) -> io::Result<()> {
+        let finding = |offset, what: &str| Finding::new(&self.name, offset, Cost::Cache, what);
+        let Some(hint) = &self.hint else {
+            tell(finding(Some(self.file_bytes), "its footer, which ends here, is damaged, or of another segment"));
+            return Ok(());
+        };
+        for index in 0..BLOCKS {
+            let Some(block) = hint.block(index)? else {
+                tell(finding(Some(hint.offset_of(index)), &format!("block {index}, which begins here, is damaged")));
+                continue;
+            };
+            let Some(sound) = sound else { continue };
+            let sound = sound.block(index)?.unwrap_or_default();
+            let (mut said, mut known) = (block.entries(), sound.entries());
+            loop {
+                let (entry, record) = (said.next(), known.next());
+                if entry == record {
+                    if entry.is_none() {
+                        break;
+                    }
+                    continue;
+                }
+                let what = format!("block {index}, which begins here, says something else than the segment");
+                let finding = finding(Some(hint.offset_of(index)), &what);
+                tell(match record.or(entry) {
+                    Some(record) => finding.of_key(record.keyspace, record.key),
+                    None => finding,
+                });
+                break;
+            }
+        }
+        match hint.filter()? {
+            None => tell(finding(Some(hint.offset_of(BLOCKS)), "the filter, which begins here, is damaged")),
+            Some(filter) => {
+                if let Some(sound) = sound {
+                    if sound.filter()?.is_some_and(|known| known != filter) {
+                        let what = "the filter, which begins here, is not that of the segment's keys";
+                        tell(finding(Some(hint.offset_of(BLOCKS)), what));
+                    }
+                    if sound.summary() != hint.summary() {
+                        tell(finding(None, "its footer counts something else than the segment has"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of the file.
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+}

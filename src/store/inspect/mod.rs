@@ -1,0 +1,70 @@
+//! Looks at a store that nobody runs.
+//!
+//! Always true: nothing on the disk is changed, nothing is opened for writing; what is read is decoded by those who read
+//! it when a store is opened.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `walk` | the records of one segment, those behind a flaw included |
+//! | `check` | every byte of all files |
+//! | `segment` | every byte of one segment |
+//! | `hint` | every byte of its hint |
+//! | `finding` | what a check finds |
+
+mod check;
+mod finding;
+mod hint;
+mod segment;
+mod walk;
+
+use std::sync::Arc;
+
+pub use self::check::Checked;
+pub use self::finding::{Cost, Finding, KeyOf};
+use super::disk::{Disk, Mode};
+use super::error::OpenError;
+use super::hash::KeyHasher;
+use super::manifest::{Manifest, ManifestError};
+use super::recovery::{Beginning, OnProgress, Records, Recovered, Replay, read_back};
+
+/// A store that is looked at.
+pub struct Inspection {
+    disk: Arc<dyn Disk>,
+    manifest: Manifest,
+    hasher: KeyHasher,
+}
+
+impl Inspection {
+    /// Opens the store on `disk`; none where there is none.
+    ///
+    /// # Errors
+    /// When the manifest is damaged or missing, or the disk fails.
+    pub fn open(disk: Arc<dyn Disk>) -> Result<Option<Self>, ManifestError> {
+        let manifest = Manifest::open_to_read(disk.clone())?;
+        Ok(manifest.map(|manifest| Self { disk, hasher: KeyHasher::new(manifest.hash_seed()), manifest }))
+    }
+
+    /// Tells `replay` every record of the log, as a start would.
+    ///
+    /// # Errors
+    /// What a start would fail with.
+    pub fn replay(
+        &self,
+        threads: usize,
+        replay: &mut dyn Replay,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Recovered, OpenError> {
+        let (disk, mode) = (&*self.disk, Mode::Read);
+        let read = read_back(disk, mode, &self.manifest, &self.hasher, threads, replay, on_progress);
+        Ok(read?.recovered)
+    }
+}
+
+/// Nobody is told.
+struct NoReplay;
+
+impl Replay for NoReplay {
+    fn begin(&mut self, _: &Beginning<'_>) {}
+
+    fn partition(&self, _: usize, _: Records<'_>) {}
+}

@@ -1,0 +1,287 @@
+//! The program's tools on directories that a server has made.
+//!
+//! Always true: each tool is the program itself, run to its end; after a tool that only looks, every file of the
+//! directory is byte for byte what it was.
+
+use crate::server::{Program, Server};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// A directory that a server has left in good order.
+struct Left {
+    home: TempDir,
+}
+
+/// What a tool said.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    error: String,
+}
+
+impl Left {
+    /// Several sealed segments with their hints, written as commands say.
+    fn by_a_server(commands: &[&[&str]]) -> Left {
+        let mut server = Server::start(Program::Caskade, &["--segment-size", "64kb", "--compaction-interval", "3600"]);
+        let mut client = server.connect();
+        for words in commands {
+            client.ask(words);
+        }
+        assert!(server.terminate().success(), "{}", server.log());
+        let home = tempfile::Builder::new().prefix("caskade-tools-").tempdir().expect("a temporary directory");
+        fs::create_dir(home.path().join("data")).expect("a directory");
+        for (name, bytes) in files(&server.data()) {
+            fs::write(home.path().join("data").join(name), bytes).expect("a copy of a file");
+        }
+        Left { home }
+    }
+
+    /// Enough for some segments.
+    fn usual() -> Left {
+        let value = "v".repeat(1000);
+        let keys: Vec<String> = (0..200).map(|number| format!("key:{number:03}")).collect();
+        let mut commands: Vec<Vec<&str>> = keys.iter().map(|key| vec!["SET", key, &value]).collect();
+        commands.push(vec!["MSET", "batch:1", "a", "batch:2", "b"]);
+        commands.push(vec!["DEL", "key:000"]);
+        commands.push(vec!["SET", "volatile", "x", "EX", "1000000"]);
+        let commands: Vec<&[&str]> = commands.iter().map(Vec::as_slice).collect();
+        Left::by_a_server(&commands)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    /// Runs a tool that must not change anything.
+    fn look(&self, arguments: &[&str]) -> Said {
+        let before = files(&self.data());
+        let said = run(arguments, &self.data());
+        assert!(files(&self.data()) == before, "{arguments:?} has changed the directory");
+        said
+    }
+
+    /// The first segment, and where in it these bytes are.
+    fn find(&self, bytes: &[u8]) -> (String, usize) {
+        let found = files(&self.data())
+            .into_iter()
+            .filter(|(name, _)| name.ends_with(".log"))
+            .find_map(|(name, content)| Some((name, content.windows(bytes.len()).position(|window| window == bytes)?)));
+        found.expect("a segment with these bytes")
+    }
+
+    fn flip(&self, name: &str, at: usize) {
+        let path = self.data().join(name);
+        let mut bytes = fs::read(&path).expect("a file");
+        bytes[at] ^= 4;
+        fs::write(path, bytes).expect("to write a file");
+    }
+}
+
+fn run(arguments: &[&str], directory: &Path) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_caskade"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CASKADE_")) {
+        command.env_remove(name);
+    }
+    let output = command.args(arguments).arg("--dir").arg(directory).output().expect("to run the program");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    Said { code: output.status.code(), out: text(output.stdout), error: text(output.stderr) }
+}
+
+fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry"));
+    let file = |entry: fs::DirEntry| {
+        (entry.file_name().into_string().expect("a name"), fs::read(entry.path()).expect("a file"))
+    };
+    entries.map(file).collect()
+}
+
+#[test]
+fn a_sound_directory_is_told_so() {
+    let said = Left::usual().look(&["check"]);
+    assert_eq!((said.code, said.error.as_str()), (Some(0), ""), "{}", said.out);
+    assert!(
+        said.out.ends_with("sound: every checksum is right, and all that should be there is there\n"),
+        "{}",
+        said.out
+    );
+    assert!(!said.out.contains("note"), "{}", said.out);
+}
+
+#[test]
+fn what_kill_leaves_is_sound() {
+    let mut server = Server::start(Program::Caskade, &["--segment-size", "64kb"]);
+    let mut client = server.connect();
+    let value = "v".repeat(1000);
+    for number in 0..100 {
+        client.ask(&["SET", &number.to_string(), &value]);
+    }
+    server.kill();
+    let before = files(&server.data());
+    let said = run(&["check"], &server.data());
+    assert_eq!((said.code, said.error.as_str()), (Some(0), ""), "{}", said.out);
+    assert!(said.out.contains("\nsound: "), "{}", said.out);
+    assert!(files(&server.data()) == before);
+    // The log ends in the middle of its last record.
+    let (name, bytes) = before
+        .iter()
+        .rfind(|(name, bytes)| name.ends_with(".log") && bytes[64..].iter().any(|byte| *byte != 0))
+        .unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    let mut torn = bytes.clone();
+    torn[used] = 0;
+    fs::write(server.data().join(name), torn).unwrap();
+    let said = run(&["check"], &server.data());
+    assert_eq!(said.code, Some(0), "{}", said.out);
+    assert!(
+        said.out.contains(&format!("note: {name} byte ")) && said.out.contains("middle of a write"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn damage_to_a_value_costs_its_key() {
+    let left = Left::usual();
+    let (name, key) = left.find(b"key:007");
+    left.flip(&name, key + 500);
+    let said = left.look(&["check"]);
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    let told = format!("{name} byte {}: the value of this record is damaged", key - 28);
+    assert!(said.out.contains(&told) && said.out.contains("(key \"key:007\" in keyspace 0)"), "{}", said.out);
+    assert!(said.out.contains("costs: this key is unreadable\n"), "{}", said.out);
+    assert!(
+        said.out.ends_with("DAMAGED: 1 places: 1 that make a key unreadable; a server starts on it\n"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn damage_to_a_key_is_named_by_the_hint_and_costs_the_start_without() {
+    let left = Left::usual();
+    let (name, key) = left.find(b"key:007");
+    left.flip(&name, key);
+    let said = left.look(&["check"]);
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    let told = format!("{name} byte {}: the header or the key of a record is damaged: 1035 bytes", key - 28);
+    assert!(said.out.contains(&told) && said.out.contains("(key \"key:007\" in keyspace 0)"), "{}", said.out);
+    assert!(said.out.contains("a server starts on it"), "{}", said.out);
+
+    fs::remove_file(left.data().join(name.replace(".log", ".hint"))).unwrap();
+    let said = left.look(&["check"]);
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    assert!(said.out.contains(&told) && said.out.contains("no server starts on it"), "{}", said.out);
+    assert!(said.out.contains("note: 1 segments have no hint"), "{}", said.out);
+}
+
+#[test]
+fn damage_anywhere_in_a_hint_costs_nothing() {
+    let left = Left::usual();
+    let all = files(&left.data());
+    let (name, bytes) = all.iter().find(|(name, _)| name.ends_with(".hint")).expect("a hint");
+    for at in [0, bytes.len() / 8, bytes.len() - 3000, bytes.len() - 1] {
+        left.flip(name, at);
+        let said = left.look(&["check"]);
+        assert_eq!(said.code, Some(1), "byte {at}: {}", said.out);
+        assert!(said.out.starts_with(&format!("{name} byte ")), "byte {at}: {}", said.out);
+        assert!(said.out.contains("1 in caches; a server starts on it"), "byte {at}: {}", said.out);
+        left.flip(name, at);
+    }
+    // One of another segment of the store is sound in itself.
+    let (other, _) = all.iter().rfind(|(name, _)| name.ends_with(".hint")).expect("a hint");
+    assert_ne!(name, other);
+    fs::copy(left.data().join(other), left.data().join(name)).unwrap();
+    let said = left.look(&["check"]);
+    assert!(said.code == Some(1) && said.out.contains("of another segment"), "{}", said.out);
+}
+
+#[test]
+fn what_is_cut_off_or_missing_keeps_a_server_from_starting() {
+    let left = Left::usual();
+    let (name, key) = left.find(b"key:007");
+    let bytes = fs::read(left.data().join(&name)).unwrap();
+    fs::write(left.data().join(&name), &bytes[..key + 100]).unwrap();
+    let said = left.look(&["check"]);
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    let told = format!("{name} byte {}: it should have {} bytes and ends here", key + 100, bytes.len());
+    assert!(said.out.contains(&told) && said.out.contains("no server starts on it"), "{}", said.out);
+
+    fs::remove_file(left.data().join(&name)).unwrap();
+    let said = left.look(&["check"]);
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    let told = format!("{name}: MANIFEST lists it, and it is missing");
+    assert!(said.out.contains(&told) && said.out.contains("no server starts on it"), "{}", said.out);
+}
+
+#[test]
+fn a_damaged_header_is_made_up_for() {
+    let left = Left::usual();
+    let (name, _) = left.find(b"key:007");
+    left.flip(&name, 30);
+    let said = left.look(&["check"]);
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    assert!(said.out.contains(&format!("{name} byte 0: its header is damaged")), "{}", said.out);
+    assert!(said.out.contains("1 that something else makes up for; a server starts on it"), "{}", said.out);
+}
+
+#[test]
+fn a_damaged_manifest_says_that_nothing_else_was_looked_at() {
+    let left = Left::usual();
+    left.flip("MANIFEST", 40);
+    let said = left.look(&["check"]);
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    assert!(said.out.starts_with("MANIFEST: ") && said.out.contains("its checksum does not match"), "{}", said.out);
+    fs::remove_file(left.data().join("MANIFEST")).unwrap();
+    let said = left.look(&["check"]);
+    assert!(said.code == Some(1) && said.out.contains("MANIFEST is missing although there is data"), "{}", said.out);
+}
+
+#[test]
+fn files_that_are_not_listed_are_told() {
+    let left = Left::usual();
+    fs::write(left.data().join("notes.txt"), "mine").unwrap();
+    fs::write(left.data().join("0000000777.hint.tmp"), "half a hint").unwrap();
+    fs::write(left.data().join("0000000777.log"), [0; 100]).unwrap();
+    let said = left.look(&["check"]);
+    assert_eq!(said.code, Some(0), "{}", said.out);
+    assert!(said.out.contains("note: notes.txt: not a file of the store"), "{}", said.out);
+    for name in ["0000000777.hint.tmp", "0000000777.log"] {
+        assert!(said.out.contains(&format!("note: {name}: left behind by a crash")), "{}", said.out);
+    }
+    // With the records of a segment it may be what an older manifest does not know.
+    let (name, _) = left.find(b"key:007");
+    fs::copy(left.data().join(name), left.data().join("0000000777.log")).unwrap();
+    let said = left.look(&["check"]);
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    assert!(said.out.contains("0000000777.log: MANIFEST does not list it, and it has records"), "{}", said.out);
+    assert!(said.out.contains("the next start removes this file"), "{}", said.out);
+}
+
+#[test]
+fn a_directory_in_use_is_refused_and_so_is_none() {
+    let server = Server::start(Program::Caskade, &[]);
+    server.connect().ask(&["SET", "a", "1"]);
+    for tool in TOOLS {
+        let said = run(&[tool], &server.data());
+        assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{tool}: {}", said.error);
+        let told = format!("in use by another process (pid {})", server.pid());
+        assert!(said.error.contains(&told), "{tool}: {}", said.error);
+    }
+    let empty = tempfile::tempdir().unwrap();
+    for tool in TOOLS {
+        let said = run(&[tool], empty.path());
+        assert_eq!(said.code, Some(2), "{tool}: {}", said.error);
+        assert!(said.error.contains("there is no data of a Caskade server in"), "{tool}: {}", said.error);
+        let said = run(&[tool], &empty.path().join("nosuch"));
+        assert_eq!(said.code, Some(2), "{tool}: {}", said.error);
+        assert!(said.error.contains("cannot open the directory"), "{tool}: {}", said.error);
+        let said = run(&[tool, "--nosuch"], empty.path());
+        assert_eq!(said.code, Some(2), "{tool}: {}", said.error);
+    }
+    assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
+}
+
+const TOOLS: &[&str] = &["check"];
