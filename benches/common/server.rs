@@ -41,7 +41,8 @@ impl Program {
         Self { name, path, arguments: Vec::new() }
     }
 
-    /// redis-server, if there is one. It does not rewrite its log while it is measured, as Caskade does not either.
+    /// redis-server, if there is one. It does not rewrite its log while it is measured, although
+    /// Caskade compacts its own.
     #[allow(dead_code, reason = "not every bench compares with it")]
     pub fn redis() -> Option<Self> {
         let path = std::env::var_os("PATH")?;
