@@ -1,5 +1,6 @@
 //! A simulated disk that keeps a copy of itself from before every call that changes it: the states a crash may leave.
 
+use std::any::Any;
 use std::io;
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub(super) type Swallow = fn(&[Call], CallKind) -> bool;
 #[derive(Clone)]
 pub(super) struct Recorder {
     disk: SimDisk,
+    /// The directory: that of the whole disk, or one in it.
+    inside: SimDisk,
     shared: Arc<Shared>,
 }
 
@@ -48,7 +51,11 @@ struct Shared {
 
 impl Recorder {
     pub fn new(disk: SimDisk, swallow: Option<Swallow>) -> Self {
-        Self { disk, shared: Arc::new(Shared { moments: Mutex::default(), progress: Mutex::default(), swallow }) }
+        Self {
+            inside: disk.clone(),
+            disk,
+            shared: Arc::new(Shared { moments: Mutex::default(), progress: Mutex::default(), swallow }),
+        }
     }
 
     pub fn progress<R>(&self, change: impl FnOnce(&mut Progress) -> R) -> R {
@@ -77,30 +84,43 @@ impl Disk for Recorder {
         if mode == Mode::Create {
             self.before(CallKind::Create, name, Vec::new());
         }
-        let file = self.disk.open(name, mode)?;
+        let file = self.inside.open(name, mode)?;
         Ok(Box::new(RecordedFile { recorder: self.clone(), file, name: name.to_owned() }))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
+        self.inside.list()
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.before(CallKind::Rename, to, Vec::new());
-        self.disk.rename(from, to)
+        self.inside.rename(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.before(CallKind::Remove, name, Vec::new());
-        self.disk.remove(name)
+        self.inside.remove(name)
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        if self.before(CallKind::SyncDirectory, "", Vec::new()) { self.disk.sync_directory() } else { Ok(()) }
+        if self.before(CallKind::SyncDirectory, "", Vec::new()) { self.inside.sync_directory() } else { Ok(()) }
     }
 
     fn free_space(&self) -> io::Result<u64> {
-        self.disk.free_space()
+        self.inside.free_space()
+    }
+
+    fn directory(&self, name: &str) -> io::Result<Arc<dyn Disk>> {
+        self.before(CallKind::CreateDirectory, name, Vec::new());
+        let directory = self.inside.directory(name)?;
+        let inside = (&*directory as &dyn Any).downcast_ref::<SimDisk>().expect("a directory of a simulated disk");
+        Ok(Arc::new(Self { inside: inside.clone(), ..self.clone() }))
+    }
+
+    fn link(&self, name: &str, into: &dyn Disk) -> io::Result<()> {
+        self.before(CallKind::Link, name, Vec::new());
+        let into = (into as &dyn Any).downcast_ref::<Recorder>().expect("a directory of this disk");
+        self.inside.link(name, &into.inside)
     }
 }
 

@@ -3,7 +3,9 @@
 //! A [`Disk`] is one flat directory: names have no separator. What was written is durable after
 //! [`File::sync_data`]; that a name exists, is gone or was renamed is durable after [`Disk::sync_directory`].
 
+use std::any::Any;
 use std::io;
+use std::sync::Arc;
 
 pub mod os;
 pub mod sim;
@@ -23,7 +25,7 @@ pub enum Mode {
 }
 
 /// One flat directory of files.
-pub trait Disk: Send + Sync {
+pub trait Disk: Any + Send + Sync {
     /// Opens the file `name`.
     fn open(&self, name: &str, mode: Mode) -> io::Result<Box<dyn File>>;
     /// The names of everything in the directory, foreign files and directories included, in no order.
@@ -36,6 +38,12 @@ pub trait Disk: Send + Sync {
     fn sync_directory(&self) -> io::Result<()>;
     /// Bytes that can still be written to this file system.
     fn free_space(&self) -> io::Result<u64>;
+    /// The directory `name` inside this one, created where there is none; its name is then durable after
+    /// [`Disk::sync_directory`] of this one.
+    fn directory(&self, name: &str) -> io::Result<Arc<dyn Disk>>;
+    /// Gives the file `name` the same name in another directory, too; an error of kind `AlreadyExists` when there is
+    /// such a file, and of kind `CrossesDevices` or `Unsupported` where it cannot be done: it has to be copied then.
+    fn link(&self, name: &str, into: &dyn Disk) -> io::Result<()>;
 }
 
 /// One open file. Offsets and lengths are bytes.

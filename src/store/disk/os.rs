@@ -2,6 +2,7 @@
 //!
 //! Calls that a signal interrupts are made again and short reads and writes go on, so callers see neither.
 
+use std::any::Any;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, DirBuilder};
@@ -149,6 +150,35 @@ impl Disk for OsDisk {
     fn free_space(&self) -> io::Result<u64> {
         let system = retry(|| rustix::fs::fstatvfs(&self.directory))?;
         Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    }
+
+    fn directory(&self, name: &str) -> io::Result<Arc<dyn Disk>> {
+        check_name(name)?;
+        match retry(|| rustix::fs::mkdirat(&self.directory, name, rustix::fs::Mode::RWXU)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(explain(error, "create", name)),
+            _ => {
+                // Whoever can write here must not lead elsewhere what is written there.
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let directory = retry(|| rustix::fs::openat(&self.directory, name, flags, rustix::fs::Mode::empty()))
+                    .map_err(|error| explain(error, "open", name))?;
+                Ok(Arc::new(OsDisk { directory, _lock: None, nowait: self.nowait.clone() }))
+            }
+        }
+    }
+
+    fn link(&self, name: &str, into: &dyn Disk) -> io::Result<()> {
+        check_name(name)?;
+        let Some(into) = (into as &dyn Any).downcast_ref::<OsDisk>() else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        match retry(|| rustix::fs::linkat(&self.directory, name, &into.directory, name, AtFlags::empty())) {
+            // File systems without links, and those that have no more for this file.
+            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::PERM | Errno::MLINK | Errno::NOSYS)) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            Err(error) => Err(explain(error, "link", name)),
+            Ok(()) => Ok(()),
+        }
     }
 }
 
@@ -307,5 +337,32 @@ fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
             Err(Errno::INTR) => {}
             result => return Ok(result?),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::disk::SimDisk;
+
+    #[test]
+    fn a_link_is_the_same_file_in_another_directory() {
+        let home = tempfile::tempdir().unwrap();
+        let disk = OsDisk::open(home.path()).unwrap();
+        disk.open("a", Mode::Create).unwrap().write_at(b"one", 0).unwrap();
+        let inside = disk.directory("inside").unwrap().directory("deeper").unwrap();
+        disk.link("a", &*inside).unwrap();
+        assert_eq!(disk.link("a", &*inside).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(disk.link("a", &SimDisk::new()).unwrap_err().kind(), io::ErrorKind::Unsupported);
+        disk.remove("a").unwrap();
+        assert_eq!(fs::read(home.path().join("inside/deeper/a")).unwrap(), b"one");
+        assert_eq!(disk.directory("../inside").err().unwrap().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_directory_is_no_way_out() {
+        let (home, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(elsewhere.path(), home.path().join("inside")).unwrap();
+        assert!(OsDisk::open(home.path()).unwrap().directory("inside").is_err());
     }
 }

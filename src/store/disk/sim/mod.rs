@@ -5,6 +5,7 @@
 //! where POSIX is: a synced file whose name was never synced may be gone, unsynced changes may arrive in any order,
 //! and what a failed sync should have covered is covered by no later one.
 
+use std::any::Any;
 use std::io;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub enum CallKind {
     SyncData,
     Rename,
     Remove,
+    Link,
+    CreateDirectory,
     SyncDirectory,
     Read,
 }
@@ -37,7 +40,8 @@ pub enum CallKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     pub kind: CallKind,
-    /// The file's name when it was opened; of a rename the new name; empty for the directory.
+    /// The file's name when it was opened, of a rename or a link the new one; a directory's ends with a separator, and
+    /// is empty for the outermost.
     pub name: String,
 }
 
@@ -61,10 +65,12 @@ pub enum Often {
     Always,
 }
 
-/// A disk in memory. Clones share it.
+/// A disk in memory, or a directory on it. Clones share it.
 #[derive(Clone, Default)]
 pub struct SimDisk {
     shared: Arc<Shared>,
+    /// What stands before the names in this directory: nothing, or names of directories, a separator behind each.
+    path: String,
 }
 
 #[derive(Default)]
@@ -166,16 +172,17 @@ impl SimDisk {
     /// What a read of the whole file would give; `None` where there is no such file.
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         let state = self.shared.state.lock();
-        state.names.get(name).map(|inode| state.inodes[inode].written.clone())
+        state.names.get(&self.path_of(name)).map(|inode| state.inodes[inode].written.clone())
     }
 
     /// Puts a file with these bytes on the disk, durable, replacing any; it counts as no call.
     pub fn plant(&self, name: &str, bytes: &[u8]) {
         let mut state = self.shared.state.lock();
+        let name = self.path_of(name);
         let inode = state.add(Inode::durable(bytes.to_vec()));
-        state.names.insert(name.to_owned(), inode);
-        state.durable_names.insert(name.to_owned(), inode);
-        state.pending_names.retain(|(_, change, _)| !change.concerns(name));
+        state.names.insert(name.clone(), inode);
+        state.durable_names.insert(name.clone(), inode);
+        state.pending_names.retain(|(_, change, _)| !change.concerns(&name));
     }
 
     /// Flips one bit (0 to 7) of the byte at `offset`, on the medium; it counts as no call. For synced
@@ -185,7 +192,7 @@ impl SimDisk {
     /// Where there is no such file or it is not that long.
     pub fn flip_bit(&self, name: &str, offset: u64, bit: u32) {
         let mut state = self.shared.state.lock();
-        let inode = state.names[name];
+        let inode = state.names[&self.path_of(name)];
         let file = state.inodes.get_mut(&inode).expect("every name has its file");
         assert!((offset as usize) < file.written.len(), "{name} ends before {offset}");
         file.corrupt(|bytes| {
@@ -196,7 +203,12 @@ impl SimDisk {
     }
 
     fn from_state(state: State) -> Self {
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), held: Condvar::new() }) }
+        let shared = Shared { state: Mutex::new(state), held: Condvar::new() };
+        Self { shared: Arc::new(shared), path: String::new() }
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        format!("{}{name}", self.path)
     }
 
     /// Begins a call that changes the disk: waits where it is held, counts it, lets faults strike.
@@ -261,36 +273,61 @@ impl Drop for Hold {
 
 impl Disk for SimDisk {
     fn open(&self, name: &str, mode: Mode) -> io::Result<Box<dyn File>> {
+        let name = self.path_of(name);
         let inode = match mode {
             Mode::Create => {
-                let Begun { mut state, entered, .. } = self.begin(CallKind::Create, name);
-                state.create(entered?.call, name).map(|inode| state.opened(inode))?
+                let Begun { mut state, entered, .. } = self.begin(CallKind::Create, &name);
+                state.create(entered?.call, &name).map(|inode| state.opened(inode))?
             }
-            Mode::Read | Mode::Write => self.read(name, |state| state.find(name).map(|inode| state.opened(inode)))?,
+            Mode::Read | Mode::Write => self.read(&name, |state| state.find(&name).map(|inode| state.opened(inode)))?,
         };
         let writable = mode != Mode::Read;
-        Ok(Box::new(SimFile { disk: self.clone(), inode, name: name.to_owned(), writable }))
+        Ok(Box::new(SimFile { disk: self.clone(), inode, name, writable }))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        self.read("", |state| Ok(state.names.keys().cloned().collect()))
+        self.read("", |state| {
+            let here = state.names.keys().filter(|name| state::parent(name) == self.path);
+            Ok(here.map(|name| name[self.path.len()..].trim_end_matches('/').to_owned()).collect())
+        })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.change_name(CallKind::Rename, to, NameChange::Rename { from: from.to_owned(), to: to.to_owned() })
+        let (from, to) = (self.path_of(from), self.path_of(to));
+        self.change_name(CallKind::Rename, &to.clone(), NameChange::Rename { from, to })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.change_name(CallKind::Remove, name, NameChange::Remove { name: name.to_owned() })
+        let name = self.path_of(name);
+        self.change_name(CallKind::Remove, &name.clone(), NameChange::Remove { name })
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        let Begun { mut state, start, entered } = self.begin(CallKind::SyncDirectory, "");
+        let Begun { mut state, start, entered } = self.begin(CallKind::SyncDirectory, &self.path);
         entered?;
         if !state.disabled.contains(&CallKind::SyncDirectory) {
-            state.sync_names(start);
+            state.sync_names(start, &self.path);
         }
         Ok(())
+    }
+
+    fn directory(&self, name: &str) -> io::Result<Arc<dyn Disk>> {
+        let path = format!("{}{name}/", self.path);
+        if !self.shared.state.lock().names.contains_key(&path) {
+            let Begun { mut state, entered, .. } = self.begin(CallKind::CreateDirectory, &path);
+            state.create(entered?.call, &path)?;
+        }
+        Ok(Arc::new(Self { shared: self.shared.clone(), path }))
+    }
+
+    fn link(&self, name: &str, into: &dyn Disk) -> io::Result<()> {
+        let into = (into as &dyn Any).downcast_ref::<SimDisk>();
+        let Some(into) = into.filter(|into| Arc::ptr_eq(&into.shared, &self.shared)) else {
+            return Err(io::ErrorKind::CrossesDevices.into());
+        };
+        let new = into.path_of(name);
+        let Begun { mut state, entered, .. } = self.begin(CallKind::Link, &new);
+        state.link(entered?.call, &self.path_of(name), &new)
     }
 
     fn free_space(&self) -> io::Result<u64> {

@@ -42,18 +42,42 @@ pub(super) struct Entered {
 
 #[derive(Clone)]
 pub(super) enum NameChange {
-    Create { name: String },
-    Rename { from: String, to: String },
-    Remove { name: String },
+    Create {
+        name: String,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Remove {
+        name: String,
+    },
+    /// The file of some name gets this one as well.
+    Link {
+        name: String,
+    },
 }
 
 impl NameChange {
     pub fn concerns(&self, it: &str) -> bool {
         match self {
-            Self::Create { name } | Self::Remove { name } => name == it,
+            Self::Create { name } | Self::Remove { name } | Self::Link { name } => name == it,
             Self::Rename { from, to } => from == it || to == it,
         }
     }
+
+    /// Whether it is a change of this directory: the one of the names that begin so and go no deeper.
+    fn is_in(&self, directory: &str) -> bool {
+        let (Self::Create { name } | Self::Remove { name } | Self::Link { name } | Self::Rename { to: name, .. }) =
+            self;
+        parent(name) == directory
+    }
+}
+
+/// The directory of a name: what stands before the name itself, separators included. That of a directory ends with one.
+pub(super) fn parent(name: &str) -> &str {
+    let own = name.strip_suffix('/').unwrap_or(name);
+    &name[..own.rfind('/').map_or(0, |at| at + 1)]
 }
 
 pub(super) fn machine_is_off() -> io::Error {
@@ -136,12 +160,22 @@ impl State {
     }
 
     pub fn change_name(&mut self, call: u64, change: NameChange) -> io::Result<()> {
-        let inode = match &change {
-            NameChange::Rename { from: name, .. } | NameChange::Remove { name } | NameChange::Create { name } => {
-                self.find(name)?
-            }
-        };
+        let (NameChange::Rename { from: name, .. }
+        | NameChange::Remove { name }
+        | NameChange::Create { name }
+        | NameChange::Link { name }) = &change;
+        let inode = self.find(name)?;
         self.record(call, change, inode);
+        Ok(())
+    }
+
+    /// Gives a file another name.
+    pub fn link(&mut self, call: u64, name: &str, new: &str) -> io::Result<()> {
+        let inode = self.find(name)?;
+        if self.names.contains_key(new) {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("there is a file {new:?}")));
+        }
+        self.record(call, NameChange::Link { name: new.to_owned() }, inode);
         Ok(())
     }
 
@@ -150,12 +184,15 @@ impl State {
         self.pending_names.push((call, change, inode));
     }
 
-    /// Makes every change of the directory by a call before `start` durable.
-    pub fn sync_names(&mut self, start: u64) {
-        let end = self.pending_names.partition_point(|(call, ..)| *call < start);
-        for (_, change, inode) in self.pending_names.drain(..end) {
+    /// Makes every change of a directory by a call before `start` durable.
+    pub fn sync_names(&mut self, start: u64, directory: &str) {
+        let (synced, pending): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pending_names)
+            .into_iter()
+            .partition(|(call, change, _)| *call < start && change.is_in(directory));
+        for (_, change, inode) in synced {
             apply(&mut self.durable_names, &change, inode);
         }
+        self.pending_names = pending;
         self.drop_unreachable();
     }
 
@@ -197,6 +234,7 @@ impl State {
                 apply(&mut names, change, *inode);
             }
         }
+        drop_unreachable_names(&mut names);
         self.with_names(names, |inode| Inode::durable(inode.survive(&mut *fate)))
     }
 
@@ -225,9 +263,21 @@ impl State {
     }
 }
 
+/// What is in a directory that is not there is not there.
+fn drop_unreachable_names(names: &mut BTreeMap<String, u64>) {
+    let known: Vec<String> = names.keys().filter(|name| name.ends_with('/')).cloned().collect();
+    names.retain(|name, _| {
+        let mut directory = parent(name);
+        while !directory.is_empty() && known.iter().any(|known| known == directory) {
+            directory = parent(directory);
+        }
+        directory.is_empty()
+    });
+}
+
 fn apply(names: &mut BTreeMap<String, u64>, change: &NameChange, inode: u64) {
     match change {
-        NameChange::Create { name } => {
+        NameChange::Create { name } | NameChange::Link { name } => {
             names.insert(name.clone(), inode);
         }
         NameChange::Rename { from, to } => {

@@ -276,3 +276,41 @@ fn a_flipped_bit_is_on_the_medium() {
     assert_eq!(text(&disk, "a").unwrap(), "acc");
     assert_eq!(text(&disk.survivors(Survival::Durable), "a").unwrap(), "acc");
 }
+
+#[test]
+fn a_directory_has_names_of_its_own() {
+    let disk = SimDisk::new();
+    create(&disk, "a", "one").sync_data().unwrap();
+    let inside = disk.directory("inside").unwrap();
+    disk.link("a", &*inside).unwrap();
+    assert_eq!(disk.link("a", &*inside).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(disk.link("b", &*inside).unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(disk.link("a", &SimDisk::new()).unwrap_err().kind(), io::ErrorKind::CrossesDevices);
+    inside.rename("a", "b").unwrap();
+    assert_eq!((disk.list().unwrap(), inside.list().unwrap()), (vec!["a".into(), "inside".into()], vec!["b".into()]));
+    disk.remove("a").unwrap();
+    let file = inside.open("b", Mode::Read).unwrap();
+    let mut bytes = [0; 3];
+    assert_eq!((file.read_at(&mut bytes, 0).unwrap(), &bytes), (3, b"one"));
+}
+
+#[test]
+fn a_directory_needs_a_sync_of_its_own() {
+    let disk = SimDisk::new();
+    create(&disk, "a", "one").sync_data().unwrap();
+    let inside = disk.directory("inside").unwrap();
+    disk.link("a", &*inside).unwrap();
+    let found = |disk: &SimDisk| disk.survivors(Survival::Durable).list().unwrap();
+    disk.sync_directory().unwrap();
+    assert_eq!(found(&disk), ["a", "inside"]);
+    let inside_after = |disk: &SimDisk| disk.survivors(Survival::Durable).directory("inside").unwrap().list().unwrap();
+    assert_eq!(inside_after(&disk), Vec::<String>::new(), "the link was not synced");
+    inside.sync_directory().unwrap();
+    assert_eq!(inside_after(&disk), ["a"]);
+
+    let disk = SimDisk::new();
+    let inside = disk.directory("inside").unwrap();
+    inside.open("a", Mode::Create).unwrap();
+    inside.sync_directory().unwrap();
+    assert_eq!(found(&disk), Vec::<String>::new(), "nobody finds it without the directory");
+}
