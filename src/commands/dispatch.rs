@@ -3,6 +3,7 @@
 //! Always true: a request gets exactly one reply, in order; latches are held from the handler's first look to its
 //! last effect, and never longer; what a pipeline waits for is the highest log position any of its commands needs.
 
+use super::errand::{Errand, Finished};
 use super::error::{Stop, text};
 use super::registry::{Registry, Row};
 use super::table::Flags;
@@ -10,7 +11,7 @@ use super::{Args, Context, Outcome, gates};
 use crate::keyspace::{Access, Cold, Keyspace, Mode, Pins, Tally};
 use crate::node::{Node, Queued, Session};
 use crate::protocol::{Arguments, Reply, ReplyBuffer};
-use crate::store::{LogFailed, Position};
+use crate::store::Position;
 
 /// What the requests that arrived together have in common.
 #[derive(Debug)]
@@ -71,8 +72,8 @@ pub enum Executed {
     Done,
     /// Nothing happened yet: these values have to be fetched first, then it is executed again with their pins.
     Cold(Vec<Cold>),
-    /// Nothing happened yet: the log has to be synced first, then it is executed again, told how that went.
-    Sync,
+    /// Nothing happened yet: this has to be done first, then it is executed again, told how that went.
+    Errand(Errand),
     /// Nothing happened yet: the log needs room first (see [`Store::poll_room`](crate::store::Store::poll_room)), then
     /// it is executed again.
     Room,
@@ -83,8 +84,8 @@ pub enum Executed {
 pub struct Prepared {
     /// The values it asked for.
     pub pins: Pins,
-    /// How the sync went that it asked for.
-    pub synced: Option<Result<(), LogFailed>>,
+    /// What has come of the errand that it asked for.
+    pub finished: Option<Finished>,
     /// Whether it was held back until the log had room.
     pub admitted: bool,
 }
@@ -139,10 +140,10 @@ pub fn execute(
             session.repeat_reply(mode);
             return Executed::Cold(cold);
         }
-        Err(Stop::Sync) => {
+        Err(Stop::Errand(errand)) => {
             out.rewind(mark);
             session.repeat_reply(mode);
-            return Executed::Sync;
+            return Executed::Errand(errand);
         }
         Err(Stop::Room) => {
             session.repeat_reply(mode);
@@ -180,8 +181,8 @@ fn run<'k>(
     words: Arguments<'_>,
     prepared: Option<&Prepared>,
 ) -> Outcome {
-    let synced = prepared.and_then(|prepared| prepared.synced.as_ref());
-    let mut ctx = Context { node, registry, session, out, access: None, in_transaction: false, synced };
+    let finished = prepared.and_then(|prepared| prepared.finished.as_ref());
+    let mut ctx = Context { node, registry, session, out, access: None, in_transaction: false, finished };
     if let Err(stop) = gates::pass(&ctx, row) {
         ctx.session.spoil_transaction();
         return Err(stop);
@@ -217,7 +218,7 @@ fn run<'k>(
         batch.wait = batch.wait.max(wait);
         match outcome {
             // What it looked up is counted when it runs again.
-            Err(Stop::Cold(_) | Stop::Sync | Stop::Room) => batch.tally.expired += tally.expired,
+            Err(Stop::Cold(_) | Stop::Errand(_) | Stop::Room) => batch.tally.expired += tally.expired,
             _ => batch.tally.add(&tally),
         }
     }

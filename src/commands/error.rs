@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::errand::Errand;
 use crate::keyspace::{Cold, Halt};
 use crate::store::Refused;
 
@@ -12,8 +13,8 @@ pub enum Stop {
     Error(Cow<'static, [u8]>),
     /// Values have to be fetched from the disk first; then the command runs again.
     Cold(Vec<Cold>),
-    /// The log has to be synced first; then the command runs again.
-    Sync,
+    /// Something has to be done first that waits for the disk; then the command runs again.
+    Errand(Errand),
     /// The log has to take in what it has first; then the command runs again.
     Room,
     /// Nothing is sent: CLIENT REPLY said so.

@@ -13,6 +13,7 @@
 //! | `gates` | what may refuse a command before it runs, in Redis's order |
 //! | `arguments` | reading arguments |
 //! | `docs` | the page of all commands |
+//! | `errand` | what waits for the disk before a command can run |
 //! | `error` | what a client can read as an error |
 //! | the rest | one module per group of commands |
 
@@ -20,6 +21,7 @@ mod arguments;
 mod connection;
 mod dispatch;
 pub mod docs;
+mod errand;
 mod error;
 mod gates;
 mod generic;
@@ -36,6 +38,7 @@ mod tests;
 
 pub use arguments::Args;
 pub use dispatch::{Batch, Executed, Prepared, execute};
+pub use errand::{Done, Errand, Finished};
 pub use error::{Stop, text};
 pub use registry::{Registry, Row};
 pub use table::{Command, Flags, Group};
@@ -43,7 +46,6 @@ pub use table::{Command, Flags, Group};
 use crate::keyspace::{Access, Keyspace};
 use crate::node::{Node, Session};
 use crate::protocol::{Reply, ReplyBuffer};
-use crate::store::LogFailed;
 
 /// What a handler returns: a reply, or why there is none.
 pub type Outcome = Result<Reply, Stop>;
@@ -61,8 +63,8 @@ pub struct Context<'a, 'k> {
     access: Option<&'a mut Access<'k>>,
     /// Whether this runs inside EXEC.
     pub in_transaction: bool,
-    /// How the sync went that this command asked for with [`Stop::Sync`].
-    synced: Option<&'a Result<(), LogFailed>>,
+    /// What has come of the [`Errand`] that this command asked for.
+    finished: Option<&'a Finished>,
 }
 
 impl<'k> Context<'_, 'k> {

@@ -120,7 +120,7 @@ fn exec(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
                 ctx.session.transaction = Some(transaction);
                 return Err(Stop::Cold(cold));
             }
-            Err(stop @ (Stop::Sync | Stop::Room)) => {
+            Err(stop @ (Stop::Errand(_) | Stop::Room)) => {
                 ctx.session.database = before.0;
                 ctx.session.transaction = Some(transaction);
                 return Err(stop);

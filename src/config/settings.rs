@@ -108,6 +108,9 @@ parameters! {
         /// The hours of the day, in UTC, in which the schedule may compact, such as `1-5`; empty for all of them.
         /// What is asked for by command, and what is needed because the disk is nearly full, does not wait for them.
         "compaction-window" compaction_window: Option<Hours>, Kind::Hours, "", live;
+        /// For how many seconds what compaction takes away is kept, so that `caskade restore --at` can bring back any moment
+        /// since; 0 keeps nothing. A disk that gets full has it removed earlier.
+        "retention" retention: u32, Kind::Integer { min: 0, max: 31_536_000 }, "0", live;
         /// How many bytes compaction may read and write in a second; 0 sets no limit.
         "compaction-rate-limit" compaction_rate_limit: u64, SIZE, "0", live;
         /// Fewer dead bytes than this are left alone, however little is alive.

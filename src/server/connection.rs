@@ -15,11 +15,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::listen::{READ_BYTES, Stream};
 use super::pipeline::{self, Found, Pipeline};
 use super::workers::Shared;
-use crate::commands::{self, Batch, Executed, Prepared};
+use crate::commands::{self, Batch, Errand, Executed, Finished, Prepared};
 use crate::keyspace::{Cold, Fetched, Pins};
 use crate::node::{Client, Node, Session};
 use crate::protocol::{Limits, ReplyBuffer, Version};
-use crate::store::LogFailed;
 
 /// A buffer that grew beyond this is given back once it is empty.
 const BUFFER_BYTES_KEPT: usize = 64 * 1024;
@@ -200,7 +199,7 @@ impl Connection {
             match executed {
                 Executed::Done => return Ok(()),
                 Executed::Cold(cold) => self.fetch(cold, &mut prepared.pins).await?,
-                Executed::Sync => prepared.synced = Some(self.sync().await),
+                Executed::Errand(errand) => prepared.finished = Some(self.run_errand(errand).await),
                 Executed::Room => {
                     self.wait_for_room().await;
                     prepared.admitted = true;
@@ -251,12 +250,14 @@ impl Connection {
         }
     }
 
-    /// Has the log written and synced, on another thread.
-    async fn sync(&self) -> Result<(), LogFailed> {
+    /// Has something done that waits for the disk, on another thread.
+    async fn run_errand(&self, errand: Errand) -> Finished {
         let shared = self.shared.clone();
-        let sync = move || shared.node.keyspace().map_or(Ok(()), |keyspace| keyspace.store().sync());
-        let synced = tokio::task::spawn_blocking(sync).await;
-        synced.unwrap_or_else(|error| Err(LogFailed { reason: error.to_string().into() }))
+        let run = move || match shared.node.keyspace() {
+            Some(keyspace) => errand.run(keyspace),
+            None => Err("the data is being loaded".to_owned()),
+        };
+        tokio::task::spawn_blocking(run).await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     /// Waits until the log is where the replies of this batch need it.

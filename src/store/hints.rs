@@ -83,9 +83,9 @@ impl Log {
     pub(super) fn remove_hint(&self, segment: u32) {
         let mut hints = self.hints.lock();
         hints.flawed.remove(&segment);
-        if hints.written.remove(&segment) {
-            let _ = self.disk.remove(&hint_file_name(segment));
-        }
+        hints.written.remove(&segment);
+        // Of those that were taken off in the life of another process nobody knows whether they have one.
+        let _ = self.disk.remove(&hint_file_name(segment));
     }
 
     fn unhinted(&self) -> Vec<(Arc<Segment>, SegmentIdentity)> {

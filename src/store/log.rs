@@ -37,7 +37,7 @@ const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 /// Bytes of the disk that are kept for compaction, at most.
 const COMPACTION_RESERVE_MAX: u64 = 256 << 20;
 /// A mark is due when the last one is older, in milliseconds.
-const MARK_INTERVAL: u64 = 100;
+pub(super) const MARK_INTERVAL: u64 = 100;
 /// How long after a full disk was seen it is not asked again.
 pub(super) const DISK_FULL_PAUSE: Duration = Duration::from_millis(100);
 
@@ -336,7 +336,7 @@ impl Log {
     }
 
     /// Leaves the active segment for one that has room for `length` bytes.
-    fn roll(&self, active: &mut Active, length: u64) -> Result<(), Refused> {
+    pub(super) fn roll(&self, active: &mut Active, length: u64) -> Result<(), Refused> {
         let capacity = capacity_for(length);
         let ready = active.ready.iter().position(|segment| segment.capacity >= capacity);
         let next = match ready {

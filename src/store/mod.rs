@@ -9,6 +9,7 @@ pub mod clock;
 pub mod disk;
 pub mod manifest;
 
+mod backup;
 mod batch;
 mod commit;
 mod compact;
@@ -45,10 +46,11 @@ use self::clock::Clock;
 use self::disk::Disk;
 use self::log::Log;
 
+pub use self::backup::{At, BACKUP_DIRECTORY, BACKUP_NAME_BYTES_MAX, Copied, RestoreError, Restored, is_backup_name};
 pub use self::batch::Batch;
 #[cfg(test)]
 pub(crate) use self::compact::Planted;
-pub use self::compact::{CompactionStatus, Index, Look, Policy, Window};
+pub use self::compact::{CompactionStatus, Index, Look, Policy, Retained, Window};
 pub use self::error::{LogFailed, OpenError, ReadError, Refused};
 pub use self::hash::KeyHasher;
 pub use self::hint::{Hinted, PARTITIONS, partition_of};
@@ -259,6 +261,27 @@ impl Store {
     /// Asks the thread that compacts to compact whatever there is now.
     pub fn ask_to_compact(&self) {
         self.log.orders.ask();
+    }
+
+    /// Makes a backup of everything acknowledged so far in the directory `backups/<name>` of the data directory. It is
+    /// a store of its own that shares all files that do not change any more; nobody waits for it but the caller.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a name that is not allowed (see [`is_backup_name`]), `AlreadyExists` for one that is taken;
+    /// otherwise the disk's: there is no backup then.
+    pub fn backup(&self, name: &str) -> std::io::Result<Copied> {
+        self.log.backup(name)
+    }
+
+    /// What is kept of the past.
+    pub fn retained(&self) -> Retained {
+        self.log.retained()
+    }
+
+    /// Gives up what has been kept for long enough, as the thread does.
+    #[cfg(test)]
+    pub(crate) fn release_retained(&self) {
+        self.log.release(&self.log.orders.policy());
     }
 
     /// What compaction has done and does.

@@ -242,6 +242,11 @@ fn caskade(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("compaction_removed_bytes", compaction.bytes_removed);
     out.add("compaction_last_seconds", format!("{:.3}", compaction.last_seconds.unwrap_or(0.0)));
     out.add("compaction_damaged_segments", compaction.damaged_segments);
+    let retained = keyspace.store().retained();
+    out.add("retained_segments", retained.segments);
+    out.add("retained_bytes", retained.bytes);
+    out.add("oldest_moment_sequence", retained.oldest_sequence);
+    out.add("oldest_moment_time", retained.oldest_time / 1000);
     out.add("keydir_entry_bytes", memory.entries);
     out.add("keydir_table_bytes", memory.tables);
     out.add("cold_reads", keyspace.cold_reads());

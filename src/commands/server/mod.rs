@@ -6,7 +6,7 @@ mod own;
 mod save;
 
 use super::table::checked;
-use super::{Args, Command, Context, Flags, Group, Outcome, Stop, text};
+use super::{Args, Command, Context, Done, Errand, Flags, Group, Outcome, Stop, text};
 use crate::node::ShutdownRequest;
 use crate::protocol::Reply;
 

@@ -1,7 +1,7 @@
 //! Syncing and compacting the log by hand. Every acknowledged write is in the log already; SAVE and BGSAVE make sure it is
 //! on the disk.
 
-use super::{Args, Context, Outcome, Stop, text};
+use super::{Args, Context, Errand, Outcome, Stop, text};
 use crate::protocol::Reply;
 
 pub(super) fn save(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
@@ -29,10 +29,10 @@ pub(super) fn lastsave(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
 
 /// Nobody waits for the disk here: the server has it synced, and runs the command again.
 fn sync(ctx: &Context<'_, '_>) -> Result<(), Stop> {
-    match ctx.synced {
-        None => Err(Stop::Sync),
+    match ctx.finished {
+        None => Err(Stop::Errand(Errand::Sync)),
         Some(Err(error)) => Err(Stop::error(format!("ERR the log could not be synced: {error}"))),
-        Some(Ok(())) => {
+        Some(Ok(_)) => {
             ctx.node.saved();
             Ok(())
         }

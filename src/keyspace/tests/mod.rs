@@ -5,6 +5,7 @@
 //! | `model` | steps as data, and the states they lead through |
 //! | `runner` | does the steps in a keyspace |
 //! | `recorder` | a disk that keeps every state a crash may leave |
+//! | `backup` | backups, and moments of the past |
 //! | `compaction` | what it leaves and takes away |
 //! | `crash` | crashes at every call |
 //! | `damage` | bytes change, files are cut, exchanged or gone |
@@ -14,6 +15,7 @@
 //! | `threads` | many writers, and a disk that fails |
 //! | `regressions` | bugs that stores of this family have had |
 
+mod backup;
 mod compaction;
 mod crash;
 mod damage;

@@ -34,6 +34,10 @@ pub(super) enum Step {
     Tick,
     /// Compaction, until nothing can be won any more.
     Compact,
+    /// A backup of this name.
+    Backup(&'static str),
+    /// From now on, what compaction takes away is kept for so many milliseconds.
+    Keep(u64),
     /// An orderly restart.
     Reopen,
     /// The process dies and another one begins on what the kernel has.
@@ -122,6 +126,7 @@ impl State {
             Step::Pipeline(_) => unreachable!("a pipeline is not one step"),
             Step::Get(..) | Step::ExpireDue | Step::Pass(_) | Step::SetBack(_) => {}
             Step::Sync | Step::Tick | Step::Compact | Step::Reopen | Step::Kill => {}
+            Step::Backup(_) | Step::Keep(_) => {}
         }
     }
 

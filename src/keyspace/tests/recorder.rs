@@ -85,7 +85,7 @@ impl Disk for Recorder {
             self.before(CallKind::Create, name, Vec::new());
         }
         let file = self.inside.open(name, mode)?;
-        Ok(Box::new(RecordedFile { recorder: self.clone(), file, name: name.to_owned() }))
+        Ok(Box::new(RecordedFile { recorder: self.clone(), file, name: self.inside.path_of(name) }))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -127,6 +127,7 @@ impl Disk for Recorder {
 struct RecordedFile {
     recorder: Recorder,
     file: Box<dyn File>,
+    /// Its path.
     name: String,
 }
 

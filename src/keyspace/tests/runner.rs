@@ -10,7 +10,7 @@ use super::model::{State, Step, Value, value};
 use super::recorder::{Progress, Recorder};
 use crate::store::clock::{Clock, TestClock};
 use crate::store::disk::Disk;
-use crate::store::{Fsync, LogFailed, OpenError, Options, Planted, Position, SegmentSize};
+use crate::store::{Fsync, LogFailed, OpenError, Options, Planted, Policy, Position, SegmentSize};
 
 /// Databases of every keyspace here.
 pub(super) const DATABASES: u32 = 3;
@@ -32,6 +32,7 @@ pub(super) enum Failed {
     Log(LogFailed),
     Open(OpenError),
     Compaction(std::io::Error),
+    Backup(std::io::Error),
     Wrong(String),
 }
 
@@ -41,7 +42,7 @@ impl fmt::Display for Failed {
             Self::Halt(halt) => write!(f, "{halt:?}"),
             Self::Log(failed) => write!(f, "{failed}"),
             Self::Open(error) => write!(f, "{error}"),
-            Self::Compaction(error) => write!(f, "{error}"),
+            Self::Compaction(error) | Self::Backup(error) => write!(f, "{error}"),
             Self::Wrong(what) => f.write_str(what),
         }
     }
@@ -74,6 +75,8 @@ pub(super) struct Runner {
     pub early: bool,
     /// A planted fault of compaction.
     pub planted: Option<Planted>,
+    /// When and how much is compacted, in every keyspace that is opened.
+    policy: Option<Policy>,
 }
 
 impl Runner {
@@ -81,10 +84,21 @@ impl Runner {
     pub fn new(disk: Arc<dyn Disk>, options: Options, history: Vec<State>, wall: u64) -> Result<Self, Failed> {
         let clock = Arc::new(TestClock::new(wall));
         let number = history.len() * 100;
-        let mut runner =
-            Self { keyspace: None, clock, disk, options, history, number, split: false, early: false, planted: None };
+        let (split, early, planted, policy) = (false, false, None, None);
+        let mut runner = Self { keyspace: None, clock, disk, options, history, number, split, early, planted, policy };
         runner.open()?;
         Ok(runner)
+    }
+
+    /// Sets a policy of compaction, also for keyspaces that are opened later.
+    pub fn keep_policy(&mut self, policy: Policy) {
+        self.keyspace().store().set_compaction(policy.clone());
+        self.policy = Some(policy);
+    }
+
+    /// What the machine's clock shows.
+    pub fn clock_wall(&self) -> u64 {
+        self.clock.wall()
     }
 
     pub fn keyspace(&self) -> &Keyspace {
@@ -108,7 +122,7 @@ impl Runner {
             self.keyspace().store().wait_acknowledged(wait)?;
             recorder.progress(|progress| {
                 progress.acknowledged = progress.started;
-                if matches!(step, Step::Sync | Step::Tick | Step::Reopen | Step::Kill) {
+                if matches!(step, Step::Sync | Step::Tick | Step::Backup(_) | Step::Reopen | Step::Kill) {
                     progress.synced = progress.started;
                 }
             });
@@ -145,6 +159,12 @@ impl Runner {
                 self.keyspace().store().plant_in_compaction(self.planted);
                 while self.keyspace().compact(true).map_err(Failed::Compaction)? {}
             }
+            Step::Backup(name) => _ = self.keyspace().store().backup(name).map_err(Failed::Backup)?,
+            Step::Keep(time) => {
+                let retention = Duration::from_millis(*time);
+                self.keep_policy(Policy { retention, ..Policy::default() });
+                self.keyspace().store().release_retained();
+            }
             Step::Reopen => {
                 self.keyspace().store().close()?;
                 self.open()?;
@@ -168,7 +188,11 @@ impl Runner {
         self.keyspace = None;
         let opened =
             Keyspace::open(self.disk.clone(), self.clock.clone(), self.options.clone(), DATABASES, &mut |_, _| {});
-        self.keyspace = Some(opened.map_err(Failed::Open)?.0);
+        let keyspace = opened.map_err(Failed::Open)?.0;
+        if let Some(policy) = &self.policy {
+            keyspace.store().set_compaction(policy.clone());
+        }
+        self.keyspace = Some(keyspace);
         Ok(())
     }
 

@@ -10,11 +10,13 @@
 //! | `pass` | reads them, copies what is alive |
 //! | `output` | the segment that is written |
 //! | `tombstones` | which deletions must stay |
+//! | `retain` | what is kept of the past |
 //! | `task` | when: the schedule, the pace |
 
 mod choose;
 mod output;
 mod pass;
+mod retain;
 mod task;
 mod tombstones;
 
@@ -30,6 +32,7 @@ use super::log::Log;
 use super::manifest::{Edit, segment_file_name};
 use super::segment::{Location, Segment};
 
+pub use self::retain::Retained;
 pub(super) use self::task::Orders;
 pub use self::task::{Policy, Window};
 
@@ -91,6 +94,8 @@ pub struct CompactionStatus {
 pub(super) struct Compaction {
     /// One pass at a time. What is in here was written by passes whose edit of the manifest failed.
     unlisted: Mutex<Vec<Output>>,
+    /// Held while survivors are listed and others are taken off, and while a backup looks at the list and makes links.
+    pub(super) listing: Mutex<()>,
     /// Rises with each segment taken away: deletions that had to stay may go now.
     removals: AtomicU64,
     running: AtomicBool,
@@ -168,7 +173,7 @@ impl Log {
         victims.sort_by_key(|victim| victim.base_sequence());
         self.compaction.running.store(true, Ordering::Relaxed);
         let began = self.clock.monotonic();
-        let done = self.pass(index, &victims, &mut unlisted, pace);
+        let done = self.pass(index, &victims, &mut unlisted, policy.retention, pace);
         let took = self.clock.monotonic().saturating_sub(began);
         self.compaction.last_microseconds.store((took.as_micros() as u64).max(1), Ordering::Relaxed);
         self.compaction.running.store(false, Ordering::Relaxed);
@@ -228,6 +233,7 @@ impl Log {
             return Ok(());
         }
         let edit = unlisted.iter().fold(Edit::new(), |edit, output| edit.add(output.listed()));
+        let _no_backup = self.compaction.listing.lock();
         self.manifest.edit(&edit)?;
         unlisted.drain(..).for_each(|output| output.segment.seal());
         Ok(())
@@ -235,15 +241,24 @@ impl Log {
 
     /// Takes segments away that are not listed any more.
     fn remove(&self, victims: &[Arc<Segment>]) {
+        self.take_off(victims);
+        victims.iter().for_each(|victim| self.remove_files(victim.id));
+    }
+
+    /// Lets go of segments that are not listed any more. Who has one open reads on.
+    fn take_off(&self, victims: &[Arc<Segment>]) {
         let ids: Vec<u32> = victims.iter().map(|victim| victim.id).collect();
         self.table.rcu(|table| table.without(&ids));
-        for victim in victims {
-            self.compaction.bytes_removed.fetch_add(victim.bytes(), Ordering::Relaxed);
-            // Who has it open reads on. What stays behind is removed at the next opening at the latest.
-            self.remove_hint(victim.id);
-            let _ = self.disk.remove(&segment_file_name(victim.id));
-        }
+        let bytes = victims.iter().map(|victim| victim.bytes()).sum();
+        self.compaction.bytes_removed.fetch_add(bytes, Ordering::Relaxed);
         self.compaction.removals.fetch_add(victims.len() as u64, Ordering::Relaxed);
+    }
+
+    /// Removes the files of a segment that no manifest names. What stays behind is removed at the next opening at the
+    /// latest.
+    fn remove_files(&self, id: u32) {
+        self.remove_hint(id);
+        let _ = self.disk.remove(&segment_file_name(id));
     }
 
     /// What INFO says of compaction.

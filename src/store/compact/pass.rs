@@ -3,11 +3,12 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use super::super::log::{Log, capacity_for};
-use super::super::manifest::{Edit, SegmentKind};
+use super::super::manifest::{Edit, Moment, SegmentKind};
 use super::super::reader::Reader;
 use super::super::record::{Fault, HEADER_BYTES, Op, Raw, Record, record_key};
 use super::super::segment::{FIRST_OFFSET, Location, Segment};
@@ -56,6 +57,7 @@ impl Log {
         index: &dyn Index,
         victims: &[Arc<Segment>],
         unlisted: &mut Vec<Output>,
+        retention: Duration,
         pace: Pace<'_>,
     ) -> io::Result<bool> {
         let is_victim = |segment: &Arc<Segment>| victims.iter().any(|victim| victim.id == segment.id);
@@ -80,7 +82,7 @@ impl Log {
             self.list(unlisted)?;
             return Err(error);
         }
-        self.replace(victims, outputs, unlisted)
+        self.replace(victims, outputs, unlisted, retention)
     }
 
     /// Lets the outputs take the place of the victims.
@@ -89,19 +91,25 @@ impl Log {
         victims: &[Arc<Segment>],
         mut outputs: Vec<Output>,
         unlisted: &mut Vec<Output>,
+        retention: Duration,
     ) -> io::Result<bool> {
         let mut edit = outputs.iter().fold(Edit::new(), |edit, output| edit.add(output.listed()));
         let superseded = self.make_durable();
+        // What made the rest of the victims dead came before.
+        let moment = Moment { sequence: self.active.lock().sequence - 1, time: self.now() };
         // One that stays may have what the deletions of another hide, so that all of them have to.
         let go = superseded && victims.iter().all(|victim| victim.live().records == 0 && !victim.is_damaged());
         if go {
             for victim in victims {
-                edit = edit.remove(victim.id);
+                edit = if retention.is_zero() { edit.remove(victim.id) } else { edit.hold(victim.id, moment) };
                 if victim.kind == SegmentKind::Foreground {
                     edit = edit.floor(victim.base() + victim.bytes(), victim.last_sequence());
                 }
             }
-            edit = edit.clock_floor(self.now());
+            edit = edit.clock_floor(moment.time);
+            if retention.is_zero() {
+                edit = edit.horizon(moment);
+            }
         }
         if !go && outputs.is_empty() {
             return Ok(false);
@@ -110,12 +118,15 @@ impl Log {
         if go && self.compaction.has(Planted::RemovedEarly) {
             self.remove(victims);
         }
+        let _no_backup = self.compaction.listing.lock();
         if let Err(error) = self.manifest.edit(&edit) {
             unlisted.append(&mut outputs);
             return Err(error);
         }
-        if go {
+        if go && retention.is_zero() {
             self.remove(victims);
+        } else if go {
+            self.take_off(victims);
         }
         let removals = self.compaction.removals.load(Ordering::Relaxed);
         for output in outputs {

@@ -29,9 +29,9 @@ use super::recovery::{Beginning, OnProgress, Records, Recovered, Replay, read_ba
 
 /// A store that is looked at.
 pub struct Inspection {
-    disk: Arc<dyn Disk>,
-    manifest: Manifest,
-    hasher: KeyHasher,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) manifest: Manifest,
+    pub(super) hasher: KeyHasher,
 }
 
 impl Inspection {

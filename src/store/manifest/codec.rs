@@ -10,14 +10,17 @@
 //!   5 segment               id u32 | kind u8 (0 foreground, 1 compacted) | salt u32 | base sequence u64 |
 //!                           base position u64 | state u8 (0 active, 1 sealed, 2 cut) | length u64 (0 if active)
 //!   6 log floor             position u64 | sequence u64
+//!   7 segment held          as 5 | sequence u64 | time u64: the moment at which it was taken off the list
+//!   8 horizon               sequence u64 | time u64
 //! ```
 //!
-//! Entries 1 to 4 stand once each, 5 once per segment, 6 at most once (without it, both are 0), in any order. In every version the file begins with the magic,
+//! Entries 1 to 4 stand once each, 5 and 7 once per segment, 6 and 8 at most once (without it, both numbers are 0), in any
+//! order. In every version the file begins with the magic,
 //! version and length and ends with the checksum; an unknown version or kind of entry is refused, never skipped.
 
 use std::collections::BTreeMap;
 
-use super::{Contents, Floor, Segment, SegmentKind, SegmentState};
+use super::{Contents, Floor, Held, Moment, Segment, SegmentKind, SegmentState};
 
 const MAGIC: &[u8; 8] = b"CASKMANI";
 const VERSION: u32 = 1;
@@ -30,6 +33,8 @@ const NEXT_SEGMENT_ID: u8 = 3;
 const CLOCK_FLOOR: u8 = 4;
 const SEGMENT: u8 = 5;
 const FLOOR: u8 = 6;
+const HELD: u8 = 7;
+const HORIZON: u8 = 8;
 
 /// Why bytes are not a manifest this version reads; each text completes an error message.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,6 +57,12 @@ pub(super) fn encode(contents: &Contents) -> Vec<u8> {
     if contents.floor != Floor::default() {
         let Floor { position, sequence } = contents.floor;
         entry(&mut bytes, FLOOR, &[position.to_le_bytes(), sequence.to_le_bytes()].concat());
+    }
+    for held in contents.held.values() {
+        entry(&mut bytes, HELD, &[encode_segment(&held.segment), encode_moment(held.since)].concat());
+    }
+    if contents.horizon != Moment::default() {
+        entry(&mut bytes, HORIZON, &encode_moment(contents.horizon));
     }
     seal(bytes)
 }
@@ -91,10 +102,14 @@ fn encode_segment(segment: &Segment) -> Vec<u8> {
     bytes
 }
 
+fn encode_moment(moment: Moment) -> Vec<u8> {
+    [moment.sequence.to_le_bytes(), moment.time.to_le_bytes()].concat()
+}
+
 pub(super) fn decode(bytes: &[u8]) -> Result<Contents, DecodeError> {
     let mut rest = Reader { bytes: verify(bytes)? };
     let (mut dataset_id, mut hash_seed, mut next_segment_id, mut clock_floor) = (None, None, None, None);
-    let (mut segments, mut floor) = (BTreeMap::new(), None);
+    let (mut segments, mut held, mut floor, mut horizon) = (BTreeMap::new(), BTreeMap::new(), None, None);
     while !rest.bytes.is_empty() {
         let kind = rest.u8()?;
         let length = rest.u16()?;
@@ -109,6 +124,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Contents, DecodeError> {
                 segments.insert(segment.id, segment).is_some()
             }
             FLOOR => floor.replace(Floor { position: payload.u64()?, sequence: payload.u64()? }).is_some(),
+            HELD => {
+                let segment = decode_segment(&mut payload)?;
+                held.insert(segment.id, Held { segment, since: decode_moment(&mut payload)? }).is_some()
+            }
+            HORIZON => horizon.replace(decode_moment(&mut payload)?).is_some(),
             _ => return Err(DecodeError::Newer(format!("it has an entry of kind {kind}"))),
         };
         if repeated || !payload.bytes.is_empty() {
@@ -121,12 +141,21 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Contents, DecodeError> {
         next_segment_id: next_segment_id.ok_or_else(|| damaged("it has no next segment"))?,
         clock_floor: clock_floor.ok_or_else(|| damaged("it has no clock floor"))?,
         segments,
+        held,
         floor: floor.unwrap_or_default(),
+        horizon: horizon.unwrap_or_default(),
     };
-    match contents.segments.last_key_value() {
-        Some((id, _)) if *id >= contents.next_segment_id => Err(damaged("it lists a segment of an id yet to be given")),
+    if contents.held.keys().any(|id| contents.segments.contains_key(id)) {
+        return Err(damaged("it lists a segment that it says is only held"));
+    }
+    match contents.segments.keys().chain(contents.held.keys()).max() {
+        Some(id) if *id >= contents.next_segment_id => Err(damaged("it lists a segment of an id yet to be given")),
         _ => Ok(contents),
     }
+}
+
+fn decode_moment(payload: &mut Reader<'_>) -> Result<Moment, DecodeError> {
+    Ok(Moment { sequence: payload.u64()?, time: payload.u64()? })
 }
 
 /// Checks everything that surrounds the entries, and returns those.
@@ -230,11 +259,17 @@ mod tests {
         let segments = proptest::collection::btree_map(any::<u8>(), segment, 0..20);
         let floor = (any::<u64>(), any::<u64>()).prop_map(|(position, sequence)| Floor { position, sequence });
         let floor = prop_oneof![Just(Floor::default()), floor];
-        (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<u64>(), segments, floor).prop_map(
-            |(dataset_id, hash_seed, clock_floor, segments, floor)| {
+        let moment = (any::<u64>(), any::<u64>()).prop_map(|(sequence, time)| Moment { sequence, time });
+        let moment = prop_oneof![Just(Moment::default()), moment];
+        (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<u64>(), segments, floor, moment, any::<u32>()).prop_map(
+            |(dataset_id, hash_seed, clock_floor, segments, floor, horizon, which)| {
                 let segments: BTreeMap<_, _> = segments.into_values().collect();
                 let next_segment_id = segments.keys().last().map_or(1, |id| id + 1);
-                Contents { dataset_id, hash_seed, next_segment_id, clock_floor, segments, floor }
+                let is_held = |id: &u32| which >> (id % 32) & 1 == 1;
+                let (held, segments): (BTreeMap<u32, Segment>, _) =
+                    segments.into_iter().partition(|(id, _)| is_held(id));
+                let held = held.into_iter().map(|(id, segment)| (id, Held { segment, since: horizon })).collect();
+                Contents { dataset_id, hash_seed, next_segment_id, clock_floor, segments, held, floor, horizon }
             },
         )
     }
@@ -248,26 +283,37 @@ mod tests {
             base_position: 4,
             state: SegmentState::Sealed(5),
         };
+        let held = Held { segment: Segment { id: 6, ..segment }, since: Moment { sequence: 12, time: 13 } };
         Contents {
             dataset_id: [1; 16],
             hash_seed: [2; 16],
             next_segment_id: 8,
             clock_floor: 9,
             segments: [(7, segment)].into(),
+            held: [(6, held)].into(),
             floor: Floor { position: 10, sequence: 11 },
+            horizon: Moment { sequence: 14, time: 15 },
         }
     }
 
     #[test]
     fn the_bytes_are_as_documented() {
         let bytes = encode(&sample());
-        assert_eq!(bytes.len(), 16 + (3 + 16) + (3 + 16) + (3 + 4) + (3 + 8) + (3 + 34) + (3 + 16) + 4);
-        assert_eq!(bytes[..16], *b"CASKMANI\x01\0\0\0\x84\0\0\0");
+        assert_eq!(
+            bytes.len(),
+            16 + (3 + 16) + (3 + 16) + (3 + 4) + (3 + 8) + (3 + 34) + (3 + 16) + (3 + 34 + 16) + (3 + 16) + 4
+        );
+        assert_eq!(bytes[..16], *b"CASKMANI\x01\0\0\0\xcc\0\0\0");
         assert_eq!(bytes[16..19], [1, 16, 0]);
         let segment = [7, 0, 0, 0, 1, 13, 12, 11, 10, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1, 5];
         assert_eq!(bytes[72..][..segment.len() + 3], [&[5, 34, 0], &segment[..]].concat());
         let floor = [6, 16, 0, 10, 0, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(bytes[72 + 37..][..floor.len()], floor);
+        let held = &bytes[72 + 37 + 19..];
+        assert_eq!(held[..8], [7, 50, 0, 6, 0, 0, 0, 1]);
+        assert_eq!(held[3 + 34..][..16], [12, 0, 0, 0, 0, 0, 0, 0, 13, 0, 0, 0, 0, 0, 0, 0]);
+        let horizon = [8, 16, 0, 14, 0, 0, 0, 0, 0, 0, 0, 15, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(held[3 + 50..][..horizon.len()], horizon);
         // Where nothing was ever removed, there is none.
         let without = encode(&Contents { floor: Floor::default(), ..sample() });
         assert_eq!((without.len(), decode(&without).unwrap().floor), (bytes.len() - 19, Floor::default()));
@@ -291,7 +337,10 @@ mod tests {
         for (change, text) in cases {
             assert_eq!(resealed(change), DecodeError::Newer(text.to_owned()));
         }
-        let cases: [fn(&mut Vec<u8>); 7] = [
+        let cases: [fn(&mut Vec<u8>); 10] = [
+            |bytes| entry(bytes, HORIZON, &[0; 16]),
+            |bytes| entry(bytes, HELD, &[0; 49]),
+            |bytes| bytes[72 + 37 + 19 + 3] = 7,
             |bytes| entry(bytes, FLOOR, &[0; 16]),
             |bytes| entry(bytes, FLOOR, &[0; 15]),
             |bytes| entry(bytes, CLOCK_FLOOR, &[0; 8]),

@@ -80,6 +80,24 @@ pub struct Floor {
     pub sequence: u64,
 }
 
+/// A segment that was taken off the list and is kept for some time, so that the past can be brought back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// As it was listed.
+    pub segment: Segment,
+    /// When it was taken off.
+    pub since: Moment,
+}
+
+/// A moment of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// The number of the last record.
+    pub sequence: u64,
+    /// The time, milliseconds since the Unix epoch.
+    pub time: u64,
+}
+
 /// Why a manifest could not be opened.
 #[derive(Debug)]
 pub enum ManifestError {
@@ -126,10 +144,14 @@ impl std::error::Error for ManifestError {
     }
 }
 
-/// Changes made together or not at all. Removals come first, then replacements, additions, seals and cuts.
+/// Changes made together or not at all. Removals come first, then what is held and released, then replacements,
+/// additions, seals and cuts.
 #[derive(Clone, Debug, Default)]
 pub struct Edit {
     remove: Vec<u32>,
+    hold: Vec<(u32, Moment)>,
+    release: Vec<u32>,
+    horizon: Moment,
     replace: Vec<Segment>,
     add: Vec<Segment>,
     states: Vec<(u32, SegmentState)>,
@@ -179,6 +201,27 @@ impl Edit {
         self
     }
 
+    /// Takes a segment off the list at this moment, but keeps it.
+    #[must_use]
+    pub fn hold(mut self, id: u32, since: Moment) -> Self {
+        self.hold.push((id, since));
+        self
+    }
+
+    /// Gives up a segment that was held; its file may be removed once the edit has succeeded.
+    #[must_use]
+    pub fn release(mut self, id: u32) -> Self {
+        self.release.push(id);
+        self
+    }
+
+    /// Raises the moment before which nothing can be brought back: that at which something was removed.
+    #[must_use]
+    pub fn horizon(mut self, moment: Moment) -> Self {
+        self.horizon = self.horizon.max(moment);
+        self
+    }
+
     /// Raises the time, milliseconds since the Unix epoch, before which the clock may not be again.
     #[must_use]
     pub fn clock_floor(mut self, wall: u64) -> Self {
@@ -215,7 +258,11 @@ struct Contents {
     next_segment_id: u32,
     clock_floor: u64,
     segments: BTreeMap<u32, Segment>,
+    /// Taken off the list, and kept.
+    held: BTreeMap<u32, Held>,
     floor: Floor,
+    /// Before it nothing can be brought back.
+    horizon: Moment,
 }
 
 impl Manifest {
@@ -320,6 +367,40 @@ impl Manifest {
     pub fn floor(&self) -> Floor {
         self.contents.lock().floor
     }
+
+    /// The segments that are kept although they are not listed any more, those taken off first first.
+    pub fn held(&self) -> Vec<Held> {
+        let mut held: Vec<Held> = self.contents.lock().held.values().copied().collect();
+        held.sort_by_key(|held| (held.since, held.segment.id));
+        held
+    }
+
+    /// The moment before which nothing can be brought back: what made up the earlier ones has been removed.
+    pub fn horizon(&self) -> Moment {
+        self.contents.lock().horizon
+    }
+
+    /// All segments, and those held, as of one moment.
+    pub(super) fn segments_and_held(&self) -> (Vec<Segment>, Vec<Held>) {
+        let contents = self.contents.lock();
+        (contents.segments.values().copied().collect(), contents.held.values().copied().collect())
+    }
+
+    /// Writes a manifest of the same dataset to another disk, with these segments and those held, durably. Their files,
+    /// and the files' names, must be durable already.
+    pub(super) fn write_to(
+        &self,
+        disk: &dyn Disk,
+        segments: &[Segment],
+        held: &[Held],
+        clock_floor: u64,
+    ) -> io::Result<()> {
+        let mut contents = self.contents.lock().clone();
+        contents.clock_floor = contents.clock_floor.max(clock_floor);
+        contents.segments = segments.iter().map(|segment| (segment.id, *segment)).collect();
+        contents.held = held.iter().map(|held| (held.segment.id, *held)).collect();
+        install(disk, &contents)
+    }
 }
 
 impl Floor {
@@ -334,12 +415,22 @@ impl Contents {
         for id in &edit.remove {
             self.segments.remove(id).ok_or_else(|| unlisted(*id))?;
         }
+        for (id, since) in &edit.hold {
+            let segment = self.segments.remove(id).ok_or_else(|| unlisted(*id))?;
+            self.held.insert(*id, Held { segment, since: *since });
+        }
+        for id in &edit.release {
+            let held = self.held.remove(id).ok_or_else(|| format!("the segment {id} is not held"))?;
+            self.horizon = self.horizon.max(held.since);
+        }
+        self.horizon = self.horizon.max(edit.horizon);
         for segment in &edit.replace {
             *self.segments.get_mut(&segment.id).ok_or_else(|| unlisted(segment.id))? = *segment;
         }
         for segment in &edit.add {
             let after = segment.id.checked_add(1).ok_or("the numbers of segments are used up")?;
-            if self.segments.insert(segment.id, *segment).is_some() {
+            let is_known = self.held.contains_key(&segment.id);
+            if is_known || self.segments.insert(segment.id, *segment).is_some() {
                 return Err(format!("the segment {} is listed already", segment.id));
             }
             self.next_segment_id = self.next_segment_id.max(after);
@@ -393,7 +484,9 @@ fn create(disk: &dyn Disk, names: &[String]) -> Result<Contents, ManifestError> 
         next_segment_id: 1,
         clock_floor: 0,
         segments: BTreeMap::new(),
+        held: BTreeMap::new(),
         floor: Floor::default(),
+        horizon: Moment::default(),
     };
     install(disk, &contents).map_err(failed("create the file MANIFEST"))?;
     Ok(contents)
@@ -441,7 +534,7 @@ fn clean(disk: &dyn Disk, names: &[String], contents: &Contents) -> Result<(), M
     for name in names {
         let left_behind = match role(name) {
             Role::Temporary => true,
-            Role::Of { segment } => !contents.segments.contains_key(&segment),
+            Role::Of { segment } => !contents.segments.contains_key(&segment) && !contents.held.contains_key(&segment),
             Role::Foreign => false,
         };
         if left_behind {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::Scanned;
+use super::scan::{Scan, Scanned};
 use crate::store::disk::{Disk, File, Mode};
 use crate::store::error::OpenError;
 use crate::store::hash::KeyHasher;
@@ -55,6 +55,17 @@ impl Found {
         Self { listed, file, file_bytes, base, base_sequence, sealed, bytes, hint, was_scanned, damaged }
     }
 
+    /// Takes the hint for what a sealed segment has, where there is a sound one.
+    fn find_hint(&mut self, disk: &dyn Disk, manifest: &Manifest, hasher: &KeyHasher) {
+        if let SegmentState::Sealed(length) = self.listed.state {
+            let (id, salt) = (self.listed.id, self.listed.salt);
+            let identity = SegmentIdentity::new(id, salt, manifest.dataset_id(), length, hasher);
+            // One that cannot be read is as good as none.
+            self.hint = Hint::open(disk, &identity).ok().flatten().filter(Hint::has_sound_filter);
+            self.bytes = length.saturating_sub(u64::from(FIRST_OFFSET));
+        }
+    }
+
     pub(super) fn id(&self) -> u32 {
         self.listed.id
     }
@@ -77,12 +88,12 @@ impl Found {
     }
 
     /// The lowest number of its records, as its hint says; 0 where there is none.
-    pub(super) fn sequence_min(&self) -> u64 {
+    pub(in crate::store) fn sequence_min(&self) -> u64 {
         self.hint.as_ref().map_or(0, |hint| hint.summary().sequence_min)
     }
 
     /// The highest number of its records; 0 where it has none.
-    pub(super) fn sequence_max(&self) -> u64 {
+    pub(in crate::store) fn sequence_max(&self) -> u64 {
         self.hint.as_ref().map_or(0, |hint| hint.summary().sequence_max)
     }
 
@@ -119,17 +130,30 @@ impl Found {
     }
 }
 
+/// Opens a segment that is not listed any more, and reads what it has.
+pub(in crate::store) fn find_held(
+    disk: &dyn Disk,
+    manifest: &Manifest,
+    hasher: &KeyHasher,
+    listed: Listed,
+) -> Result<Found, OpenError> {
+    let mut segment = open(disk, Mode::Read, listed)?;
+    // It tells whether the file is another's.
+    read_header(&segment, manifest)?;
+    segment.find_hint(disk, manifest, hasher);
+    if segment.hint.is_none() {
+        let scanned = Scan::new(&segment, hasher, 0).sealed()?;
+        segment.take(scanned);
+    }
+    Ok(segment)
+}
+
 /// Opens all listed segments.
 pub(super) fn find(disk: &dyn Disk, mode: Mode, manifest: &Manifest, hasher: &KeyHasher) -> Result<Listing, OpenError> {
     let (mut log, mut headless, mut compacted) = (Vec::new(), Vec::new(), Vec::new());
     for listed in manifest.segments() {
         let mut segment = open(disk, mode, listed)?;
-        if let SegmentState::Sealed(length) = listed.state {
-            let identity = SegmentIdentity::new(listed.id, listed.salt, manifest.dataset_id(), length, hasher);
-            // One that cannot be read is as good as none.
-            segment.hint = Hint::open(disk, &identity).ok().flatten().filter(Hint::has_sound_filter);
-            segment.bytes = length.saturating_sub(u64::from(FIRST_OFFSET));
-        }
+        segment.find_hint(disk, manifest, hasher);
         match read_header(&segment, manifest)? {
             _ if segment.is_compacted() && segment.sealed.is_some() => compacted.push(segment),
             Some(header) => {

@@ -101,7 +101,8 @@ fn bindings(sources: &[Source<'_>]) -> Result<Vec<(u32, u32)>, OpenError> {
 }
 
 /// The records of one partition's keys, in rising order of their sequence numbers, each with the id of its segment. Of
-/// two with one number, which are copies of each other, one is left out.
+/// two with one number, the copy is left out: compaction may have made a deletion of a value whose time was over, and a past
+/// that is brought back may have had it for longer.
 pub struct Records<'a> {
     runs: Vec<Run<'a>>,
     /// The numbers of the next records of all runs but the current one.
@@ -168,7 +169,8 @@ impl<'a> Iterator for Records<'a> {
             // Segments of the log do not overlap: most of the time the current one goes on.
             self.current = match (&run.next, self.heap.peek()) {
                 (None, _) => None,
-                (Some(next), Some(Reverse(other))) if next.sequence > other.0 => {
+                // Of the same number, the one of the earlier run comes first: originals stand before copies.
+                (Some(next), Some(Reverse(other))) if next.sequence >= other.0 => {
                     self.heap.push(Reverse((next.sequence, index)));
                     None
                 }

@@ -16,7 +16,7 @@ use super::recorder::{Moment, Progress, Recorder, Swallow};
 use super::runner::{DATABASES, Runner, START, contents, open, options};
 use crate::store::disk::sim::{CallKind, Survival};
 use crate::store::disk::{Disk, SimDisk};
-use crate::store::{Fsync, Planted};
+use crate::store::{BACKUP_DIRECTORY, Fsync, Planted};
 
 const HOUR: u64 = 3_600_000;
 
@@ -53,6 +53,8 @@ struct Enumeration {
     seeds: u64,
     /// Crashes while a hint was written.
     hints: usize,
+    /// The names of backups, and after how many states of the history they are made.
+    backups: Vec<(&'static str, usize)>,
 }
 
 impl Beginning {
@@ -70,6 +72,11 @@ impl Enumeration {
         keys.push((0, "after".to_owned()));
         keys.sort();
         keys.dedup();
+        let made = steps.iter().enumerate().filter_map(|(index, step)| match step {
+            Step::Backup(name) => Some((*name, history.len() + index)),
+            _ => None,
+        });
+        let backups = made.collect();
         let recorder = Recorder::new(disk, plant.swallow);
         recorder.progress(|now| *now = progress);
         let (states, violations, again) = (HashSet::new(), Vec::new(), Vec::new());
@@ -77,7 +84,7 @@ impl Enumeration {
         let planted = plant.swallow.is_some() || plant.split || plant.early;
         let seeds = if planted { 4 } else { 4 * u64::from(progress.started == 0) };
         let mut enumeration =
-            Self { name, keys, fsync, history: Vec::new(), states, violations, again, seeds, hints: 0 };
+            Self { name, keys, fsync, history: Vec::new(), states, violations, again, seeds, hints: 0, backups };
         match Runner::new(Arc::new(recorder.clone()), options(fsync), history.clone(), progress.wall) {
             Ok(mut runner) => {
                 (runner.split, runner.early, runner.planted) = (plant.split, plant.early, plant.planted);
@@ -153,6 +160,7 @@ impl Enumeration {
             let known: Vec<_> = (0..self.history.len()).filter(|&i| self.history[i].visible(now) == state).collect();
             format!("the state is that after steps {known:?}, not one of {bounds:?}: {:?}", state.keys())
         })?;
+        self.look_at_backups(disk, now, *bounds.start())?;
         let mut access = keyspace.access_one(0, b"after", Mode::Exclusive, now, false);
         let written = access.put(b"after", 0, b"all", None).and_then(|()| access.commit());
         let (wait, _) = written.map_err(|halt| format!("no writing afterwards: {halt:?}"))?;
@@ -170,12 +178,39 @@ impl Enumeration {
     }
 }
 
+impl Enumeration {
+    /// A backup whose caller was told that it is made is there; each that is there has the state of its moment.
+    fn look_at_backups(&self, disk: &SimDisk, now: u64, done: usize) -> Result<(), String> {
+        if !disk.list().expect("the machine is on").iter().any(|name| name == BACKUP_DIRECTORY) {
+            return match self.backups.iter().find(|(_, after)| *after <= done) {
+                Some((name, _)) => Err(format!("the backup {name} is gone")),
+                None => Ok(()),
+            };
+        }
+        let all = disk.directory(BACKUP_DIRECTORY).expect("a directory");
+        for (name, after) in &self.backups {
+            let backup = all.directory(name).expect("a directory");
+            if !backup.list().expect("the machine is on").iter().any(|file| file == "MANIFEST") {
+                if *after <= done {
+                    return Err(format!("the backup {name} is not whole"));
+                }
+                continue;
+            }
+            let keyspace =
+                open(backup, now, options(self.fsync)).map_err(|error| format!("the backup {name}: {error}"))?;
+            let found = contents(&keyspace, &self.keys).map_err(|error| format!("the backup {name}: {error}"))?;
+            if found != self.history[*after].visible(keyspace.now()) {
+                return Err(format!("the backup {name} has {:?}", found.keys()));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What a check depends on: the same twice needs no second look.
 fn fingerprint(disk: &SimDisk, wall: u64, bounds: &RangeInclusive<usize>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for name in disk.list().expect("the machine is on") {
-        (&name, disk.bytes(&name)).hash(&mut hasher);
-    }
+    disk.each_file(&mut |name, bytes| (name, bytes).hash(&mut hasher));
     (wall, bounds).hash(&mut hasher);
     hasher.finish()
 }

@@ -5,7 +5,7 @@ use super::super::model::Step::{self, *};
 /// Its name and its steps.
 pub(in super::super) type Workload = (&'static str, fn() -> Vec<Step>);
 
-pub(in super::super) const ALL: [Workload; 17] = [
+pub(in super::super) const ALL: [Workload; 19] = [
     ("overwrites", overwrites),
     ("expiry", expiry),
     ("a clock set back", clock),
@@ -23,7 +23,49 @@ pub(in super::super) const ALL: [Workload; 17] = [
     ("compaction of deletions", compaction_of_deletions),
     ("compaction of what expired", compaction_of_expired),
     ("compaction of databases", compaction_of_databases),
+    ("backups", backups),
+    ("retention", retention),
 ];
+
+fn backups() -> Vec<Step> {
+    vec![
+        Set(0, "a", 900),
+        Set(0, "b", 900),
+        Backup("first"),
+        Set(0, "a", 1_200),
+        Together(vec![Set(0, "c", 900), Delete(0, "b"), Set(1, "a", 300)]),
+        Tick,
+        Set(0, "d", 20),
+        Backup("second"),
+        Compact,
+        Flush(1),
+        Set(0, "a", 10),
+        Backup("third"),
+    ]
+}
+
+fn retention() -> Vec<Step> {
+    vec![
+        Keep(1_000),
+        Set(0, "a", 900),
+        Set(0, "b", 900),
+        Set(0, "a", 1_200),
+        Delete(0, "b"),
+        Tick,
+        Compact,
+        Set(0, "b", 900),
+        Set(0, "a", 900),
+        Tick,
+        Compact,
+        Backup("first"),
+        Pass(1_000),
+        Keep(1_000),
+        Set(0, "a", 10),
+        Tick,
+        Keep(0),
+        Compact,
+    ]
+}
 
 fn overwrites() -> Vec<Step> {
     vec![

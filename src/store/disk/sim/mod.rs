@@ -175,6 +175,12 @@ impl SimDisk {
         state.names.get(&self.path_of(name)).map(|inode| state.inodes[inode].written.clone())
     }
 
+    /// Tells the path and the bytes of each file, those of all directories included, in the order of the paths.
+    pub fn each_file(&self, tell: &mut dyn FnMut(&str, &[u8])) {
+        let state = self.shared.state.lock();
+        state.names.iter().for_each(|(name, inode)| tell(name, &state.inodes[inode].written));
+    }
+
     /// Puts a file with these bytes on the disk, durable, replacing any; it counts as no call.
     pub fn plant(&self, name: &str, bytes: &[u8]) {
         let mut state = self.shared.state.lock();
@@ -207,7 +213,8 @@ impl SimDisk {
         Self { shared: Arc::new(shared), path: String::new() }
     }
 
-    fn path_of(&self, name: &str) -> String {
+    /// The path of a file of this directory, as seen from the outermost one.
+    pub fn path_of(&self, name: &str) -> String {
         format!("{}{name}", self.path)
     }
 
