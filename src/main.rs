@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use caskade::config::LogLevel;
-use caskade::config::cli::{self, Invocation, Tool};
+use caskade::config::cli::{self, Invocation, Task, Tool};
 use caskade::{allocator, server, tools, types};
 
 #[global_allocator]
@@ -51,16 +51,19 @@ fn main() -> ExitCode {
 /// 0: all is well; 1: something is damaged; 2: it could not be done.
 fn run_tool(tool: &Tool) -> ExitCode {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let done = match tool {
-        Tool::Check { dir } => tools::check(dir, &mut out),
+    let Tool { dir, task } = tool;
+    let done = match task {
+        Task::Check => tools::check(dir, &mut out),
+        Task::Stats { top } => tools::stats(dir, *top, &mut out),
     };
     let done = done.and_then(|outcome| out.flush().map(|()| outcome).map_err(tools::Failed::from));
     match done {
         Ok(tools::Outcome::Sound) => ExitCode::SUCCESS,
         Ok(tools::Outcome::Damaged) => ExitCode::from(1),
+        Err(tools::Failed::Unread) => ExitCode::SUCCESS,
         Err(failed) => {
             fail(&failed);
-            ExitCode::from(2)
+            ExitCode::from(failed.exit_code())
         }
     }
 }

@@ -12,12 +12,15 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+pub use self::tools::{Task, Tool};
 use super::kind::Kind;
 use super::load::{GlobMatch, Loader, Note, Place, Problem};
 use super::settings::Settings;
 use super::syntax::{quoted, split_words};
 use super::table::{Parameter, Section, Standing, all, find, nearest};
 use super::{environment, files};
+
+mod tools;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -42,13 +45,6 @@ pub struct Launch {
     pub file: Option<PathBuf>,
     /// What the log must say, one line each.
     pub notes: Vec<Note>,
-}
-
-/// What is to be done with a data directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tool {
-    /// Verify every byte.
-    Check { dir: PathBuf },
 }
 
 /// Whom `caskade healthcheck` asks, and how long it waits for the answer.
@@ -128,33 +124,24 @@ pub fn parse(
         },
     };
     match matches.subcommand() {
-        Some((name, options)) if TOOLS.contains(&name) => tool(name, options, &environment, glob)
-            .map(Invocation::Tool)
-            .map_err(|error| CliError::Tool(error.to_string())),
         Some((HEALTHCHECK, options)) => Ok(Invocation::Healthcheck(healthcheck(options, &environment, glob))),
+        Some((name, options)) => {
+            let dir = || default_dir(&environment, glob).map_err(|error| CliError::Tool(error.to_string()));
+            let tool = tools::tool(name, options, dir)?;
+            tool.map(Invocation::Tool).ok_or_else(|| CliError::Usage(format!("{name}: no such tool")))
+        }
         _ => launch(&matches, normal.standard_input, &environment, glob)
             .map(|launch| Invocation::Serve(Box::new(launch))),
     }
 }
 
 fn is_tool(words: &[String]) -> bool {
-    words.first().is_some_and(|first| TOOLS.contains(&first.as_str()))
+    words.first().is_some_and(|first| tools::is_tool(first))
 }
 
-fn tool(
-    name: &str,
-    options: &ArgMatches,
-    environment: &[(OsString, OsString)],
-    glob: GlobMatch,
-) -> Result<Tool, CliError> {
-    let dir = match options.get_one::<PathBuf>("dir") {
-        Some(dir) => dir.clone(),
-        None => launch(&words(&[])?.matches().map_err(usage)?, false, environment, glob)?.settings.dir,
-    };
-    match name {
-        CHECK => Ok(Tool::Check { dir }),
-        other => Err(CliError::Usage(format!("{other}: no such tool"))),
-    }
+/// The directory that a server without arguments would use.
+fn default_dir(environment: &[(OsString, OsString)], glob: GlobMatch) -> Result<PathBuf, CliError> {
+    Ok(launch(&words(&[])?.matches().map_err(usage)?, false, environment, glob)?.settings.dir)
 }
 
 fn usage(error: clap::Error) -> CliError {
@@ -226,8 +213,6 @@ fn healthcheck(options: &ArgMatches, environment: &[(OsString, OsString)], glob:
 const FILE: &str = "file.conf";
 const INCLUDE: &str = "include";
 const HEALTHCHECK: &str = "healthcheck";
-const CHECK: &str = "check";
-const TOOLS: &[&str] = &[CHECK];
 const HEALTHCHECK_SECONDS: u64 = 3;
 
 /// The command as clap knows it: one option for each parameter, and the subcommands.
@@ -240,9 +225,7 @@ pub fn command() -> Command {
              (`-` reads it from standard input), from environment variables such as CASKADE_MAXMEMORY, and from options; \
              of two values for one parameter the later wins, in this order.",
         )
-        .override_usage(
-            "caskade [file.conf | -] [--directive value ...]...\n       caskade healthcheck [--host HOST] [--port PORT] [--pid PID]\n       caskade check [--dir DIR]",
-        )
+        .override_usage(usages().join("\n       "))
         .version(version)
         .disable_version_flag(true)
         .disable_help_subcommand(true)
@@ -259,7 +242,13 @@ pub fn command() -> Command {
         )
         .args(all().map(option))
         .subcommand(healthcheck_command())
-        .subcommand(check_command())
+        .subcommands(tools::commands())
+}
+
+fn usages() -> Vec<String> {
+    let server = "caskade [file.conf | -] [--directive value ...]...".to_owned();
+    let healthcheck = "caskade healthcheck [--host HOST] [--port PORT] [--pid PID]".to_owned();
+    [server, healthcheck].into_iter().chain(tools::usages()).collect()
 }
 
 fn healthcheck_command() -> Command {
@@ -281,21 +270,6 @@ fn healthcheck_command() -> Command {
                 .value_parser(value_parser!(u64).range(1..=3600))
                 .help("How long to wait for an answer [default: 3]"),
         )
-}
-
-fn check_command() -> Command {
-    Command::new(CHECK)
-        .about("Verifies every byte of a data directory that no server uses, and changes nothing")
-        .after_help("Exits with 0 if all is sound, 1 if anything is damaged, 2 if it could not be checked.")
-        .arg(dir_option())
-}
-
-fn dir_option() -> Arg {
-    Arg::new("dir")
-        .long("dir")
-        .value_name("path")
-        .value_parser(value_parser!(PathBuf))
-        .help("The data directory [default: CASKADE_DIR, or ./data]")
 }
 
 fn option(row: &'static Parameter) -> Arg {
@@ -352,7 +326,7 @@ fn words(arguments: &[String]) -> Result<Normal, CliError> {
     let mut arguments = arguments;
     let mut normal = Normal { arguments: Vec::new(), standard_input: false };
     match arguments.first().map(String::as_str) {
-        Some(first) if TOOLS.contains(&first) => {
+        Some(first) if tools::is_tool(first) => {
             normal.arguments = arguments.to_vec();
             return Ok(normal);
         }

@@ -17,9 +17,11 @@
 //! | `moves` | a key from one database to another |
 //! | `loader`, `keydir/bulk` | from the log back to the map |
 //! | `bound` | the keydirs the databases are bound to, as compaction asks them |
+//! | `catalog` | all keys of a store that nobody runs |
 
 mod access;
 mod bound;
+mod catalog;
 mod cold;
 mod deadlines;
 mod entry;
@@ -41,6 +43,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use arc_swap::ArcSwap;
 
 pub use access::{Access, Halt, Usage, Value, View};
+pub use catalog::Catalog;
 pub use cold::{Cold, Fetched, Pins};
 pub use entry::Meta;
 pub use keydir::Slot;

@@ -5,12 +5,17 @@
 
 mod check;
 mod progress;
+mod stats;
+mod text;
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 pub use self::check::check;
+pub use self::stats::stats;
+use crate::store::OpenError;
 use crate::store::disk::OsDisk;
 use crate::store::inspect::Inspection;
 use crate::store::manifest::ManifestError;
@@ -24,26 +29,61 @@ pub enum Outcome {
     Damaged,
 }
 
-/// Why a tool could not do what it was asked for.
-#[derive(Debug)]
-pub struct Failed(String);
+/// Why a tool did not come to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// It could not be done.
+    Impossible(String),
+    /// It cannot be done as something is damaged.
+    Damaged(String),
+    /// Nobody reads any further what it writes, which is no failure.
+    Unread,
+}
 
 impl Failed {
     fn new(reason: impl fmt::Display) -> Self {
-        Self(reason.to_string())
+        Self::Impossible(reason.to_string())
+    }
+
+    /// Why a store cannot be opened.
+    fn opening(error: OpenError) -> Self {
+        match error {
+            OpenError::Corrupt { .. } | OpenError::Manifest(_) => Self::Damaged(error.to_string()),
+            OpenError::Io { .. } | OpenError::Unsupported { .. } => Self::new(error),
+        }
+    }
+
+    /// What the program exits with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Impossible(_) => 2,
+            Self::Damaged(_) => 1,
+            Self::Unread => 0,
+        }
     }
 }
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Impossible(reason) | Self::Damaged(reason) => f.write_str(reason),
+            Self::Unread => f.write_str("nobody reads the standard output any further"),
+        }
     }
 }
 
-impl From<std::io::Error> for Failed {
-    fn from(error: std::io::Error) -> Self {
-        Self(format!("cannot write to the standard output: {error}"))
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Unread,
+            _ => Self::Impossible(format!("cannot write to the standard output: {error}")),
+        }
     }
+}
+
+/// The store in a directory, to look at.
+fn open(directory: &Path) -> Result<Inspection, Failed> {
+    inspect(directory)?.map_err(|error| Failed::Damaged(error.to_string()))
 }
 
 /// The store in a directory, to look at; the inner error is one of the manifest, which is part of what is looked at.
@@ -51,7 +91,7 @@ fn inspect(directory: &Path) -> Result<Result<Inspection, ManifestError>, Failed
     let disk = OsDisk::open_to_read(directory).map_err(Failed::new)?;
     match Inspection::open(Arc::new(disk)) {
         Ok(Some(inspection)) => Ok(Ok(inspection)),
-        Ok(None) => Err(Failed(format!("there is no data of a Caskade server in {}", directory.display()))),
+        Ok(None) => Err(Failed::Impossible(format!("there is no data of a Caskade server in {}", directory.display()))),
         Err(error @ (ManifestError::Io { .. } | ManifestError::Newer(_))) => Err(Failed::new(error)),
         Err(error) => Ok(Err(error)),
     }

@@ -10,8 +10,10 @@
 //! | `segment` | every byte of one segment |
 //! | `hint` | every byte of its hint |
 //! | `finding` | what a check finds |
+//! | `extent` | what each segment takes |
 
 mod check;
+mod extent;
 mod finding;
 mod hint;
 mod segment;
@@ -20,12 +22,13 @@ mod walk;
 use std::sync::Arc;
 
 pub use self::check::Checked;
+pub use self::extent::Extent;
 pub use self::finding::{Cost, Finding, KeyOf};
 use super::disk::{Disk, Mode};
 use super::error::OpenError;
 use super::hash::KeyHasher;
 use super::manifest::{Manifest, ManifestError};
-use super::recovery::{Beginning, OnProgress, Records, Recovered, Replay, read_back};
+use super::recovery::{Beginning, OnProgress, Readings, Records, Recovered, Replay, read_back};
 
 /// A store that is looked at.
 pub struct Inspection {
@@ -54,9 +57,35 @@ impl Inspection {
         replay: &mut dyn Replay,
         on_progress: OnProgress<'_>,
     ) -> Result<Recovered, OpenError> {
-        let (disk, mode) = (&*self.disk, Mode::Read);
-        let read = read_back(disk, mode, &self.manifest, &self.hasher, threads, replay, on_progress);
-        Ok(read?.recovered)
+        Ok(self.read(threads, replay, on_progress)?.recovered)
+    }
+
+    /// As [`Inspection::replay`], and tells what each segment takes.
+    ///
+    /// # Errors
+    /// What a start would fail with.
+    pub fn load(
+        &self,
+        threads: usize,
+        replay: &mut dyn Replay,
+        on_progress: OnProgress<'_>,
+    ) -> Result<(Recovered, Vec<Extent>), OpenError> {
+        let read = self.read(threads, replay, on_progress)?;
+        Ok((read.recovered, self.extents(&read)?))
+    }
+
+    /// The hash of this dataset's keys.
+    pub fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
+    fn read(
+        &self,
+        threads: usize,
+        replay: &mut dyn Replay,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Readings, OpenError> {
+        read_back(&*self.disk, Mode::Read, &self.manifest, &self.hasher, threads, replay, on_progress)
     }
 }
 

@@ -1,0 +1,111 @@
+//! The command line of the tools for a data directory: `caskade check --dir DIR` and its like.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+
+/// What is to be done with a data directory that no server uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tool {
+    /// The directory.
+    pub dir: PathBuf,
+    /// What to do.
+    pub task: Task,
+}
+
+/// What a tool does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Verify every byte.
+    Check,
+    /// Tell what is there, and so many of the largest keys.
+    Stats { top: usize },
+}
+
+/// How many of the largest keys are told of, unless it is said.
+const TOP: &str = "10";
+/// The most that can be asked for.
+const TOP_MAX: u64 = 1_000_000;
+
+/// A tool's name, what stands behind it in the usage, its command line, and what is made of that.
+struct Row {
+    name: &'static str,
+    usage: &'static str,
+    command: fn(Command) -> Command,
+    task: fn(&ArgMatches) -> Task,
+}
+
+const ROWS: &[Row] = &[
+    Row { name: "check", usage: "[--dir DIR]", command: check, task: |_| Task::Check },
+    Row {
+        name: "stats",
+        usage: "[--dir DIR] [--top N]",
+        command: stats,
+        task: |options| Task::Stats { top: top(options) },
+    },
+];
+
+/// Whether a word is the name of a tool.
+pub(super) fn is_tool(word: &str) -> bool {
+    row(word).is_some()
+}
+
+/// The usage of each tool, one line each.
+pub(super) fn usages() -> impl Iterator<Item = String> {
+    ROWS.iter().map(|row| format!("caskade {} {}", row.name, row.usage))
+}
+
+/// The tools as clap knows them.
+pub(super) fn commands() -> impl Iterator<Item = Command> {
+    ROWS.iter().map(|row| (row.command)(Command::new(row.name)).arg(dir_option()))
+}
+
+/// What the options of a tool ask for; the directory where they name none is `dir`.
+pub(super) fn tool<E>(
+    name: &str,
+    options: &ArgMatches,
+    dir: impl FnOnce() -> Result<PathBuf, E>,
+) -> Result<Option<Tool>, E> {
+    let Some(row) = row(name) else { return Ok(None) };
+    let dir = match options.get_one::<PathBuf>("dir") {
+        Some(dir) => dir.clone(),
+        None => dir()?,
+    };
+    Ok(Some(Tool { dir, task: (row.task)(options) }))
+}
+
+fn row(name: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.name == name)
+}
+
+fn dir_option() -> Arg {
+    Arg::new("dir")
+        .long("dir")
+        .value_name("path")
+        .value_parser(value_parser!(PathBuf))
+        .help("The data directory [default: CASKADE_DIR, or ./data]")
+}
+
+fn check(command: Command) -> Command {
+    command
+        .about("Verifies every byte of a data directory that no server uses, and changes nothing")
+        .after_help("Exits with 0 if all is sound, 1 if anything is damaged, 2 if it could not be checked.")
+}
+
+fn stats(command: Command) -> Command {
+    command
+        .about("Tells what is in a data directory that no server uses: segments, keys, expiry; changes nothing")
+        .after_help("Exits with 0 if all went well, 1 if anything it met is damaged, 2 if it could not be done.")
+        .arg(
+            Arg::new("top")
+                .long("top")
+                .value_name("number")
+                .value_parser(value_parser!(u64).range(0..=TOP_MAX))
+                .default_value(TOP)
+                .help("How many of the largest keys to tell of"),
+        )
+}
+
+fn top(options: &ArgMatches) -> usize {
+    options.get_one::<u64>("top").map_or(0, |top| *top as usize)
+}
