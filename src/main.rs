@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use caskade::config::LogLevel;
 use caskade::config::cli::{self, Invocation, Task, Tool};
+use caskade::store::At;
 use caskade::{allocator, server, tools, types};
 
 #[global_allocator]
@@ -55,6 +56,8 @@ fn run_tool(tool: &Tool) -> ExitCode {
     let done = match task {
         Task::Check => tools::check(dir, &mut out),
         Task::Stats { top } => tools::stats(dir, *top, &mut out),
+        Task::Backup { target } => tools::backup(dir, target, &mut out),
+        Task::Restore { source } => tools::restore(source, At::End, dir, &mut out),
     };
     let done = done.and_then(|outcome| out.flush().map(|()| outcome).map_err(tools::Failed::from));
     match done {

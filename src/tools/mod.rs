@@ -4,6 +4,7 @@
 //! standard error.
 
 mod check;
+mod copy;
 mod progress;
 mod stats;
 mod text;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use self::check::check;
+pub use self::copy::{backup, restore};
 pub use self::stats::stats;
 use crate::store::OpenError;
 use crate::store::disk::OsDisk;

@@ -132,7 +132,7 @@ impl Process {
                 Executed::Cold(cold) => {
                     cold.into_iter().for_each(|cold| prepared.pins.add(cold.fetch(keyspace)));
                 }
-                Executed::Sync => prepared.synced = Some(keyspace.store().sync()),
+                Executed::Errand(errand) => prepared.finished = Some(errand.run(keyspace)),
                 Executed::Room => prepared.admitted = true,
             }
         }

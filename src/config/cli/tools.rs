@@ -20,6 +20,10 @@ pub enum Task {
     Check,
     /// Tell what is there, and so many of the largest keys.
     Stats { top: usize },
+    /// Copy it to an empty directory.
+    Backup { target: PathBuf },
+    /// Fill it, the empty one, from a copy or another one.
+    Restore { source: PathBuf },
 }
 
 /// How many of the largest keys are told of, unless it is said.
@@ -36,7 +40,19 @@ struct Row {
 }
 
 const ROWS: &[Row] = &[
+    Row {
+        name: "backup",
+        usage: "TARGET [--dir DIR]",
+        command: backup,
+        task: |options| Task::Backup { target: path(options, "target") },
+    },
     Row { name: "check", usage: "[--dir DIR]", command: check, task: |_| Task::Check },
+    Row {
+        name: "restore",
+        usage: "SOURCE [--dir DIR]",
+        command: restore,
+        task: |options| Task::Restore { source: path(options, "source") },
+    },
     Row {
         name: "stats",
         usage: "[--dir DIR] [--top N]",
@@ -84,6 +100,32 @@ fn dir_option() -> Arg {
         .value_name("path")
         .value_parser(value_parser!(PathBuf))
         .help("The data directory [default: CASKADE_DIR, or ./data]")
+}
+
+fn backup(command: Command) -> Command {
+    command
+        .about("Copies a data directory that no server uses to an empty directory, by links where it can")
+        .long_about(
+            "Copies a data directory that no server uses to an empty directory. Files that never change any more are shared \
+             by hard links where both are on one file system. Of a running server, CASKADE BACKUP makes one.",
+        )
+        .after_help("Exits with 0 if all went well, 1 if the data is damaged, 2 if it could not be done.")
+        .arg(directory("target", "The directory to be made: empty, or not there"))
+}
+
+fn restore(command: Command) -> Command {
+    command
+        .about("Makes a data directory of a backup, or of another one that no server uses")
+        .after_help("Exits with 0 if all went well, 1 if the data is damaged, 2 if it could not be done.")
+        .arg(directory("source", "A backup, or another data directory"))
+}
+
+fn directory(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).value_name(name).required(true).value_parser(value_parser!(PathBuf)).help(help)
+}
+
+fn path(options: &ArgMatches, name: &str) -> PathBuf {
+    options.get_one::<PathBuf>(name).cloned().unwrap_or_default()
 }
 
 fn check(command: Command) -> Command {

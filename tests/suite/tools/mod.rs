@@ -4,6 +4,7 @@
 //! directory is byte for byte what it was.
 
 mod check;
+mod copy;
 mod stats;
 
 use crate::connection::Connection;
@@ -128,6 +129,7 @@ fn run(arguments: &[&str], directory: &Path) -> Said {
 
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry"));
+    let entries = entries.filter(|entry| entry.path().is_file());
     let file = |entry: fs::DirEntry| {
         (entry.file_name().into_string().expect("a name"), fs::read(entry.path()).expect("a file"))
     };
