@@ -58,6 +58,11 @@ fn run_tool(tool: &Tool) -> ExitCode {
         Task::Stats { top } => tools::stats(dir, *top, &mut out),
         Task::Backup { target } => tools::backup(dir, target, &mut out),
         Task::Restore { source } => tools::restore(source, At::End, dir, &mut out),
+        Task::Dump { from, to, keys_only } => {
+            let moment = |text: &Option<String>| text.as_deref().map(str::parse).transpose();
+            let dump = moment(from).and_then(|from| Ok(tools::Dump { from, to: moment(to)?, keys_only: *keys_only }));
+            dump.map_err(tools::Failed::from).and_then(|dump| tools::dump(dir, &dump, &mut out, &mut std::io::stderr()))
+        }
     };
     let done = done.and_then(|outcome| out.flush().map(|()| outcome).map_err(tools::Failed::from));
     match done {

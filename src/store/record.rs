@@ -445,12 +445,12 @@ impl<'a> Record<'a> {
     }
 
     /// Whether it is the first record of a batch of several.
-    pub(super) fn starts_batch(&self) -> bool {
+    pub fn starts_batch(&self) -> bool {
         self.flags & BATCH_START != 0
     }
 
     /// Whether the batch goes on behind this record.
-    pub(super) fn batch_goes_on(&self) -> bool {
+    pub fn batch_goes_on(&self) -> bool {
         self.flags & BATCH_MORE != 0
     }
 
@@ -463,7 +463,7 @@ impl<'a> Record<'a> {
     }
 
     /// What a mark or a seal states: the durable position and the wall clock in milliseconds.
-    pub(super) fn mark(&self) -> Option<(u64, u64)> {
+    pub fn mark(&self) -> Option<(u64, u64)> {
         if !matches!(self.op, Op::Mark | Op::Seal) || self.value.len() != MARK_VALUE_BYTES {
             return None;
         }

@@ -5,6 +5,8 @@
 
 mod check;
 mod copy;
+mod dump;
+mod moment;
 mod progress;
 mod stats;
 mod text;
@@ -16,6 +18,8 @@ use std::sync::Arc;
 
 pub use self::check::check;
 pub use self::copy::{backup, restore};
+pub use self::dump::{Dump, dump};
+pub use self::moment::{Invalid, Moment};
 pub use self::stats::stats;
 use crate::store::OpenError;
 use crate::store::disk::OsDisk;
@@ -80,6 +84,12 @@ impl From<io::Error> for Failed {
             io::ErrorKind::BrokenPipe => Self::Unread,
             _ => Self::Impossible(format!("cannot write to the standard output: {error}")),
         }
+    }
+}
+
+impl From<Invalid> for Failed {
+    fn from(invalid: Invalid) -> Self {
+        Self::new(invalid)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 /// What is to be done with a data directory that no server uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Task {
     Backup { target: PathBuf },
     /// Fill it, the empty one, from a copy or another one.
     Restore { source: PathBuf },
+    /// Write out all records between two moments.
+    Dump { from: Option<String>, to: Option<String>, keys_only: bool },
 }
 
 /// How many of the largest keys are told of, unless it is said.
@@ -58,6 +60,16 @@ const ROWS: &[Row] = &[
         usage: "[--dir DIR] [--top N]",
         command: stats,
         task: |options| Task::Stats { top: top(options) },
+    },
+    Row {
+        name: "dump",
+        usage: "[--dir DIR] [--from MOMENT] [--to MOMENT] [--keys-only]",
+        command: dump,
+        task: |options| Task::Dump {
+            from: options.get_one("from").cloned(),
+            to: options.get_one("to").cloned(),
+            keys_only: options.get_flag("keys-only"),
+        },
     },
 ];
 
@@ -146,6 +158,20 @@ fn stats(command: Command) -> Command {
                 .default_value(TOP)
                 .help("How many of the largest keys to tell of"),
         )
+}
+
+fn dump(command: Command) -> Command {
+    let moment = |name: &'static str| Arg::new(name).long(name).value_name("moment");
+    command
+        .about("Writes every record of a data directory that no server uses as a line of JSON, oldest first; changes nothing")
+        .after_help(
+            "A moment is a sequence number, or a time: 2026-11-27T05:00:00Z, or @<seconds since 1970>[.millis]. Times are \
+             exact to about a second, and not known of what has been compacted.\n\n\
+             Exits with 0 if all is sound, 1 if anything is damaged, 2 if it could not be done.",
+        )
+        .arg(moment("from").help("Begins with this moment [default: the first record]"))
+        .arg(moment("to").help("Ends with this moment [default: the last record]"))
+        .arg(Arg::new("keys-only").long("keys-only").action(ArgAction::SetTrue).help("Leaves the values out"))
 }
 
 fn top(options: &ArgMatches) -> usize {

@@ -18,7 +18,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::codec::{BIND_BLOCK, BLOCKS};
+pub(super) use self::codec::{BIND_BLOCK, BLOCKS, Summary};
 pub use self::codec::{Hinted, PARTITIONS, partition_of};
 pub(super) use self::read::{Block, Entries, Hint};
 pub(super) use self::write::Builder;

@@ -4,17 +4,14 @@ use std::collections::BTreeSet;
 use std::io;
 
 use super::finding::{Cost, Finding};
-use super::hint::Hinted;
-use super::segment::{Looked, Surroundings, look};
+use super::layout::{Around, Layout, Passed};
+use super::segment::Looked;
 use super::{Inspection, NoReplay};
+use crate::store::disk::Mode;
 use crate::store::disk::os::LOCK_FILE;
-use crate::store::disk::{File, Mode};
 use crate::store::error::OpenError;
-use crate::store::hint::SegmentIdentity;
-use crate::store::manifest::{
-    MANIFEST_FILE, Role, Segment as Listed, SegmentKind, SegmentState, role, segment_file_name,
-};
-use crate::store::recovery::{Found, OnProgress, claim_from, first_sequence, read_header, used_bytes};
+use crate::store::manifest::{MANIFEST_FILE, Role, SegmentKind, role, segment_file_name};
+use crate::store::recovery::OnProgress;
 use crate::store::segment::{FIRST_OFFSET, Header, SEGMENT_HEADER_BYTES, header_kind};
 
 /// What a check has come to.
@@ -47,9 +44,9 @@ impl Inspection {
         for name in &names {
             check.name(name).map_err(OpenError::io(format!("reading {name}")))?;
         }
-        let opened = check.open()?;
-        let is_complete = opened.missing == 0;
-        check.log(opened)?;
+        let layout = check.layout()?;
+        let is_complete = layout.missing.is_empty();
+        check.segments(layout)?;
         let mut checked = check.checked;
         if is_complete {
             match self.replay(threads, &mut NoReplay, &mut |_, _| {}) {
@@ -84,15 +81,6 @@ struct Check<'a> {
     checked: Checked,
     total: u64,
     on_progress: OnProgress<'a>,
-}
-
-/// The segments that are there.
-#[derive(Default)]
-struct Opened {
-    log: Vec<Found>,
-    headless: Vec<Found>,
-    compacted: Vec<Found>,
-    missing: usize,
 }
 
 impl Check<'_> {
@@ -139,131 +127,40 @@ impl Check<'_> {
         }))
     }
 
-    fn open(&mut self) -> Result<Opened, OpenError> {
-        let mut opened = Opened::default();
-        for listed in self.inspection.manifest.segments() {
-            let name = segment_file_name(listed.id);
-            let file = match self.inspection.disk.open(&name, Mode::Read) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    opened.missing += 1;
-                    self.note(&name, Cost::Start, "MANIFEST lists it, and it is missing: restore it from a backup");
-                    continue;
-                }
-                file => file.map_err(OpenError::io(format!("opening {name}")))?,
-            };
-            self.sort(listed, file, &mut opened)?;
-        }
-        opened.log.sort_by_key(|segment| (segment.base, segment.end()));
-        self.total = opened.all().map(|segment| segment.file_bytes).sum();
-        Ok(opened)
+    fn layout(&mut self) -> Result<Layout, OpenError> {
+        let layout = self.inspection.layout(&mut |finding| self.checked.findings.push(finding))?;
+        self.total = layout.all().map(|segment| segment.file_bytes).sum();
+        Ok(layout)
     }
 
-    /// Reads the header of a segment, and says where it belongs.
-    fn sort(&mut self, listed: Listed, file: Box<dyn File>, opened: &mut Opened) -> Result<(), OpenError> {
-        let name = segment_file_name(listed.id);
-        let file_bytes = file.length().map_err(OpenError::io(format!("measuring {name}")))?;
-        let mut segment = Found::new(listed, file, file_bytes);
-        let at = |offset, cost, what: String| Finding::new(name.as_str(), Some(offset), cost, what);
-        if segment.end() > file_bytes {
-            let what = format!("it should have {} bytes and ends here: what was behind is lost", segment.end());
-            self.tell(at(file_bytes, Cost::Start, what));
-        } else if let SegmentState::Sealed(length) = listed.state
-            && length < file_bytes
-        {
-            let what = format!("its records end here, and {} bytes follow, which are never read", file_bytes - length);
-            self.tell(at(length, Cost::Nothing, what));
-        }
-        let header = match read_header(&segment, &self.inspection.manifest) {
-            Err(error @ OpenError::Io { .. }) => return Err(error),
-            Err(OpenError::Corrupt { offset, what, .. }) => {
-                self.tell(at(offset, Cost::Start, what));
-                None
+    /// Looks at all segments.
+    fn segments(&mut self, mut layout: Layout) -> Result<(), OpenError> {
+        let (missing, mut done) = (std::mem::take(&mut layout.missing), 0);
+        let empty = layout.visit(&mut |around| {
+            if missing.contains(&around.found().listed.id) {
+                return Ok(Passed { end: u64::from(FIRST_OFFSET), sequence_max: 0 });
             }
-            Err(error) => {
-                self.tell(at(0, Cost::Start, error.to_string()));
-                None
-            }
-            Ok(None) if segment.sealed.is_some() || used_bytes(&segment, 0)? > 0 => {
-                self.tell(at(0, Cost::Spare, "its header is damaged; MANIFEST says the same".to_owned()));
-                None
-            }
-            Ok(header) => header,
-        };
-        let is_placed = header.is_some() || segment.sealed.is_some() || segment.base_sequence > 0;
-        if segment.is_compacted() {
-            opened.compacted.push(segment);
-        } else if is_placed {
-            if let Some(header) = header {
-                if segment.sealed.is_some() && (segment.base, segment.base_sequence) != header.begins() {
-                    let what = "its header says another beginning than MANIFEST";
-                    self.tell(at(0, Cost::Start, what.to_owned()));
-                }
-                (segment.base, segment.base_sequence) = header.begins();
-            }
-            opened.log.push(segment);
-        } else {
-            opened.headless.push(segment);
+            let looked = self.segment(around, done)?;
+            done += around.found().file_bytes;
+            Ok(Passed { end: looked.end, sequence_max: looked.sequence_max })
+        })?;
+        for found in empty.iter().filter(|found| !missing.contains(&found.listed.id)) {
+            self.checked.segments += 1;
+            self.checked.bytes += found.file_bytes;
         }
         Ok(())
     }
 
-    /// Looks at all segments, those of the log in its order.
-    fn log(&mut self, mut opened: Opened) -> Result<(), OpenError> {
-        let (mut sequence, mut position, mut done) = (0, 0, 0);
-        for index in 0..opened.log.len() {
-            let looked = self.segment(&opened, index, sequence, &mut done)?;
-            sequence = looked.sequence_max.max(sequence);
-            position = opened.log[index].position(looked.end);
-        }
-        // Those whose start nobody says go on where the log has come to, or are empty.
-        while let Some(mut next) = opened.headless.pop() {
-            if first_sequence(&next)? == Some(sequence + 1) {
-                (next.base, next.base_sequence) = (position, sequence + 1);
-                opened.log.push(next);
-                let looked = self.segment(&opened, opened.log.len() - 1, sequence, &mut done)?;
-                sequence = looked.sequence_max.max(sequence);
-                position += looked.end - u64::from(FIRST_OFFSET);
-            } else {
-                self.checked.segments += 1;
-                self.checked.bytes += next.file_bytes;
-            }
-        }
-        opened.log = opened.compacted;
-        opened.compacted = Vec::new();
-        (0..opened.log.len()).try_for_each(|index| self.segment(&opened, index, 0, &mut done).map(|_| ()))
-    }
-
-    /// Looks at a segment and its hint.
-    fn segment(
-        &mut self,
-        opened: &Opened,
-        index: usize,
-        last_sequence: u64,
-        done: &mut u64,
-    ) -> Result<Looked, OpenError> {
-        let (found, later) = (&opened.log[index], &opened.log[index + 1..]);
-        let Inspection { disk, manifest, hasher } = self.inspection;
-        let floor = manifest.floor().position;
-        let name = found.name();
-        let reading = |error| OpenError::io(format!("reading the hint of {name}"))(error);
-        let identity = match found.listed.state {
-            SegmentState::Sealed(length) => {
-                Some(SegmentIdentity::new(found.listed.id, found.listed.salt, manifest.dataset_id(), length, hasher))
-            }
-            SegmentState::Active | SegmentState::Cut(_) => None,
-        };
-        let hinted = identity.as_ref().map(|identity| Hinted::open(&**disk, identity)).transpose();
-        let hinted = hinted.map_err(reading)?.flatten();
-        let claim = |at| Ok(claim_from(found, at, later.iter().chain(&opened.headless))?.max(floor));
-        let (hint, next_base) = (hinted.as_ref(), later.first().map(|next| next.base));
-        let around = Surroundings { hasher, hinted: hint, last_sequence, claim: &claim, next_base };
-        let (begun, total, mut findings) = (*done, self.total, Vec::new());
+    /// Looks at a segment and its hint; so many bytes of others have been looked at.
+    fn segment(&mut self, around: &Around<'_>, done: u64) -> Result<Looked, OpenError> {
+        let (inspection, found) = (self.inspection, around.found());
+        let hinted = inspection.hinted(found)?;
+        let (total, mut now, mut findings) = (self.total, done, Vec::new());
         let mut went_on = |bytes| {
-            *done += bytes;
-            (self.on_progress)(*done, total);
+            now += bytes;
+            (self.on_progress)(now, total);
         };
-        let looked = look(found, &around, &mut went_on, &mut |finding| findings.push(finding))?;
-        *done = begun + found.file_bytes;
+        let looked = inspection.look(around, hinted.as_ref(), &mut went_on, &mut |finding| findings.push(finding))?;
         if looked.sound.is_some() && looked.records > 0 && looked.sequence_min != found.base_sequence {
             let what = format!(
                 "its first record should be {}, and is {}: MANIFEST or the header is wrong",
@@ -273,22 +170,17 @@ impl Check<'_> {
         }
         match &hinted {
             Some(hinted) => {
-                hinted.check(looked.sound.as_ref(), &mut |finding| findings.push(finding)).map_err(reading)?;
+                let checked = hinted.check(looked.sound.as_ref(), &mut |finding| findings.push(finding));
+                checked.map_err(OpenError::io(format!("reading the hint of {}", found.name())))?;
                 self.checked.hints += 1;
                 self.checked.bytes += hinted.file_bytes();
             }
-            None => self.checked.without_hint += usize::from(identity.is_some()),
+            None => self.checked.without_hint += usize::from(inspection.identity(found).is_some()),
         }
         self.checked.findings.append(&mut findings);
         self.checked.segments += 1;
         self.checked.bytes += found.file_bytes;
         self.checked.records += looked.records;
         Ok(looked)
-    }
-}
-
-impl Opened {
-    fn all(&self) -> impl Iterator<Item = &Found> {
-        self.log.iter().chain(&self.headless).chain(&self.compacted)
     }
 }

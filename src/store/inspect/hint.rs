@@ -1,11 +1,43 @@
 //! Verifies the hint of a sealed segment, and that it says what the segment says.
 
 use std::io;
+use std::ops::Range;
 
 use super::finding::{Cost, Finding};
 use crate::store::disk::{Disk, Mode};
-use crate::store::hint::{BLOCKS, Hint, SegmentIdentity};
+use crate::store::hint::{BLOCKS, Hint, Hinted as Entry, SegmentIdentity, Summary};
 use crate::store::manifest::hint_file_name;
+use crate::store::record::Op;
+
+/// A record of which only the hint of its segment tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its number.
+    pub sequence: u64,
+    /// What it did.
+    pub op: Op,
+    /// The value's type.
+    pub kind: u8,
+    /// The id of the keyspace.
+    pub keyspace: u32,
+    /// Of a move: the keyspace that the key came from.
+    pub source: Option<u32>,
+    /// When the key expires, milliseconds since the Unix epoch.
+    pub expiry: Option<u64>,
+    /// Bytes from the start of the file.
+    pub offset: u32,
+    /// Bytes of the record.
+    pub length: u32,
+    /// The key.
+    pub key: Vec<u8>,
+}
+
+impl Named {
+    fn of(entry: &Entry<'_>) -> Self {
+        let Entry { sequence, op, kind, keyspace, expiry, offset, length, key, .. } = *entry;
+        Self { sequence, op, kind, keyspace, source: entry.moves_from(), expiry, offset, length, key: key.to_vec() }
+    }
+}
 
 /// The hint of a segment, if there is any.
 pub(super) struct Hinted {
@@ -32,6 +64,32 @@ impl Hinted {
         self.hint.as_ref().is_some_and(|hint| {
             hint.has_sound_filter() && (0..BLOCKS).all(|block| hint.block(block).is_ok_and(|block| block.is_some()))
         })
+    }
+
+    /// What it says of its segment as a whole; none where it does not agree with it.
+    pub(super) fn summary(&self) -> Option<&Summary> {
+        self.hint.as_ref().map(Hint::summary)
+    }
+
+    /// What it says of the records that begin in any of these regions (in rising order, apart from each other), in the
+    /// order of their offsets; and whether that is all it once said of them.
+    pub(super) fn within(&self, regions: &[Range<u64>]) -> io::Result<(Vec<Named>, bool)> {
+        let (mut named, mut whole) = (Vec::new(), true);
+        let Some(hint) = &self.hint else { return Ok((named, false)) };
+        for block in 0..BLOCKS {
+            let Some(block) = hint.block(block)? else {
+                whole = false;
+                continue;
+            };
+            let is_within = |entry: &Entry<'_>| {
+                let offset = u64::from(entry.offset);
+                let at = regions.partition_point(|region| region.end <= offset);
+                regions.get(at).is_some_and(|region| region.start <= offset)
+            };
+            named.extend(block.entries().filter(is_within).map(|entry| Named::of(&entry)));
+        }
+        named.sort_unstable_by_key(|named| named.offset);
+        Ok((named, whole))
     }
 
     /// The key of the record at an offset, by what the hint says.

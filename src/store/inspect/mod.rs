@@ -5,18 +5,24 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | `layout` | which segments there are, and their order |
 //! | `walk` | the records of one segment, those behind a flaw included |
 //! | `check` | every byte of all files |
 //! | `segment` | every byte of one segment |
 //! | `hint` | every byte of its hint |
 //! | `finding` | what a check finds |
+//! | `records` | all records in the order of their numbers |
+//! | `times` | where in the log a moment is |
 //! | `extent` | what each segment takes |
 
 mod check;
 mod extent;
 mod finding;
 mod hint;
+mod layout;
+mod records;
 mod segment;
+mod times;
 mod walk;
 
 use std::sync::Arc;
@@ -24,6 +30,9 @@ use std::sync::Arc;
 pub use self::check::Checked;
 pub use self::extent::Extent;
 pub use self::finding::{Cost, Finding, KeyOf};
+pub use self::hint::Named;
+pub use self::records::{Entry, Visit, What};
+pub use self::times::Around;
 use super::disk::{Disk, Mode};
 use super::error::OpenError;
 use super::hash::KeyHasher;

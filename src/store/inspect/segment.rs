@@ -4,6 +4,7 @@
 //! durable, everything behind a flaw is looked at as well.
 
 use std::io;
+use std::ops::Range;
 
 use super::finding::{Cost, Finding};
 use super::hint::Hinted;
@@ -25,6 +26,14 @@ pub(super) struct Looked {
     pub sequence_max: u64,
     /// Where its last record ends.
     pub end: u64,
+    /// Where nothing can be made out: from one offset to another, those included that the file should reach and does not.
+    pub lost: Vec<Range<u64>>,
+    /// Records of which the value is damaged.
+    pub damaged: u64,
+    /// Records are not in the order they should be in, or batches are not whole.
+    pub disordered: bool,
+    /// There is something that only another version knows.
+    pub unknown: bool,
 }
 
 /// What is known of a segment before its first record is looked at.
@@ -47,6 +56,10 @@ struct Look<'a> {
     builder: Builder,
     sound: bool,
     records: u64,
+    lost: Vec<Range<u64>>,
+    damaged: u64,
+    disordered: bool,
+    of_another_version: bool,
     sequence_min: u64,
     last_sequence: u64,
     sequence_max: u64,
@@ -72,6 +85,10 @@ pub(super) fn look(
         builder: Builder::new(),
         sound: true,
         records: 0,
+        lost: Vec::new(),
+        damaged: 0,
+        disordered: false,
+        of_another_version: false,
         sequence_min: u64::MAX,
         last_sequence: around.last_sequence,
         sequence_max: 0,
@@ -142,19 +159,18 @@ impl Look<'_> {
         self.records += 1;
         if damaged {
             self.sound = false;
+            self.damaged += 1;
             let newer = "the value of this record is damaged: unless the key was written again, reading it is an error";
             let finding = Finding::new(self.found.name(), Some(offset), Cost::Key, newer);
             (self.tell)(finding.of_key(record.keyspace, record.key));
         }
         if !self.found.is_compacted() && record.sequence <= self.last_sequence {
             let what = format!("record {} follows record {}", record.sequence, self.last_sequence);
-            self.note(offset, Cost::Start, what);
-            self.sound = false;
+            self.disorder(offset, what);
         }
         let begins = record.starts_batch() != (self.batch.is_none() && record.batch_goes_on());
         if begins && !self.unknown {
-            self.note(offset, Cost::Start, "a batch does not begin where it should");
-            self.sound = false;
+            self.disorder(offset, "a batch does not begin where it should");
         }
         self.unknown = self.unknown && record.batch_goes_on() && !record.starts_batch();
         self.batch = record.batch_goes_on().then(|| self.batch.unwrap_or(offset));
@@ -169,6 +185,8 @@ impl Look<'_> {
     /// Tells of what cannot be made out.
     fn lose(&mut self, offset: u64, next: u64, fault: Fault) -> io::Result<()> {
         (self.sound, self.unknown, self.batch) = (false, true, None);
+        self.lost.push(offset..next);
+        self.of_another_version |= fault == Fault::Unknown;
         let told = self.around.hinted.map(|hinted| hinted.key_at(offset)).transpose()?.flatten();
         let trusted = self.around.hinted.is_some_and(Hinted::is_trusted);
         let extent = match next - offset {
@@ -202,11 +220,13 @@ impl Look<'_> {
             && !self.torn
             && !self.ends_at(batch)?
         {
-            self.note(batch, Cost::Start, "the batch that begins here is not whole");
-            self.sound = false;
+            self.disorder(batch, "the batch that begins here is not whole");
         }
-        if self.found.sealed.is_some() && end < self.found.end() && self.sound {
-            self.note(end, Cost::Start, "its last record ends here, before the end that the manifest says");
+        let cut_at = self.found.file_bytes.max(u64::from(FIRST_OFFSET));
+        if self.found.sealed.is_some() && cut_at < self.found.end() {
+            self.lost.push(cut_at..self.found.end());
+        } else if self.found.sealed.is_some() && end < self.found.end() && self.sound {
+            self.disorder(end, "its last record ends here, before the end that the manifest says");
         }
         let sequence_min = if self.records == 0 { 0 } else { self.sequence_min };
         Ok(Looked {
@@ -215,7 +235,16 @@ impl Look<'_> {
             sequence_min,
             sequence_max: self.sequence_max,
             end,
+            lost: self.lost,
+            damaged: self.damaged,
+            disordered: self.disordered,
+            unknown: self.of_another_version,
         })
+    }
+
+    fn disorder(&mut self, offset: u64, what: impl Into<String>) {
+        self.note(offset, Cost::Start, what);
+        (self.sound, self.disordered) = (false, true);
     }
 
     fn note(&mut self, offset: u64, cost: Cost, what: impl Into<String>) {

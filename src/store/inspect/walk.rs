@@ -28,7 +28,12 @@ pub(super) enum Seen<'a> {
 impl<'a> Walk<'a> {
     /// From the first record on.
     pub(super) fn new(found: &'a Found) -> Self {
-        let end = found.end().min(found.file_bytes);
+        Self::until(found, u64::MAX)
+    }
+
+    /// From the first record on, to this offset at most.
+    pub(super) fn until(found: &'a Found, end: u64) -> Self {
+        let end = end.min(found.end()).min(found.file_bytes);
         Self { found, reader: Reader::new(&*found.file, end), offset: u64::from(FIRST_OFFSET), end }
     }
 

@@ -119,12 +119,12 @@ impl Found {
         self.hint = Some(scanned.hint);
     }
 
-    pub(super) fn corrupt(&self, offset: u64, what: impl Into<String>) -> OpenError {
+    pub(in crate::store) fn corrupt(&self, offset: u64, what: impl Into<String>) -> OpenError {
         OpenError::Corrupt { file: self.name(), offset, what: what.into() }
     }
 
     /// What a read that failed means. It is asked for each record: nothing is put into words before one fails.
-    pub(super) fn reading(&self) -> impl FnOnce(io::Error) -> OpenError {
+    pub(in crate::store) fn reading(&self) -> impl FnOnce(io::Error) -> OpenError {
         let id = self.id();
         move |error| OpenError::io(format!("reading {}", segment_file_name(id)))(error)
     }

@@ -3,6 +3,7 @@
 mod changed_fsync;
 mod records;
 mod start_of_segment;
+mod times;
 mod turned_away;
 
 use std::sync::Arc;

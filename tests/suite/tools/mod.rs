@@ -5,6 +5,7 @@
 
 mod check;
 mod copy;
+mod dump;
 mod stats;
 
 use crate::connection::Connection;
@@ -16,7 +17,7 @@ use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
-const TOOLS: &[&str] = &["check", "stats"];
+const TOOLS: &[&str] = &["check", "dump", "stats"];
 
 /// A directory that a server has left in good order.
 struct Left {

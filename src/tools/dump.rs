@@ -1,0 +1,222 @@
+//! `caskade dump`: every record of the log as a line of JSON, in the order of their sequence numbers.
+
+use std::io::{self, IsTerminal, Write};
+use std::ops::{ControlFlow, RangeInclusive};
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::moment::{Moment, time_text};
+use super::progress::Progress;
+use super::{Failed, Outcome, open};
+use crate::store::inspect::{Entry, Inspection, Named, What};
+use crate::store::{Op, OpenError, Record};
+use crate::types::kind::Kind;
+
+/// What is dumped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dump {
+    /// From this moment on.
+    pub from: Option<Moment>,
+    /// Up to this moment.
+    pub to: Option<Moment>,
+    /// Without the values.
+    pub keys_only: bool,
+}
+
+/// Writes records to `out`, and what has come of it to `summary`. Nothing is changed.
+///
+/// # Errors
+/// When the directory is in use, or cannot be read, or `out` cannot be written.
+pub fn dump(directory: &Path, dump: &Dump, out: &mut dyn Write, summary: &mut dyn Write) -> Result<Outcome, Failed> {
+    let inspection = open(directory)?;
+    let sequences = sequences(&inspection, dump).map_err(Failed::opening)?;
+    if sequences.is_empty() {
+        return Err(Failed::new("there is nothing between --from and --to: the first is the later moment"));
+    }
+    // A bar in the middle of the lines would be in their way.
+    let progress = (!io::stdout().is_terminal()).then(|| Progress::new("dumping"));
+    let (mut line, mut records, mut damaged, mut written) = (Line::default(), 0u64, 0u64, Ok(()));
+    let read = inspection.records(
+        sequences,
+        &mut |entry| {
+            records += 1;
+            damaged += u64::from(!matches!(entry.what, What::Record(_)));
+            written = out.write_all(line.of(entry, dump.keys_only));
+            if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        },
+        &mut |done, total| {
+            if let Some(progress) = &progress {
+                progress.show(done, total);
+            }
+        },
+    );
+    drop(progress);
+    written?;
+    read.map_err(Failed::opening)?;
+    // A reader that has gone must be noticed before all is said to be well.
+    out.flush()?;
+    if damaged == 0 {
+        writeln!(summary, "dumped: {records} records, nothing was changed")?;
+        return Ok(Outcome::Sound);
+    }
+    writeln!(summary, "DAMAGED: {damaged} of {records} lines tell of damage: `caskade check` says what it costs")?;
+    Ok(Outcome::Damaged)
+}
+
+/// The sequence numbers of what is asked for.
+fn sequences(inspection: &Inspection, dump: &Dump) -> Result<RangeInclusive<u64>, OpenError> {
+    let from = match dump.from {
+        None => 0,
+        Some(Moment::Sequence(sequence)) => sequence,
+        Some(Moment::Time(time)) => inspection.around(time)?.from,
+    };
+    let to = match dump.to {
+        None => u64::MAX,
+        Some(Moment::Sequence(sequence)) => sequence,
+        Some(Moment::Time(time)) => inspection.around(time)?.to,
+    };
+    Ok(from..=to)
+}
+
+/// One line of JSON, whose memory is used again for the next.
+#[derive(Default)]
+struct Line(Vec<u8>);
+
+impl Line {
+    fn of(&mut self, entry: &Entry<'_>, keys_only: bool) -> &[u8] {
+        self.0.clear();
+        self.0.push(b'{');
+        if let Some(sequence) = entry.sequence() {
+            self.number("sequence", sequence);
+        }
+        self.number("segment", u64::from(entry.segment));
+        self.number("offset", entry.offset);
+        self.number("length", entry.length);
+        match entry.what {
+            What::Record(record) => self.record(record, keys_only),
+            What::Damaged(record) => {
+                self.record(record, true);
+                self.damage("the value of the record is damaged");
+            }
+            What::Named(named) => {
+                self.named(named);
+                self.damage("the record cannot be made out; the hint of the segment says what it was");
+            }
+            What::Lost => self.damage("nothing can be made out here"),
+        }
+        self.0.extend_from_slice(b"}\n");
+        &self.0
+    }
+
+    fn record(&mut self, record: &Record<'_>, without_value: bool) {
+        self.text("op", name_of(record.op));
+        if matches!(record.op, Op::Mark | Op::Seal) {
+            if let Some((durable, wall)) = record.mark() {
+                self.number("durable", durable);
+                self.text("time", &time_text(wall));
+            }
+            return;
+        }
+        self.subject(record.op, record.keyspace, record.key, record.source());
+        if matches!(record.op, Op::Put | Op::Move) {
+            self.kind(record.kind);
+        }
+        if let Some(expiry) = record.expiry {
+            self.text("expiry", &time_text(expiry));
+        }
+        if let Some(object) = record.object {
+            self.number("object", object);
+        }
+        if record.op == Op::Put && !without_value {
+            self.bytes("value", record.value);
+        }
+        if record.starts_batch() {
+            self.flag("batch_start");
+        }
+        if record.batch_goes_on() {
+            self.flag("batch_more");
+        }
+    }
+
+    fn named(&mut self, named: &Named) {
+        self.text("op", name_of(named.op));
+        self.subject(named.op, named.keyspace, &named.key, named.source);
+        if matches!(named.op, Op::Put | Op::Move) {
+            self.kind(named.kind);
+        }
+        if let Some(expiry) = named.expiry {
+            self.text("expiry", &time_text(expiry));
+        }
+    }
+
+    /// What a record is about: a key, or a database.
+    fn subject(&mut self, op: Op, keyspace: u32, key: &[u8], source: Option<u32>) {
+        let database = key.try_into().map(u32::from_le_bytes);
+        if let (Op::Bind, Ok(database)) = (op, database) {
+            self.number("database", u64::from(database));
+        }
+        if let Some(source) = source {
+            self.number("source", u64::from(source));
+        }
+        self.number("keyspace", u64::from(keyspace));
+        if op != Op::Bind {
+            self.bytes("key", key);
+        }
+    }
+
+    fn kind(&mut self, kind: u8) {
+        self.number("kind", u64::from(kind));
+        self.text("type", Kind(kind).of().name());
+    }
+
+    fn damage(&mut self, what: &str) {
+        self.flag("damaged");
+        self.text("error", what);
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        self.0.push(b'"');
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+
+    fn number(&mut self, name: &str, number: u64) {
+        self.name(name);
+        self.0.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    fn flag(&mut self, name: &str) {
+        self.name(name);
+        self.0.extend_from_slice(b"true");
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        self.name(name);
+        serde_json::to_writer(&mut self.0, text).expect("a text can be written to memory");
+    }
+
+    /// Bytes as text, or, where they are none, by another name in base64.
+    fn bytes(&mut self, name: &str, bytes: &[u8]) {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.text(name, text),
+            Err(_) => self.text(&format!("{name}_base64"), &BASE64.encode(bytes)),
+        }
+    }
+}
+
+fn name_of(op: Op) -> &'static str {
+    match op {
+        Op::Put => "put",
+        Op::Delete => "delete",
+        Op::Expire => "expire",
+        Op::Bind => "bind",
+        Op::Mark => "mark",
+        Op::Seal => "seal",
+        Op::Move => "move",
+    }
+}
