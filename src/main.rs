@@ -58,6 +58,7 @@ fn run_tool(tool: &Tool) -> ExitCode {
         Task::Stats { top } => tools::stats(dir, *top, &mut out),
         Task::Backup { target } => tools::backup(dir, target, &mut out),
         Task::Restore { source } => tools::restore(source, At::End, dir, &mut out),
+        Task::Compact => tools::compact(dir, &mut out),
         Task::Dump { from, to, keys_only } => {
             let moment = |text: &Option<String>| text.as_deref().map(str::parse).transpose();
             let dump = moment(from).and_then(|from| Ok(tools::Dump { from, to: moment(to)?, keys_only: *keys_only }));

@@ -53,8 +53,8 @@ pub use watch::{Change, Event, SUBSCRIPTION_EVENTS_MAX, Subscription, Watch};
 
 use crate::store::clock::Clock;
 use crate::store::disk::Disk;
+use crate::store::{Compacted, KeyHasher, OpenError, Options, Position, Recovered, Store};
 pub use crate::store::{DATABASES_MAX, OnProgress};
-use crate::store::{KeyHasher, OpenError, Options, Position, Recovered, Store};
 use bound::Bound;
 use entry::Cached;
 use keydir::{Before, Keydir};
@@ -170,10 +170,19 @@ impl Keyspace {
         self.store.start_threads(self.bound.clone())
     }
 
+    /// Removes all keys whose time is over, and compacts whatever there is, until nothing is won any more.
+    ///
+    /// # Errors
+    /// When the disk fails; no key has another value by it.
+    pub fn compact(&self, on_progress: OnProgress<'_>) -> std::io::Result<Compacted> {
+        self.expire_due(self.now(), usize::MAX);
+        self.store.compact(&*self.bound, on_progress)
+    }
+
     /// Makes one pass of compaction, if any segment is worth it; `forced`, within the budget too. Returns whether
     /// anything was won.
     #[cfg(test)]
-    pub(crate) fn compact(&self, forced: bool) -> std::io::Result<bool> {
+    pub(crate) fn compact_once(&self, forced: bool) -> std::io::Result<bool> {
         self.store.compact_once(&*self.bound, forced)
     }
 

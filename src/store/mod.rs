@@ -50,7 +50,7 @@ pub use self::backup::{At, BACKUP_DIRECTORY, BACKUP_NAME_BYTES_MAX, Copied, Rest
 pub use self::batch::Batch;
 #[cfg(test)]
 pub(crate) use self::compact::Planted;
-pub use self::compact::{CompactionStatus, Index, Look, Policy, Retained, Window};
+pub use self::compact::{Compacted, CompactionStatus, Index, Look, Policy, Retained, Window};
 pub use self::error::{LogFailed, OpenError, ReadError, Refused};
 pub use self::hash::KeyHasher;
 pub use self::hint::{Hinted, PARTITIONS, partition_of};
@@ -297,6 +297,15 @@ impl Store {
     #[cfg(test)]
     pub(crate) fn is_short_of_space(&self) -> bool {
         self.log.is_short_of_space()
+    }
+
+    /// Compacts whatever there is, whatever the policy says, until nothing is won any more; waits for it. It is told how
+    /// many bytes were read and written, of those that the log has.
+    ///
+    /// # Errors
+    /// When the disk fails: what is alive is where it was, or where it has been copied to.
+    pub fn compact(&self, index: &dyn Index, on_progress: OnProgress<'_>) -> std::io::Result<Compacted> {
+        self.log.compact_all(index, on_progress)
     }
 
     /// Makes one pass of compaction by the policy as it is set.

@@ -5,6 +5,7 @@
 
 mod check;
 mod copy;
+mod compact;
 mod dump;
 mod moment;
 mod progress;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 pub use self::check::check;
 pub use self::copy::{backup, restore};
+pub use self::compact::compact;
 pub use self::dump::{Dump, dump};
 pub use self::moment::{Invalid, Moment};
 pub use self::stats::stats;
@@ -91,6 +93,12 @@ impl From<Invalid> for Failed {
     fn from(invalid: Invalid) -> Self {
         Self::new(invalid)
     }
+}
+
+/// A directory with a store, for this process alone; nothing is created where there is none.
+fn open_to_change(directory: &Path) -> Result<OsDisk, Failed> {
+    drop(open(directory)?);
+    OsDisk::open(directory).map_err(Failed::new)
 }
 
 /// The store in a directory, to look at.

@@ -24,6 +24,8 @@ pub enum Task {
     Backup { target: PathBuf },
     /// Fill it, the empty one, from a copy or another one.
     Restore { source: PathBuf },
+    /// Give back all space that nothing needs.
+    Compact,
     /// Write out all records between two moments.
     Dump { from: Option<String>, to: Option<String>, keys_only: bool },
 }
@@ -71,6 +73,7 @@ const ROWS: &[Row] = &[
             keys_only: options.get_flag("keys-only"),
         },
     },
+    Row { name: "compact", usage: "[--dir DIR]", command: compact, task: |_| Task::Compact },
 ];
 
 /// Whether a word is the name of a tool.
@@ -172,6 +175,12 @@ fn dump(command: Command) -> Command {
         .arg(moment("from").help("Begins with this moment [default: the first record]"))
         .arg(moment("to").help("Ends with this moment [default: the last record]"))
         .arg(Arg::new("keys-only").long("keys-only").action(ArgAction::SetTrue).help("Leaves the values out"))
+}
+
+fn compact(command: Command) -> Command {
+    command
+        .about("Gives back all space that nothing needs in a data directory that no server uses")
+        .after_help("Exits with 0 if it is done, 1 if anything it met is damaged, 2 if it could not be done.")
 }
 
 fn top(options: &ArgMatches) -> usize {

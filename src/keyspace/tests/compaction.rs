@@ -70,11 +70,11 @@ fn within_the_budget_nothing_is_done() {
     let disk = SimDisk::new();
     let mut runner = begin(&disk);
     go_on(&disk, &mut runner, &overwrites(2));
-    while runner.keyspace().compact(false).unwrap() {}
+    while runner.keyspace().compact_once(false).unwrap() {}
     assert!(log_bytes(&disk) > 2_000, "some garbage is left");
-    assert!(!runner.keyspace().compact(false).unwrap(), "64 MiB of garbage are allowed");
+    assert!(!runner.keyspace().compact_once(false).unwrap(), "64 MiB of garbage are allowed");
     runner.keyspace().store().set_compaction(Policy { garbage_bytes_min: 0, ..Policy::default() });
-    assert!(runner.keyspace().compact(false).unwrap());
+    assert!(runner.keyspace().compact_once(false).unwrap());
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_file_without_anything_alive_goes_within_the_budget_too() {
     let mut runner = begin(&disk);
     go_on(&disk, &mut runner, &overwrites(10));
     let before = log_bytes(&disk);
-    while runner.keyspace().compact(false).unwrap() {}
+    while runner.keyspace().compact_once(false).unwrap() {}
     assert!(log_bytes(&disk) < before / 3, "{} of {before} bytes", log_bytes(&disk));
 }
 
@@ -103,7 +103,7 @@ fn a_value_overwritten_while_it_is_copied_stays_overwritten() {
     // The copies are written and synced before anything refers to them: then somebody is faster.
     let hold = disk.hold(CallKind::SyncData);
     std::thread::scope(|scope| {
-        let compacting = scope.spawn(|| keyspace.compact(true));
+        let compacting = scope.spawn(|| keyspace.compact_once(true));
         hold.wait_for(1);
         (0..8).for_each(overwrite);
         drop(hold);
@@ -129,7 +129,7 @@ fn inputs_of_a_pass_that_stopped_early_stay() {
     // The key of the second record: nothing behind it can be made out.
     disk.flip_bit("0000000001.log", 64 + 44 + 28 + 1 + 900 + 28, 3);
     let keyspace = runner.keyspace();
-    while keyspace.compact(true).unwrap() {}
+    while keyspace.compact_once(true).unwrap() {}
     assert!(disk.bytes("0000000001.log").is_some(), "it has what is alive");
     assert_eq!(keyspace.store().compaction_status().damaged_segments, 1);
     keyspace.set_memory_limit(1);
@@ -156,13 +156,13 @@ fn a_pass_that_fails_loses_nothing_and_is_made_up_for() {
             disk.fail(At::Kind(kind), std::io::ErrorKind::Other, often);
             for _ in 0..3 {
                 // What becomes of it is seen in what is left.
-                let _ = runner.keyspace().compact(true);
+                let _ = runner.keyspace().compact_once(true);
             }
             let killed = open(Arc::new(disk.after_kill()), START, options(Fsync::Everysec)).unwrap();
             expect(&runner, &killed, &steps);
             disk.heal();
             expect(&runner, runner.keyspace(), &steps);
-            while matches!(runner.keyspace().compact(true), Ok(true)) {}
+            while matches!(runner.keyspace().compact_once(true), Ok(true)) {}
             expect(&runner, runner.keyspace(), &steps);
             let again = open(Arc::new(disk.after_kill()), START, options(Fsync::Everysec)).unwrap();
             expect(&runner, &again, &steps);
@@ -185,7 +185,7 @@ fn a_full_disk_is_compacted() {
             runner.clock.advance(std::time::Duration::from_millis(200));
             // What is unsynced cannot be compacted, and a full disk is not asked twice in a moment.
             let _ = runner.keyspace().store().sync();
-            while matches!(runner.keyspace().compact(true), Ok(true)) {}
+            while matches!(runner.keyspace().compact_once(true), Ok(true)) {}
         }
     }
     assert!((1..100).contains(&refused), "{refused} writes were refused");

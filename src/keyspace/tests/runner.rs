@@ -157,7 +157,7 @@ impl Runner {
             Step::Tick => self.keyspace().store().tick()?,
             Step::Compact => {
                 self.keyspace().store().plant_in_compaction(self.planted);
-                while self.keyspace().compact(true).map_err(Failed::Compaction)? {}
+                while self.keyspace().compact_once(true).map_err(Failed::Compaction)? {}
             }
             Step::Backup(name) => _ = self.keyspace().store().backup(name).map_err(Failed::Backup)?,
             Step::Keep(time) => {

@@ -20,6 +20,7 @@ mod retain;
 mod task;
 mod tombstones;
 
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,7 +31,8 @@ use self::choose::{Budget, Candidate, choose};
 use self::output::Output;
 use super::log::Log;
 use super::manifest::{Edit, segment_file_name};
-use super::segment::{Location, Segment};
+use super::recovery::OnProgress;
+use super::segment::{FIRST_OFFSET, Location, Segment};
 
 pub use self::retain::Retained;
 pub(super) use self::task::Orders;
@@ -85,6 +87,19 @@ pub struct CompactionStatus {
     pub failing: bool,
     /// How long the last pass took, if there was one.
     pub last_seconds: Option<f64>,
+    /// Segments that must stay since something in them is damaged.
+    pub damaged_segments: u64,
+}
+
+/// What compacting everything has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Bytes of segments and hints before, without what is reserved for records to come.
+    pub bytes_before: u64,
+    /// The same afterwards.
+    pub bytes_after: u64,
+    /// Passes that have won something.
+    pub passes: u64,
     /// Segments that must stay since something in them is damaged.
     pub damaged_segments: u64,
 }
@@ -148,6 +163,36 @@ const TOGETHER: usize = 32;
 pub(super) type Pace<'a> = &'a dyn Fn(u64) -> bool;
 
 impl Log {
+    /// Makes passes until nothing is won any more, whatever the budget.
+    pub(super) fn compact_all(&self, index: &dyn Index, on_progress: OnProgress<'_>) -> io::Result<Compacted> {
+        // Without the hint of a segment, all deletions that may hide something in it must stay.
+        self.write_hints()?;
+        let (bytes_before, done, on_progress) = (self.used_bytes(), Cell::new(0), RefCell::new(on_progress));
+        let pace = |bytes| {
+            done.set(done.get() + bytes);
+            (on_progress.borrow_mut())(done.get().min(bytes_before), bytes_before);
+            true
+        };
+        let (policy, mut passes) = (self.orders.policy(), 0);
+        while self.compact_once(index, &policy, Some(self.manifest.next_segment_id()), &pace)? {
+            passes += 1;
+        }
+        let damaged_segments = self.table.load().all().filter(|segment| self.is_broken(segment)).count() as u64;
+        Ok(Compacted { bytes_before, bytes_after: self.used_bytes(), passes, damaged_segments })
+    }
+
+    /// Bytes of segments and hints, without what is reserved.
+    fn used_bytes(&self) -> u64 {
+        let table = self.table.load();
+        let begun = table.all().filter(|segment| segment.is_left() && segment.bytes() > 0);
+        begun.map(|segment| u64::from(FIRST_OFFSET) + segment.bytes() + segment.hint_bytes()).sum()
+    }
+
+    /// Whether something in a segment is known to be damaged.
+    fn is_broken(&self, segment: &Segment) -> bool {
+        segment.is_damaged() || self.is_flawed(segment.id)
+    }
+
     /// Makes one pass, if any segment is worth it. Within the budget few are, unless it is forced: then those with an id
     /// below `forced` are. Returns whether anything was won.
     pub(super) fn compact_once(
@@ -210,11 +255,7 @@ impl Log {
         let next_sequence = self.active.lock().sequence;
         let table = self.table.load();
         let whole = |segment: &&Arc<Segment>| {
-            segment.is_sealed()
-                && !segment.is_uncertain()
-                && !segment.is_damaged()
-                && !self.is_flawed(segment.id)
-                && segment.moved().is_none()
+            segment.is_sealed() && !segment.is_uncertain() && !self.is_broken(segment) && segment.moved().is_none()
         };
         let candidate = |segment: &Arc<Segment>| {
             let (bytes, live) = (segment.bytes(), segment.live().bytes);

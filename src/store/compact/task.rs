@@ -87,7 +87,7 @@ struct Told {
 }
 
 impl Orders {
-    #[cfg(test)]
+    /// When and how much is compacted.
     pub(in crate::store) fn policy(&self) -> Policy {
         self.told.lock().policy.clone()
     }

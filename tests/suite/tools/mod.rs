@@ -5,6 +5,7 @@
 
 mod check;
 mod copy;
+mod compact;
 mod dump;
 mod stats;
 
@@ -17,7 +18,7 @@ use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
-const TOOLS: &[&str] = &["check", "dump", "stats"];
+const TOOLS: &[&str] = &["check", "compact", "dump", "stats"];
 
 /// A directory that a server has left in good order.
 struct Left {

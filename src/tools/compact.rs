@@ -1,0 +1,48 @@
+//! `caskade compact`: gives back all space that nothing needs, as a server does over time.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::progress::Progress;
+use super::{Failed, Outcome, open_to_change, threads};
+use crate::keyspace::Keyspace;
+use crate::store::clock::SystemClock;
+use crate::store::{Compacted, Options};
+
+/// Compacts a directory, and tells `out` what was won.
+///
+/// # Errors
+/// When the directory is in use, is damaged so that a server would not start on it, or the disk fails: then it is as it
+/// was, or compacted in part. When `out` cannot be written.
+pub fn compact(directory: &Path, out: &mut dyn Write) -> Result<Outcome, Failed> {
+    let disk = open_to_change(directory)?;
+    let options = Options { load_threads: threads(), ..Options::default() };
+    let progress = Progress::new("reading");
+    let on_progress = &mut |done, total| progress.show(done, total);
+    let opened = Keyspace::open(Arc::new(disk), Arc::new(SystemClock::new()), options, 1, on_progress);
+    drop(progress);
+    let (keyspace, recovered) = opened.map_err(Failed::opening)?;
+    if recovered.torn_bytes > 0 {
+        let bytes = recovered.torn_bytes;
+        writeln!(out, "note: the log ended in the middle of a write: {bytes} bytes were cut off, as at every start")?;
+    }
+    let progress = Progress::new("compacting");
+    let compacted = keyspace.compact(&mut |done, total| progress.show(done, total));
+    drop(progress);
+    // Also after an error: what was written is then found again.
+    let closed = keyspace.store().close();
+    let compacted = compacted.map_err(|error| Failed::new(format!("compaction stopped, and lost nothing: {error}")))?;
+    closed.map_err(Failed::new)?;
+    summarize(&compacted, out)
+}
+
+fn summarize(compacted: &Compacted, out: &mut dyn Write) -> Result<Outcome, Failed> {
+    let Compacted { bytes_before, bytes_after, passes, damaged_segments } = *compacted;
+    writeln!(out, "compacted: {bytes_before} bytes of log and hints before, {bytes_after} after {passes} passes")?;
+    if damaged_segments == 0 {
+        return Ok(Outcome::Sound);
+    }
+    writeln!(out, "DAMAGED: {damaged_segments} segments stay as they are, as they are damaged: see `caskade check`")?;
+    Ok(Outcome::Damaged)
+}
