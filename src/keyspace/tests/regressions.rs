@@ -100,6 +100,23 @@ fn what_was_acknowledged_has_been_synced() {
     assert!(contents(&keyspace, &keys_of(&steps, DATABASES)).unwrap().is_empty());
 }
 
+/// After a sync that failed, the kernel takes the pages for written: what the next start finds there is not on the disk, and
+/// no sync of it brings it there.
+#[test]
+fn what_a_failed_sync_left_behind_is_made_durable_by_the_next_start() {
+    let steps = [Set(0, "a", 10), Sync, Set(0, "b", 700), Set(0, "c", 900)];
+    for first in [0, 2] {
+        let (disk, mut runner) = run(Fsync::Everysec, &steps[first..]);
+        disk.fail(At::Kind(CallKind::SyncData), std::io::ErrorKind::Other, Often::Always);
+        runner.keyspace().store().close().unwrap_err();
+        disk.heal();
+        runner.open().unwrap();
+        for survival in [Survival::Durable, Survival::Hollow, Survival::Random(1)] {
+            recovers(disk.survivors(survival), &runner, &steps, START);
+        }
+    }
+}
+
 #[test]
 fn expiry_seen_by_a_reader_removes_no_newer_value() {
     let (_, runner) = run(Fsync::Everysec, &[SetEx(0, "a", 10, 5), Pass(5)]);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::super::{Access, Halt, Keyspace, Mode};
@@ -18,7 +18,9 @@ pub(super) const DATABASES: u32 = 3;
 pub(super) const START: u64 = 1_700_000_000_000;
 
 pub(super) fn options(fsync: Fsync) -> Options {
-    Options { fsync, segment_size: SegmentSize::Fixed(4096), load_threads: 1, ..Options::default() }
+    // Asking the machine for its processors takes longer than many a step.
+    static DEFAULTS: LazyLock<Options> = LazyLock::new(Options::default);
+    Options { fsync, segment_size: SegmentSize::Fixed(4096), load_threads: 1, ..DEFAULTS.clone() }
 }
 
 pub(super) fn open(disk: Arc<dyn Disk>, wall: u64, options: Options) -> Result<Keyspace, OpenError> {
@@ -82,12 +84,17 @@ pub(super) struct Runner {
 impl Runner {
     /// Opens the keyspace on a disk that was left after the states of `history`.
     pub fn new(disk: Arc<dyn Disk>, options: Options, history: Vec<State>, wall: u64) -> Result<Self, Failed> {
+        let mut runner = Self::closed(disk, options, history, wall);
+        runner.open()?;
+        Ok(runner)
+    }
+
+    /// The same before it opens anything.
+    pub fn closed(disk: Arc<dyn Disk>, options: Options, history: Vec<State>, wall: u64) -> Self {
         let clock = Arc::new(TestClock::new(wall));
         let number = history.len() * 100;
         let (split, early, planted, policy) = (false, false, None, None);
-        let mut runner = Self { keyspace: None, clock, disk, options, history, number, split, early, planted, policy };
-        runner.open()?;
-        Ok(runner)
+        Self { keyspace: None, clock, disk, options, history, number, split, early, planted, policy }
     }
 
     /// Sets a policy of compaction, also for keyspaces that are opened later.
@@ -131,17 +138,22 @@ impl Runner {
     }
 
     fn begin(&mut self, step: &Step, recorder: &Recorder) -> Result<Position, Failed> {
-        match step {
-            Step::Pass(time) => self.clock.advance(Duration::from_millis(*time)),
-            Step::SetBack(time) => self.clock.set_wall(self.clock.wall() - time),
-            _ => {}
-        }
+        self.move_clock(step);
         self.history.push(self.history.last().expect("never empty").after(step, self.number, self.now()));
         let wall = self.clock.wall();
         recorder.progress(|progress: &mut Progress| (progress.started, progress.wall) = (progress.started + 1, wall));
         let number = self.number;
         self.number += if let Step::Together(steps) = step { steps.len() } else { 1 };
         self.perform(step, number)
+    }
+
+    /// Lets the time pass that a step takes, and changes the clock if that is what it is about.
+    pub fn move_clock(&self, step: &Step) {
+        match step {
+            Step::Pass(time) => self.clock.advance(Duration::from_millis(*time)),
+            Step::SetBack(time) => self.clock.set_wall(self.clock.wall() - time),
+            _ => {}
+        }
     }
 
     /// Does one step; returns what to wait for.
@@ -184,7 +196,8 @@ impl Runner {
         Ok(0)
     }
 
-    fn open(&mut self) -> Result<(), Failed> {
+    /// Ends the process, if there is one, and begins another.
+    pub fn open(&mut self) -> Result<(), Failed> {
         self.keyspace = None;
         let opened =
             Keyspace::open(self.disk.clone(), self.clock.clone(), self.options.clone(), DATABASES, &mut |_, _| {});

@@ -39,6 +39,8 @@ pub(in crate::store) struct Found {
     pub was_scanned: bool,
     /// Records whose value is damaged.
     pub damaged: u64,
+    /// The highest position that its marks say was durable, where they have been read.
+    pub durable: Position,
 }
 
 impl Found {
@@ -51,8 +53,8 @@ impl Found {
             }
         };
         let (base, base_sequence) = (listed.base_position, listed.base_sequence);
-        let (bytes, hint, was_scanned, damaged) = (0, None, false, 0);
-        Self { listed, file, file_bytes, base, base_sequence, sealed, bytes, hint, was_scanned, damaged }
+        let (bytes, hint, was_scanned, damaged, durable) = (0, None, false, 0, 0);
+        Self { listed, file, file_bytes, base, base_sequence, sealed, bytes, hint, was_scanned, damaged, durable }
     }
 
     /// Takes the hint for what a sealed segment has, where there is a sound one.
@@ -116,6 +118,7 @@ impl Found {
     /// What a scan has found is what it has.
     pub(super) fn take(&mut self, scanned: Scanned) {
         (self.bytes, self.damaged, self.was_scanned) = (scanned.bytes, scanned.damaged, true);
+        self.durable = scanned.durable;
         self.hint = Some(scanned.hint);
     }
 

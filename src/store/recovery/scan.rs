@@ -17,6 +17,7 @@ pub(super) struct Scan<'a> {
     last_sequence: u64,
     builder: Builder,
     damaged: u64,
+    durable: Position,
 }
 
 /// What a segment has.
@@ -29,6 +30,8 @@ pub(super) struct Scanned {
     pub damaged: u64,
     /// Bytes behind the end of the log, where that is in this segment.
     pub torn_bytes: Option<u64>,
+    /// The highest position that its marks say was durable.
+    pub durable: Position,
 }
 
 /// What stands at some offset.
@@ -44,7 +47,7 @@ impl<'a> Scan<'a> {
     pub(super) fn new(segment: &'a Found, hasher: &'a KeyHasher, last_sequence: u64) -> Self {
         let reader = Reader::new(&*segment.file, segment.end());
         let builder = Builder::without_filter();
-        Self { segment, hasher, reader, last_sequence, builder, damaged: 0 }
+        Self { segment, hasher, reader, last_sequence, builder, damaged: 0, durable: 0 }
     }
 
     /// Reads a sealed segment: all of it was durable.
@@ -99,7 +102,8 @@ impl<'a> Scan<'a> {
             }
         }
         let bytes = offset - u64::from(FIRST_OFFSET);
-        Ok(Scanned { bytes, hint: self.builder.into_hint(), damaged: self.damaged, torn_bytes })
+        let Self { builder, damaged, durable, .. } = self;
+        Ok(Scanned { bytes, hint: builder.into_hint(), damaged, torn_bytes, durable })
     }
 
     /// Verifies the record or the batch at `offset`; with `lenient`, values may be damaged.
@@ -153,6 +157,7 @@ impl<'a> Scan<'a> {
             };
             self.last_sequence = record.sequence;
             sealed = record.op == Op::Seal;
+            self.durable = self.durable.max(record.mark().map_or(0, |(durable, _)| durable));
             let at_offset = Location { segment: segment.listed.id, offset: at as u32, length };
             self.builder.note(self.hasher, &record, at_offset, damaged);
             self.damaged += u64::from(damaged);

@@ -1,12 +1,17 @@
 //! What is done to the disk once everything has been read.
+//!
+//! Always true: what nothing says was durable is written once more in its place before it is synced. The process before
+//! may have ended because a sync failed; the kernel then takes those pages for written, and another sync would lie.
 
+use std::io;
 use std::sync::Arc;
 
 use super::find::Found;
 use crate::store::disk::Disk;
 use crate::store::error::OpenError;
 use crate::store::manifest::{Edit, Manifest, SegmentState, segment_file_name};
-use crate::store::segment::{FIRST_OFFSET, Segment};
+use crate::store::reader::READ_BYTES;
+use crate::store::segment::{FIRST_OFFSET, Position, Segment};
 
 /// Makes durable what was read, says so in the manifest, and removes what is empty.
 pub(super) fn settle(
@@ -15,6 +20,7 @@ pub(super) fn settle(
     found: Vec<Found>,
     mut empty: Vec<u32>,
 ) -> Result<Vec<Arc<Segment>>, OpenError> {
+    let durable = found.iter().map(|found| found.durable).max().unwrap_or(0);
     let mut edit = Edit::new();
     let mut changed = false;
     let mut segments = Vec::new();
@@ -36,7 +42,9 @@ pub(super) fn settle(
         segment.seal();
         if unsealed {
             // Read is not durable: after a crash of the process alone, these bytes may be in the page cache only.
-            let settled = segment.file.truncate(length).and_then(|()| segment.file.sync_data());
+            let settled = rewrite(&segment, durable, length)
+                .and_then(|()| segment.file.truncate(length))
+                .and_then(|()| segment.file.sync_data());
             settled.map_err(OpenError::io(format!("syncing {name}")))?;
             edit = edit.replace(segment.listed(SegmentState::Sealed(length)));
             changed = true;
@@ -55,4 +63,20 @@ pub(super) fn settle(
         let _ = disk.remove(&segment_file_name(id));
     }
     Ok(segments)
+}
+
+/// Writes once more what is in the file behind the position `durable`, and before `end`; where nothing of the segment was
+/// durable, its header as well.
+fn rewrite(segment: &Segment, durable: Position, end: u64) -> io::Result<()> {
+    let mut at = if durable > segment.base() { segment.offset(durable) } else { 0 };
+    while at < end {
+        let mut bytes = vec![0; (end - at).min(READ_BYTES as u64) as usize];
+        let read = segment.file.read_at(&mut bytes, at)?;
+        if read < bytes.len() {
+            return Err(io::Error::other("it became shorter while it was read"));
+        }
+        segment.file.write_at(&bytes, at)?;
+        at += bytes.len() as u64;
+    }
+    Ok(())
 }
