@@ -118,10 +118,13 @@ impl Hint {
     fn part(&self, index: usize) -> io::Result<Option<Vec<u8>>> {
         let Source::File { file, footer } = &self.source else { return Ok(None) };
         let part = footer.parts[index];
+        if part.length == 0 {
+            return Ok(part.fits(&[]).then(Vec::new));
+        }
         let at = footer.parts[..index].iter().map(|part| part.length).sum();
         // All parts together have been compared with the length of the file.
         let mut bytes = vec![0; part.length as usize];
-        let read = if bytes.is_empty() { 0 } else { file.read_at(&mut bytes, at)? };
+        let read = file.read_at(&mut bytes, at)?;
         Ok((read == bytes.len() && part.fits(&bytes)).then_some(bytes))
     }
 }
@@ -139,6 +142,11 @@ impl Block<'_> {
     /// Its entries.
     pub(in crate::store) fn entries(&self) -> Entries<'_> {
         Entries { rest: &self.bytes, before: Before::default() }
+    }
+
+    /// Whether it has no entries.
+    pub(in crate::store) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     /// The keyspaces it has entries of, each with how many of them set a value.

@@ -37,9 +37,8 @@ struct Run {
 impl Builder {
     /// A hint without entries.
     pub(in crate::store) fn new() -> Self {
-        let run = || Run { bytes: Vec::with_capacity(RUN_BYTES), ..Run::default() };
         Self {
-            runs: std::iter::repeat_with(run).take(BLOCKS).collect(),
+            runs: std::iter::repeat_with(Run::default).take(BLOCKS).collect(),
             hashes: Some(Vec::new()),
             summary: Summary::default(),
         }
@@ -58,6 +57,9 @@ impl Builder {
             hashes.push(hash);
         }
         let run = &mut self.runs[block];
+        if run.bytes.capacity() == 0 {
+            run.bytes.reserve(RUN_BYTES);
+        }
         run.unsorted |= entry.sequence < run.before.sequence;
         write_entry(&mut run.bytes, &mut run.before, entry);
     }

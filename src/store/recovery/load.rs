@@ -35,7 +35,9 @@ pub(super) fn load(
     let replay: &dyn Replay = replay;
     share(threads, PARTITIONS, progress, &|partition| {
         let blocks: Vec<_> = sources.iter().map(|source| source.block(partition)).collect::<Result<_, _>>()?;
-        replay.partition(partition, Records::new(&sources, &blocks));
+        if !blocks.iter().all(Block::is_empty) {
+            replay.partition(partition, Records::new(&sources, &blocks));
+        }
         let hints = sources.iter().filter_map(|source| source.segment.hint.as_ref());
         Ok(hints.map(|hint| hint.block_bytes(partition)).sum())
     })?;

@@ -50,7 +50,7 @@ pub trait Replay: Sync {
     /// Called once, before any record is told of.
     fn begin(&mut self, beginning: &Beginning<'_>);
 
-    /// Called once for each partition, by several threads at a time: all records of the keys of that partition, in
+    /// Called once for each partition that has records, by several threads at a time: all records of the keys of that partition, in
     /// rising order of their sequence numbers. Only committed ones are told of: [`Op::Put`](super::Op::Put),
     /// [`Op::Delete`](super::Op::Delete) and [`Op::Expire`](super::Op::Expire).
     fn partition(&self, partition: usize, records: Records<'_>);
