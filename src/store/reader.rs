@@ -29,10 +29,12 @@ impl<'a> Reader<'a> {
         let have = offset.checked_sub(self.start).filter(|skip| skip + length as u64 <= self.buffer.len() as u64);
         if have.is_none() {
             let wanted = (length.max(READ_BYTES) as u64).min(self.end.saturating_sub(offset)) as usize;
-            self.buffer.resize(wanted, 0);
-            let read = self.file.read_at(&mut self.buffer, offset)?;
-            self.buffer.truncate(read);
-            self.start = offset;
+            // After an error nothing is taken for what was read.
+            let mut buffer = std::mem::take(&mut self.buffer);
+            buffer.resize(wanted, 0);
+            let read = self.file.read_at(&mut buffer, offset)?;
+            buffer.truncate(read);
+            (self.buffer, self.start) = (buffer, offset);
         }
         let skip = (offset - self.start) as usize;
         let stop = (skip + length).min(self.buffer.len());

@@ -52,6 +52,11 @@ pub enum At {
     Call(u64),
     /// The call of this index and every later one.
     From(u64),
+    /// The opening of this number, counted from 0, of a file new or old; with [`Often::Always`] every later one, too.
+    Open(u64),
+    /// What is asked of this number, counted from 0, that changes and opens nothing: reads, lengths, the names in the
+    /// directory, the free space; with [`Often::Always`] everything later, too.
+    Read(u64),
     /// Every call of this kind.
     Kind(CallKind),
     /// Every call of this kind on the file of this name.
@@ -89,6 +94,16 @@ impl SimDisk {
     /// How many calls that change the disk were made so far; the next one has this index.
     pub fn calls(&self) -> u64 {
         self.shared.state.lock().history.len() as u64
+    }
+
+    /// How many times a file was opened so far, new or old.
+    pub fn opens(&self) -> u64 {
+        self.shared.state.lock().opens
+    }
+
+    /// How many times something was asked so far that changes and opens nothing.
+    pub fn reads(&self) -> u64 {
+        self.shared.state.lock().reads
     }
 
     /// The calls so far, by index.
@@ -286,7 +301,11 @@ impl Disk for SimDisk {
                 let Begun { mut state, entered, .. } = self.begin(CallKind::Create, &name);
                 state.create(entered?.call, &name).map(|inode| state.opened(inode))?
             }
-            Mode::Read | Mode::Write => self.read(&name, |state| state.find(&name).map(|inode| state.opened(inode)))?,
+            Mode::Read | Mode::Write => {
+                let mut state = self.shared.state.lock();
+                state.enter_open(&name)?;
+                state.find(&name).map(|inode| state.opened(inode))?
+            }
         };
         let writable = mode != Mode::Read;
         Ok(Box::new(SimFile { disk: self.clone(), inode, name, writable }))

@@ -11,6 +11,8 @@ use super::{At, Call, CallKind, Often};
 #[derive(Default)]
 pub(super) struct State {
     pub history: Vec<Call>,
+    pub opens: u64,
+    pub reads: u64,
     pub inodes: BTreeMap<u64, Inode>,
     next_inode: u64,
     pub names: BTreeMap<String, u64>,
@@ -31,6 +33,14 @@ pub(super) struct Fault {
     pub at: At,
     pub error: io::ErrorKind,
     pub often: Often,
+}
+
+/// Which call it is, of those that are counted together.
+#[derive(Clone, Copy)]
+enum Number {
+    Call(u64),
+    Open(u64),
+    Read(u64),
 }
 
 /// A call that goes ahead.
@@ -102,23 +112,41 @@ impl State {
             }
         }
         self.history.push(Call { kind, name: name.to_owned() });
-        self.strike(kind, name, Some(call))?;
+        self.strike(kind, name, Number::Call(call))?;
+        if kind == CallKind::Create {
+            self.opens += 1;
+            self.strike(kind, name, Number::Open(self.opens - 1))?;
+        }
         Ok(Entered { call, torn })
+    }
+
+    /// Counts the opening of a file that is there.
+    pub fn enter_open(&mut self, name: &str) -> io::Result<()> {
+        if self.crashed {
+            return Err(machine_is_off());
+        }
+        self.opens += 1;
+        self.strike(CallKind::Read, name, Number::Open(self.opens - 1))
     }
 
     pub fn enter_read(&mut self, name: &str) -> io::Result<()> {
         if self.crashed {
             return Err(machine_is_off());
         }
-        self.strike(CallKind::Read, name, None)
+        self.reads += 1;
+        self.strike(CallKind::Read, name, Number::Read(self.reads - 1))
     }
 
-    fn strike(&mut self, kind: CallKind, name: &str, call: Option<u64>) -> io::Result<()> {
-        let meets = |fault: &Fault| match &fault.at {
-            At::Call(at) => Some(*at) == call,
-            At::From(at) => call.is_some_and(|call| call >= *at),
-            At::Kind(of) => *of == kind,
-            At::File(of, file) => *of == kind && file == name,
+    fn strike(&mut self, kind: CallKind, name: &str, number: Number) -> io::Result<()> {
+        let meets = |fault: &Fault| match (&fault.at, number) {
+            (At::Call(at), Number::Call(call)) => *at == call,
+            (At::From(at), Number::Call(call)) => call >= *at,
+            (At::Open(at), Number::Open(number)) | (At::Read(at), Number::Read(number)) => {
+                number == *at || number > *at && fault.often == Often::Always
+            }
+            (At::Call(_) | At::From(_) | At::Open(_) | At::Read(_), _) => false,
+            (At::Kind(of), _) => *of == kind,
+            (At::File(of, file), _) => *of == kind && file == name,
         };
         let Some(index) = self.faults.iter().position(meets) else { return Ok(()) };
         let error = self.faults[index].error;

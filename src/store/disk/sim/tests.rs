@@ -193,6 +193,27 @@ fn faults_strike_where_they_are_told() {
 }
 
 #[test]
+fn openings_and_reads_are_counted_apart() {
+    let disk = SimDisk::new();
+    let file = create(&disk, "a", "one");
+    let error = io::ErrorKind::TimedOut;
+    let open = |mode| kind(disk.open("a", mode));
+    disk.fail(At::Open(disk.opens() + 1), error, Often::Once);
+    disk.fail(At::Read(disk.reads() + 1), error, Often::Once);
+    disk.open("a", Mode::Read).unwrap();
+    assert_eq!(open(Mode::Write), error);
+    disk.open("a", Mode::Write).unwrap();
+    file.length().unwrap();
+    assert_eq!(kind(disk.list()), error);
+    disk.list().unwrap();
+    disk.fail(At::Open(disk.opens()), error, Often::Always);
+    assert_eq!((open(Mode::Read), kind(disk.open("b", Mode::Create))), (error, error));
+    assert!(disk.bytes("b").is_none());
+    file.write_at(b"two", 0).unwrap();
+    assert_eq!(text(&disk, "a").unwrap(), "two");
+}
+
+#[test]
 fn a_failed_sync_leaves_its_data_in_doubt_for_good() {
     let disk = SimDisk::new();
     let file = create(&disk, "a", "lost");
