@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::files;
 use super::kind::Kind;
 use super::settings::{Given, Settings};
-use super::syntax::{quoted, split_words};
+use super::syntax::{quoted, split_lines, split_words};
 use super::table::{Parameter, Standing, find, nearest};
 
 /// A glob matcher: pattern, text, whether case is ignored.
@@ -146,11 +146,16 @@ impl Loader {
             reason: format!("cannot read the configuration from standard input: {error}"),
         };
         let text = files::read_standard_input().map_err(problem)?;
-        self.lines(&text, 0, |line| Place::StandardInput { line })
+        self.text(&text)
+    }
+
+    /// Reads the text that came from standard input.
+    pub(super) fn text(&mut self, text: &str) -> Result<(), Problem> {
+        self.lines(text, 0, |line| Place::StandardInput { line })
     }
 
     fn lines(&mut self, text: &str, depth: usize, place: impl Fn(usize) -> Place) -> Result<(), Problem> {
-        for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        for (index, line) in split_lines(text).1.enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
@@ -328,7 +333,8 @@ fn default_account(values: &[String]) -> Option<Account> {
 }
 
 fn unknown_name(name: &str, values: &[String], place: Place) -> Problem {
-    let hint = match nearest(name) {
+    let nearest = nearest(name);
+    let hint = match nearest {
         Some(known) => format!("; did you mean `{known}`?"),
         None => "; remove it, or set `ignore-unknown-config yes` to start without it".to_owned(),
     };
@@ -336,7 +342,7 @@ fn unknown_name(name: &str, values: &[String], place: Place) -> Problem {
     words.extend(values.iter().map(|word| quoted(word)));
     // A slip in the name of a secret must not print the secret.
     let directive =
-        if nearest(name).and_then(find).is_some_and(|row| row.secret) { name.to_owned() } else { words.join(" ") };
+        if nearest.and_then(find).is_some_and(|row| row.secret) { name.to_owned() } else { words.join(" ") };
     Problem { place, directive, reason: format!("unknown directive{hint}") }
 }
 

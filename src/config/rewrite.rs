@@ -11,7 +11,7 @@ use super::files;
 use super::kind::{Kind, memory_text};
 use super::live::Config;
 use super::settings::Settings;
-use super::syntax::{quoted, split_words};
+use super::syntax::{name_in, quoted, split_lines, split_words};
 use super::table::{Parameter, all, find};
 
 const ADDED: &str = "# Added by CONFIG REWRITE";
@@ -47,13 +47,14 @@ impl Config {
 
 /// The text of a configuration file, changed as little as it takes to say what `settings` say.
 pub fn rewritten(text: &str, settings: &Settings) -> String {
-    let lines: Vec<&str> = text.lines().collect();
+    let (start, lines) = split_lines(text);
+    let lines: Vec<&str> = lines.collect();
     let mut places: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
     let mut includes = false;
     for (index, line) in lines.iter().enumerate() {
-        let name = line.split_ascii_whitespace().next().unwrap_or_default();
+        let Some(name) = name_in(line) else { continue };
         includes |= name.eq_ignore_ascii_case("include");
-        if let Some(row) = find(name).filter(|row| row.is_value()) {
+        if let Some(row) = find(&name).filter(|row| row.is_value()) {
             places.entry(row.name).or_default().push(index);
         }
     }
@@ -92,7 +93,8 @@ pub fn rewritten(text: &str, settings: &Settings) -> String {
         }
         output.extend(added.iter().map(String::as_str));
     }
-    output.iter().map(|line| format!("{line}\n")).collect()
+    let lines: String = output.iter().map(|line| format!("{line}\n")).collect();
+    format!("{start}{lines}")
 }
 
 /// The canonical text that these lines give a parameter; none if one of them is not valid.
@@ -102,7 +104,7 @@ fn value_of(row: &'static Parameter, lines: &[&str]) -> Option<String> {
         _ => row.default_text().to_owned(),
     };
     for line in lines {
-        let words = split_words(line).ok()?;
+        let words = split_words(line.trim()).ok()?;
         let values: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
         text = row.kind.canonical(&values, &text).ok()?;
     }
@@ -181,6 +183,9 @@ mod tests {
                  client-output-buffer-limit pubsub 32mb 8mb 60\n",
             ),
             ("requirepass \"broken\n", &[("requirepass", "x")], "requirepass x\n"),
+            // As they are read, so they are found again.
+            ("\u{feff}timeout 5\n# b\n", &[("timeout", "0")], "\u{feff}timeout 0\n# b\n"),
+            ("'timeout' 5\n", &[("timeout", "7")], "timeout 7\n"),
         ];
         for (before, pairs, after) in cases {
             let settings = settings(pairs);

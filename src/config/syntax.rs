@@ -1,5 +1,28 @@
 //! The syntax of a line in redis.conf: words, quotes and escapes. Splitting what [`quoted`] wrote gives the same words back.
 
+/// What some editors put in front of a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// What stands in front of a text's first line, and its lines.
+pub(super) fn split_lines(text: &str) -> (&str, impl Iterator<Item = &str>) {
+    let rest = text.trim_start_matches(BYTE_ORDER_MARK);
+    (&text[..text.len() - rest.len()], rest.lines())
+}
+
+/// The name of the directive in a line; none in a blank line, in a comment, and where the line cannot be split before
+/// its name ends.
+pub(super) fn name_in(line: &str) -> Option<String> {
+    let line = line.trim();
+    if line.starts_with('#') {
+        return None;
+    }
+    match split_words(line) {
+        Ok(words) => words.into_iter().next(),
+        // What follows may be out of balance, and the name still be clear.
+        Err(_) => line.split_ascii_whitespace().next().map(str::to_owned),
+    }
+}
+
 /// The words of a line. Double quotes know `\n \r \t \b \a \xHH`, single quotes only `\'`; a closing quote ends its word.
 pub(super) fn split_words(line: &str) -> Result<Vec<String>, &'static str> {
     const UNBALANCED: &str = "Unbalanced quotes in configuration line";

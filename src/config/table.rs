@@ -164,7 +164,9 @@ pub fn find(name: &str) -> Option<&'static Parameter> {
 pub fn nearest(unknown: &str) -> Option<&'static str> {
     let unknown = unknown.to_ascii_lowercase();
     let tolerated = (unknown.len() / 3).clamp(1, 4);
+    // Every letter more or less is a slip.
     all()
+        .filter(|row| row.name.len().abs_diff(unknown.len()) <= tolerated)
         .map(|row| (edit_distance(&unknown, row.name), row.name))
         .filter(|(distance, _)| *distance <= tolerated)
         .min()
