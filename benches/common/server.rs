@@ -60,21 +60,25 @@ impl Program {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("its address");
         drop(listener);
-        let log = File::create(home.path().join("log")).expect("a log file");
-        let child = pinned(&self.path, cpus)
+        let child = self.spawn(home.path(), address, cpus);
+        let mut server = Server { program: self.clone(), child, address, home };
+        server.wait_ready();
+        server
+    }
+
+    fn spawn(&self, home: &Path, address: SocketAddr, cpus: Option<&str>) -> Child {
+        let log = File::create(home.join("log")).expect("a log file");
+        pinned(&self.path, cpus)
             .args(["--bind", "127.0.0.1", "--port", &address.port().to_string(), "--dir"])
-            .arg(home.path())
+            .arg(home)
             .args(DURABILITY)
             .args(&self.arguments)
-            .current_dir(home.path())
+            .current_dir(home)
             .stdin(Stdio::null())
             .stderr(Stdio::from(log.try_clone().expect("the log file")))
             .stdout(Stdio::from(log))
             .spawn()
-            .unwrap_or_else(|error| panic!("{} does not start: {error}", self.path.display()));
-        let mut server = Server { program: self.clone(), child, address, home };
-        server.wait_ready();
-        server
+            .unwrap_or_else(|error| panic!("{} does not start: {error}", self.path.display()))
     }
 }
 
@@ -97,6 +101,22 @@ pub struct Server {
 impl Server {
     pub fn name(&self) -> &'static str {
         self.program.name
+    }
+
+    /// Ends it, by `kill -9` or in good order, and starts it again; how long it is from then until it answers.
+    #[allow(dead_code, reason = "not every bench asks for it")]
+    pub fn restart(&mut self, by_kill: bool) -> Duration {
+        if by_kill {
+            self.child.kill().expect("to kill the server");
+        } else {
+            let pid = rustix::process::Pid::from_child(&self.child);
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("to stop the server");
+        }
+        self.child.wait().expect("the server to end");
+        let start = Instant::now();
+        self.child = self.program.spawn(self.home.path(), self.address, None);
+        self.wait_ready();
+        start.elapsed()
     }
 
     /// Bytes that the files of its directory take on the disk.
@@ -127,6 +147,23 @@ impl Server {
             let mut reply = [0; 5];
             stream.read_exact(&mut reply).expect("a reply");
             assert_eq!(&reply, b"+OK\r\n", "{} does not take the keys", self.name());
+        }
+    }
+
+    /// Sets all keys to their values, each by a command of its own.
+    #[allow(dead_code, reason = "not every bench asks for it")]
+    pub fn set_each(&self, mut pairs: impl Iterator<Item = [Vec<u8>; 2]>) {
+        let mut stream = self.connect();
+        loop {
+            let some = pairs.by_ref().take(PAIRS_AT_ONCE);
+            let requests: Vec<_> = some.map(|[key, value]| encode(&[b"SET".to_vec(), key, value])).collect();
+            if requests.is_empty() {
+                return;
+            }
+            stream.write_all(&requests.concat()).expect("to send");
+            let mut replies = vec![0; requests.len() * 5];
+            stream.read_exact(&mut replies).expect("replies");
+            assert_eq!(replies, b"+OK\r\n".repeat(requests.len()), "{} does not take the keys", self.name());
         }
     }
 

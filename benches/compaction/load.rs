@@ -74,23 +74,14 @@ impl Load {
         }
     }
 
-    /// As [`Load::run_with`], with nothing to do every second.
-    pub fn run(self, rate: Option<f64>, time: Duration) -> Measured {
-        self.run_with(rate, time, &mut || {})
-    }
-
-    /// Sends `rate` requests a second, or as many as are answered, and calls `every_second`.
-    pub fn run_with(mut self, rate: Option<f64>, time: Duration, every_second: &mut dyn FnMut()) -> Measured {
+    /// Sends `rate` requests a second, or as many as are answered.
+    pub fn run(mut self, rate: Option<f64>, time: Duration) -> Measured {
         let start = Instant::now();
-        let (mut sent, mut told) = (0u64, 0);
+        let mut sent = 0u64;
         let mut waiting: VecDeque<Instant> = VecDeque::new();
         let mut events = Events::with_capacity(CONNECTIONS);
         while start.elapsed() < time {
             let elapsed = start.elapsed();
-            if elapsed.as_secs() > told {
-                told = elapsed.as_secs();
-                every_second();
-            }
             match rate {
                 Some(rate) => {
                     while (sent as f64) < elapsed.as_secs_f64() * rate {
