@@ -16,6 +16,8 @@ use super::segment::Position;
 
 /// How long written bytes stay unsynced under [`Fsync::Everysec`].
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// The priority of writing hints: with all processors in use it gets a third of one, so that it keeps up.
+const MAINTENANCE_NICENESS: i32 = 5;
 
 /// What the threads are asked for.
 #[derive(Default)]
@@ -170,6 +172,7 @@ impl Log {
     }
 
     fn run_maintenance_thread(&self) {
+        let_others_go_first(MAINTENANCE_NICENESS);
         loop {
             {
                 let mut asked = self.signals.asked.lock();
@@ -192,6 +195,12 @@ impl Log {
         let active = self.active.lock();
         active.position > durable && active.claimed != active.position
     }
+}
+
+/// Gives the calling thread a lower priority: `niceness` as of nice(2). Where the system refuses, it goes on as it is.
+pub(super) fn let_others_go_first(niceness: i32) {
+    // On Linux, the process that is named by nothing is this thread alone.
+    let _ = rustix::process::setpriority_process(None, niceness);
 }
 
 /// Makes a panic known: nobody waits for a thread that is gone.

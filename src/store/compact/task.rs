@@ -10,15 +10,20 @@ use parking_lot::{Condvar, Mutex};
 
 use super::Index;
 use crate::store::log::Log;
+use crate::store::threads::let_others_go_first;
 
 /// The least part of its time that the thread works while there is something to do.
 const DUTY_MIN: f64 = 0.2;
 /// How far over the budget it works all the time.
 const EXCESS_MAX: f64 = 0.1;
+/// How far over the budget it no longer lets others go first.
+const URGENT_EXCESS: f64 = EXCESS_MAX / 2.0;
 /// The longest it sleeps at once in the middle of a pass.
 const REST_MAX: Duration = Duration::from_millis(500);
 /// With an interval of zero, how long it is until the next look where no segment becomes complete.
 const INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// The priority of passes that are not urgent: with all processors in use they get a tenth of one.
+const NICENESS: i32 = 10;
 const MILLISECONDS_OF_DAY: u64 = 86_400_000;
 
 /// When and how much is compacted.
@@ -34,6 +39,8 @@ pub struct Policy {
     pub space_amplification: f64,
     /// Less than this, in bytes, is never too much.
     pub garbage_bytes_min: u64,
+    /// How long a segment is kept that was taken away, so that earlier moments can be brought back.
+    pub retention: Duration,
 }
 
 impl Default for Policy {
@@ -44,6 +51,7 @@ impl Default for Policy {
             bytes_per_second: 0,
             space_amplification: 1.5,
             garbage_bytes_min: 64 << 20,
+            retention: Duration::ZERO,
         }
     }
 }
@@ -165,6 +173,7 @@ impl Log {
                 told.sealed = false;
                 (std::mem::take(&mut told.asked), told.policy.clone())
             };
+            self.release(&policy);
             let is_short = self.is_short_of_space();
             let is_time = policy.window.is_none_or(|window| window.contains(self.now()));
             if asked || is_short || is_time {
@@ -178,8 +187,13 @@ impl Log {
         // What comes to be meanwhile is left for the next time, or this one would never end.
         let below = self.manifest.next_segment_id();
         loop {
-            let pace = self.pace(policy, forced);
-            match self.compact_once(index, policy, forced.then_some(below), &pace) {
+            let excess = self.excess(policy);
+            let pass = || {
+                let pace = self.pace(policy, if forced { f64::INFINITY } else { excess });
+                self.compact_once(index, policy, forced.then_some(below), &pace)
+            };
+            let done = if forced || excess > URGENT_EXCESS { pass() } else { behind_others(&pass) };
+            match done {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return,
@@ -188,11 +202,15 @@ impl Log {
         }
     }
 
-    /// What holds a pass back: the limit of its rate, and the more time for others the less it is over the budget.
-    fn pace(&self, policy: &Policy, forced: bool) -> impl Fn(u64) -> bool {
+    /// By what part the budget is exceeded.
+    fn excess(&self, policy: &Policy) -> f64 {
         let budget = self.budget(policy);
-        let excess = budget.total as f64 / budget.total_max.max(1) as f64 - 1.0;
-        let duty = if forced { 1.0 } else { (excess / EXCESS_MAX).clamp(DUTY_MIN, 1.0) };
+        budget.total as f64 / budget.total_max.max(1) as f64 - 1.0
+    }
+
+    /// What holds a pass back: the limit of its rate, and the more time for others the less it is over the budget.
+    fn pace(&self, policy: &Policy, excess: f64) -> impl Fn(u64) -> bool {
+        let duty = (excess / EXCESS_MAX).clamp(DUTY_MIN, 1.0);
         let bytes_per_second = policy.bytes_per_second;
         let woke = Mutex::new(self.clock.monotonic());
         move |bytes| {
@@ -218,6 +236,22 @@ impl Log {
     pub(super) fn is_ended(&self) -> bool {
         self.read_only.load(Ordering::SeqCst)
     }
+}
+
+/// Makes a pass on a thread that has the processor only where others leave it. A thread of its own, as nobody without
+/// privileges gets a priority back.
+fn behind_others<R: Send>(pass: &(dyn Fn() -> R + Sync)) -> R {
+    std::thread::scope(|scope| {
+        let thread = Builder::new().name("compact-idle".to_owned()).spawn_scoped(scope, || {
+            let_others_go_first(NICENESS);
+            pass()
+        });
+        match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // There are no more threads: it is done here.
+            Err(_) => pass(),
+        }
+    })
 }
 
 #[cfg(test)]
