@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use caskade::config::LogLevel;
 use caskade::config::cli::{self, Invocation, Task, Tool};
-use caskade::store::At;
 use caskade::{allocator, server, tools, types};
 
 #[global_allocator]
@@ -57,7 +56,10 @@ fn run_tool(tool: &Tool) -> ExitCode {
         Task::Check => tools::check(dir, &mut out),
         Task::Stats { top } => tools::stats(dir, *top, &mut out),
         Task::Backup { target } => tools::backup(dir, target, &mut out),
-        Task::Restore { source } => tools::restore(source, At::End, dir, &mut out),
+        Task::Restore { source, at } => {
+            let at = at.as_deref().map(str::parse).transpose().map_err(tools::Failed::from);
+            at.and_then(|at| tools::restore(source, at, dir, &mut out))
+        }
         Task::Compact => tools::compact(dir, &mut out),
         Task::Dump { from, to, keys_only } => {
             let moment = |text: &Option<String>| text.as_deref().map(str::parse).transpose();

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::moment::Moment;
 use super::progress::Progress;
 use super::{Failed, Outcome, open, threads};
 use crate::keyspace::Catalog;
@@ -24,12 +25,17 @@ pub fn backup(directory: &Path, target: &Path, out: &mut dyn Write) -> Result<Ou
 }
 
 /// Makes a data directory in `directory`, which must be empty or not exist, of a backup or of another data directory that no
-/// server uses: as it was at a moment.
+/// server uses: as it was at a moment, or in the end.
 ///
 /// # Errors
 /// When either directory is in use, the data cannot be read or is damaged, the moment cannot be brought back, or the
 /// directory has something already.
-pub fn restore(source: &Path, at: At, directory: &Path, out: &mut dyn Write) -> Result<Outcome, Failed> {
+pub fn restore(source: &Path, at: Option<Moment>, directory: &Path, out: &mut dyn Write) -> Result<Outcome, Failed> {
+    let at = match at {
+        None => At::End,
+        Some(Moment::Sequence(sequence)) => At::Sequence(sequence),
+        Some(Moment::Time(time)) => At::Time(time),
+    };
     let restored = copy(&open(source)?, at, directory, "restoring")?;
     tell(&restored.copied, out)?;
     if let Some(asked) = restored.asked {

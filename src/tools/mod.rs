@@ -4,8 +4,8 @@
 //! standard error.
 
 mod check;
-mod copy;
 mod compact;
+mod copy;
 mod dump;
 mod moment;
 mod progress;
@@ -18,8 +18,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use self::check::check;
-pub use self::copy::{backup, restore};
 pub use self::compact::compact;
+pub use self::copy::{backup, restore};
 pub use self::dump::{Dump, dump};
 pub use self::moment::{Invalid, Moment};
 pub use self::stats::stats;

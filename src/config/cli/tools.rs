@@ -22,8 +22,8 @@ pub enum Task {
     Stats { top: usize },
     /// Copy it to an empty directory.
     Backup { target: PathBuf },
-    /// Fill it, the empty one, from a copy or another one.
-    Restore { source: PathBuf },
+    /// Fill it, the empty one, from a copy or another one, as it was at some moment.
+    Restore { source: PathBuf, at: Option<String> },
     /// Give back all space that nothing needs.
     Compact,
     /// Write out all records between two moments.
@@ -53,9 +53,9 @@ const ROWS: &[Row] = &[
     Row { name: "check", usage: "[--dir DIR]", command: check, task: |_| Task::Check },
     Row {
         name: "restore",
-        usage: "SOURCE [--dir DIR]",
+        usage: "SOURCE [--dir DIR] [--at MOMENT]",
         command: restore,
-        task: |options| Task::Restore { source: path(options, "source") },
+        task: |options| Task::Restore { source: path(options, "source"), at: options.get_one("at").cloned() },
     },
     Row {
         name: "stats",
@@ -133,6 +133,12 @@ fn restore(command: Command) -> Command {
         .about("Makes a data directory of a backup, or of another one that no server uses")
         .after_help("Exits with 0 if all went well, 1 if the data is damaged, 2 if it could not be done.")
         .arg(directory("source", "A backup, or another data directory"))
+        .arg(
+            Arg::new("at")
+                .long("at")
+                .value_name("moment")
+                .help("Bring back this moment: a record's number, 2026-11-27T05:00:00Z, or @<seconds>[.millis] [default: the last]"),
+        )
 }
 
 fn directory(name: &'static str, help: &'static str) -> Arg {

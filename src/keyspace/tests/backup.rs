@@ -142,7 +142,7 @@ fn a_backup_does_not_wait_for_compaction() {
     let hold = disk.hold(CallKind::Truncate);
     let keyspace = runner.keyspace();
     std::thread::scope(|scope| {
-        let compacting = scope.spawn(|| keyspace.compact(true));
+        let compacting = scope.spawn(|| keyspace.compact_once(true));
         hold.wait_for(1);
         let before = disk.calls();
         keyspace.store().backup("one").unwrap();

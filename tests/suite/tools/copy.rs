@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::{Left, Said, field, files, run};
 use crate::reply::Reply;
-use crate::server::{Program, Server};
+use crate::server::{Program, Server, wait_until};
 
 /// Writers of two keys each: one after the other, and both at once.
 const WRITERS: usize = 4;
@@ -119,6 +120,44 @@ fn a_stopped_directory_is_copied_and_comes_back_whole() {
     assert_eq!(run(&["check"], &target).code, Some(0));
     let said = left.look(&["check"]);
     assert_eq!(said.code, Some(0), "{}", said.out);
+}
+
+/// A key that was overwritten and one that was deleted by mistake come back, from a backup of a server that goes on.
+#[test]
+fn the_past_is_brought_back() {
+    let options = ["--segment-size", "64kb", "--compaction-interval", "0", "--retention", "3600"];
+    let server = Server::start(Program::Caskade, &[&options[..], &["--compaction-garbage-min", "0"]].concat());
+    let mut client = server.connect();
+    client.ask(&["SET", "config", "good"]);
+    client.ask(&["SET", "deleted", "still there"]);
+    client.ask(&["SAVE"]);
+    let sequence = field(&mut client, "log_sequence");
+    client.ask(&["SET", "config", "bad"]);
+    client.ask(&["DEL", "deleted"]);
+    let value = "v".repeat(1000);
+    wait_until("segments that are kept", Duration::from_secs(60), || {
+        (0..100).for_each(|number| _ = client.ask(&["SET", &format!("key:{number}"), &value]));
+        client.ask(&["SAVE"]);
+        client.ask(&["CASKADE", "COMPACT"]);
+        field(&mut client, "retained_segments") > 3
+    });
+    client.ask(&["CASKADE", "BACKUP", "now"]);
+    let backup = server.data().join("backups/now");
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let at = |at: &str, name: &str| run(&["restore", backup.to_str().unwrap(), "--at", at], &home.path().join(name));
+    let said = at(&sequence.to_string(), "then");
+    assert_eq!(said.code, Some(0), "{}{}", said.out, said.error);
+    assert!(said.out.contains("restored: 2 keys in "), "{}", said.out);
+    let then = Server::start_on(&home.path().join("then"), &[]).expect("a server");
+    let mut client = then.connect();
+    assert_eq!(client.ask(&["GET", "config"]), Reply::Bulk(b"good".to_vec()));
+    assert_eq!(client.ask(&["GET", "deleted"]), Reply::Bulk(b"still there".to_vec()));
+    let said = at("2000-01-01T00:00:00Z", "before");
+    assert_eq!((said.code, said.out.contains("restored: 0 keys")), (Some(0), true), "{}{}", said.out, said.error);
+    for (wrong, why) in [("999999999", "the last one is"), ("yesterday", "neither a sequence number nor a time")] {
+        let said = at(wrong, "never");
+        assert_eq!((said.code, said.error.contains(why)), (Some(2), true), "{}", said.error);
+    }
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! directory is byte for byte what it was.
 
 mod check;
-mod copy;
 mod compact;
+mod copy;
 mod dump;
 mod stats;
 
