@@ -22,6 +22,7 @@ mod process;
 mod reply;
 mod running;
 mod server;
+mod space;
 mod target;
 mod tools;
 mod transcripts;
