@@ -31,8 +31,10 @@ use crate::store::disk::OsDisk;
 /// So long a stopping server waits for what is in flight.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Descriptors that are not clients'.
+/// Descriptors that are not clients', beside one for each segment of the log.
 const RESERVED_DESCRIPTORS: u64 = 64;
+/// As many are asked for, where the system lets a process have them: a terabyte of log has thousands of segments.
+const DESCRIPTORS: u64 = 1 << 20;
 
 /// How often loading tells how far it is, in nanoseconds.
 const PROGRESS_INTERVAL: u64 = 1_000_000_000;
@@ -332,14 +334,9 @@ fn fit_clients(settings: &mut Settings) {
     let wanted = u64::from(settings.maxclients) + RESERVED_DESCRIPTORS;
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current.unwrap_or(u64::MAX);
-    if current >= wanted {
-        return;
-    }
-    let raised = wanted.min(limit.maximum.unwrap_or(u64::MAX));
-    let reached = match setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum }) {
-        Ok(()) => raised,
-        Err(_) => current,
-    };
+    let raised = wanted.max(DESCRIPTORS).min(limit.maximum.unwrap_or(u64::MAX));
+    let raise = || setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
+    let reached = if raised > current && raise().is_ok() { raised } else { current };
     if reached < wanted {
         let clients = reached.saturating_sub(RESERVED_DESCRIPTORS).max(1);
         tracing::warn!(

@@ -202,44 +202,31 @@ impl OsFile {
 
 impl File for OsFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut done = 0;
-        while done < buffer.len() {
-            match self.file.read_at(&mut buffer[done..], offset + done as u64) {
-                Ok(0) => break,
-                Ok(read) => done += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.explain(error, "read")),
-            }
-        }
-        Ok(done)
+        read_on(buffer, offset, |rest, at| self.file.read_at(rest, at)).map_err(|error| self.explain(error, "read"))
     }
 
     fn read_at_nowait(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
         if self.nowait.missing.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let mut done = 0;
         // A short read may be the end of the file or of what is in the page cache; only another read tells.
-        while done < buffer.len() {
-            let rest = &mut [IoSliceMut::new(&mut buffer[done..])];
-            match rustix::io::preadv2(&self.file, rest, offset + done as u64, ReadWriteFlags::NOWAIT) {
-                Ok(0) => break,
-                Ok(read) => done += read,
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(None),
-                // PERM: sandboxes answer it for calls they do not know.
-                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
-                    self.nowait.missing.store(true, Ordering::Relaxed);
-                    return Ok(None);
-                }
-                Err(error) => return Err(self.explain(error.into(), "read")),
+        let read = read_on(buffer, offset, |rest, at| {
+            Ok(rustix::io::preadv2(&self.file, &mut [IoSliceMut::new(rest)], at, ReadWriteFlags::NOWAIT)?)
+        });
+        let Err(error) = read else { return read.map(Some) };
+        match Errno::from_io_error(&error) {
+            Some(Errno::AGAIN) => Ok(None),
+            // PERM: sandboxes answer it for calls they do not know.
+            Some(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
+                self.nowait.missing.store(true, Ordering::Relaxed);
+                Ok(None)
             }
+            _ => Err(self.explain(error, "read")),
         }
-        Ok(Some(done))
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset).map_err(|error| self.explain(error, "write"))
+        write_on(bytes, offset, |rest, at| self.file.write_at(rest, at)).map_err(|error| self.explain(error, "write"))
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
@@ -331,6 +318,38 @@ fn explain(error: io::Error, action: &str, name: &str) -> io::Error {
     io::Error::new(error.kind(), format!("cannot {action} {name}: {error}"))
 }
 
+/// Reads until the buffer is full or the file ends, however little each call brings.
+fn read_on(
+    buffer: &mut [u8],
+    offset: u64,
+    mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match read(&mut buffer[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(more) => done += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+/// Writes until all is written, however little each call takes.
+fn write_on(bytes: &[u8], offset: u64, mut write: impl FnMut(&[u8], u64) -> io::Result<usize>) -> io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match write(&bytes[done..], offset + done as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(more) => done += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -344,6 +363,69 @@ fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
 mod tests {
     use super::*;
     use crate::store::disk::SimDisk;
+
+    /// What a call answers, one after the other: how many bytes it takes, or an error.
+    type Answers = Vec<Result<usize, Errno>>;
+
+    /// Five kernels, each of which does a file of ten bytes in its own way.
+    fn answers() -> [Answers; 5] {
+        let interrupted = Err(Errno::INTR);
+        [
+            vec![Ok(10)],
+            vec![Ok(3), Ok(7)],
+            vec![interrupted, interrupted, Ok(10)],
+            vec![Ok(1), interrupted, Ok(8), interrupted, Ok(1)],
+            vec![Ok(1); 10],
+        ]
+    }
+
+    #[test]
+    fn interrupted_and_short_reads_go_on() {
+        let file = b"0123456789";
+        for answers in answers() {
+            // Without the end of the file, with it, and with something before.
+            for (offset, length) in [(0, 10), (0, 15), (4, 6)] {
+                let mut calls = answers.iter();
+                let mut buffer = vec![b'.'; length];
+                let read = read_on(&mut buffer, offset, |rest, at| {
+                    let left = &file[at as usize..];
+                    let room = calls.next().copied().unwrap_or(Ok(99))?.min(left.len()).min(rest.len());
+                    rest[..room].copy_from_slice(&left[..room]);
+                    Ok(room)
+                });
+                let expected = &file[offset as usize..file.len().min(offset as usize + length)];
+                assert_eq!((read.unwrap(), &buffer[..expected.len()]), (expected.len(), expected), "{answers:?}");
+            }
+        }
+        let failed = read_on(&mut [0; 3], 0, |_, at| if at == 0 { Ok(1) } else { Err(Errno::IO.into()) });
+        assert_eq!(Errno::from_io_error(&failed.unwrap_err()), Some(Errno::IO));
+    }
+
+    #[test]
+    fn interrupted_and_short_writes_go_on() {
+        for answers in answers() {
+            let (mut calls, mut file) = (answers.iter(), vec![b'.'; 14]);
+            let written = write_on(b"0123456789", 2, |rest, at| {
+                let taken = calls.next().copied().unwrap_or(Ok(99))?.min(rest.len());
+                file[at as usize..at as usize + taken].copy_from_slice(&rest[..taken]);
+                Ok(taken)
+            });
+            written.unwrap();
+            assert_eq!(file, b"..0123456789..", "{answers:?}");
+        }
+        let zero = write_on(b"01", 0, |_, at| Ok(if at == 0 { 1 } else { 0 }));
+        assert_eq!(zero.unwrap_err().kind(), io::ErrorKind::WriteZero);
+        let full = write_on(b"01", 0, |_, at| if at == 0 { Ok(1) } else { Err(Errno::NOSPC.into()) });
+        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn an_interrupted_call_is_made_again() {
+        let mut answers = vec![Ok(7), Err(Errno::INTR), Err(Errno::INTR)];
+        assert_eq!(retry(|| answers.pop().unwrap()).unwrap(), 7);
+        let mut answers = vec![Err::<(), _>(Errno::MFILE), Err(Errno::INTR)];
+        assert_eq!(retry(|| answers.pop().unwrap()).unwrap_err().raw_os_error(), Some(Errno::MFILE.raw_os_error()));
+    }
 
     #[test]
     fn a_link_is_the_same_file_in_another_directory() {
