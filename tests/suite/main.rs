@@ -14,6 +14,7 @@ mod cold;
 mod commands;
 mod concurrency;
 mod connection;
+mod descriptors;
 mod differential;
 mod durability;
 mod keys;

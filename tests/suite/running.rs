@@ -20,12 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Place {
     home: TempDir,
     environment: Vec<(&'static str, String)>,
+    /// How many files a server may have open.
+    open_files: Option<u32>,
 }
 
 impl Place {
     fn new() -> Place {
         let home = tempfile::Builder::new().prefix("caskade-running-").tempdir().expect("a temporary directory");
-        Place { home, environment: Vec::new() }
+        Place { home, environment: Vec::new(), open_files: None }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -37,7 +39,15 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_caskade"));
+        let program = env!("CARGO_BIN_EXE_caskade");
+        let mut command = match self.open_files {
+            None => Command::new(program),
+            Some(limit) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\""), program]);
+                shell
+            }
+        };
         // What steers the tests is no setting of the server.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CASKADE_")) {
             command.env_remove(name);
@@ -183,6 +193,26 @@ fn the_start_is_told_in_order_and_the_end_is_clean() {
         }
         assert!(!socket.exists() && !place.path("pid").exists());
     }
+}
+
+/// Who may have few files open takes fewer clients, and tells those that are too many.
+#[test]
+fn a_low_limit_on_open_files_lowers_maxclients() {
+    let place = Place { open_files: Some(100), ..Place::new() };
+    let port = free_port();
+    let running = place.start(&["--port", &port.to_string(), "--dir", "data"]);
+    let told = "maxclients is 36 instead of 10000: the limit on open files is 100; raise it with `ulimit -n 10064`";
+    assert_eq!(running.output().matches(told).count(), 1, "{}", running.output());
+    let mut clients: Vec<Connection> = (0..36).map(|_| connect(port)).collect();
+    let pong = Reply::Status(b"PONG".to_vec());
+    clients.iter_mut().for_each(|client| assert_eq!(client.call(&["PING"]).unwrap(), pong));
+    let refused = Reply::Error(b"ERR max number of clients reached".to_vec());
+    assert_eq!(connect(port).receive().unwrap(), refused);
+    clients.truncate(35);
+    wait_until("the place of a client that has gone", PATIENCE, || {
+        let mut next = connect(port);
+        next.call(&["PING"]).is_ok_and(|reply| reply == pong)
+    });
 }
 
 #[test]

@@ -1,0 +1,77 @@
+//! A server that may open no more files: clients and segments wait for descriptors, and nothing is lost.
+//!
+//! Always true: the limit is that of the server's process alone, lowered to what it has open when it runs.
+
+use crate::connection::Connection;
+use crate::reply::Reply;
+use crate::server::{Program, Server, wait_until};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a client is told when no segment can be opened.
+const REFUSED: &str = "MISCONF Caskade cannot create another file for its log now";
+
+fn open_files(server: &Server) -> u64 {
+    std::fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("the server's descriptors").count() as u64
+}
+
+fn limit_open_files(server: &Server, files: u64) {
+    let pid = Pid::from_raw(server.pid().cast_signed());
+    let limit = Rlimit { current: Some(files), maximum: getrlimit(Resource::Nofile).maximum };
+    prlimit(pid, Resource::Nofile, limit).expect("to limit the server");
+}
+
+/// Sets keys that were never set until the server refuses one; returns what it says then.
+fn fill(client: &mut Connection, written: &mut BTreeMap<String, Vec<u8>>) -> String {
+    loop {
+        let (key, value) = (format!("key:{}", written.len()), vec![b'a' + (written.len() % 26) as u8; 9_000]);
+        match client.call(&[b"SET", key.as_bytes(), &value]).expect("an answer") {
+            Reply::Status(_) => _ = written.insert(key, value),
+            Reply::Error(text) => return String::from_utf8_lossy(&text).into_owned(),
+            other => panic!("{other:?}"),
+        }
+        assert!(written.len() < 10_000, "it opens files although it may not");
+    }
+}
+
+#[test]
+fn without_descriptors_writing_stops_and_resumes_by_itself() {
+    for policy in ["always", "everysec"] {
+        // Nothing is compacted: that would give descriptors back.
+        let arguments = ["--appendfsync", policy, "--segment-size", "64kb", "--compaction-garbage-min", "1gb"];
+        let server = Server::start(Program::Caskade, &arguments);
+        let (mut client, mut written) = (server.connect(), BTreeMap::new());
+        let mut idle: Vec<Connection> = (0..10).map(|_| server.connect()).collect();
+        idle.iter_mut().for_each(|idle| _ = idle.ask(&["PING"]));
+        limit_open_files(&server, open_files(&server) + 3);
+        let refused = fill(&mut client, &mut written);
+        assert!(refused.starts_with(REFUSED) && refused.contains("Too many open files"), "{refused}");
+        // Reads and deletions go on.
+        assert_eq!(client.ask(&["GET", "key:0"]), Reply::Bulk(written["key:0"].clone()));
+        assert_eq!(client.ask(&["DEL", "key:1"]), Reply::Integer(1));
+        written.insert("key:1".to_owned(), Vec::new());
+        // A client that comes now is served once there is a descriptor for it.
+        let mut waiting = Connection::open(server.address()).expect("the kernel takes it");
+        waiting.send(&["PING"]).expect("to send");
+        wait_until("the client to be turned away", PATIENCE, || {
+            let log = server.log();
+            log.contains("a connection could not be accepted") && log.contains("Too many open files")
+        });
+        idle.clear();
+        assert_eq!(waiting.receive().expect("an answer"), Reply::Status(b"PONG".to_vec()));
+        let mut set = || client.call(&["SET", "after", "1"]).expect("an answer");
+        wait_until("writing to resume", PATIENCE, || !set().is_error());
+        fill(&mut client, &mut written);
+        // All that was ever acknowledged is there, in a process that may open what it needs.
+        let server = server.restart();
+        let mut client = server.connect();
+        assert_eq!(client.ask(&["GET", "after"]), Reply::Bulk(b"1".to_vec()));
+        for (key, value) in &written {
+            let expected = if value.is_empty() { Reply::Null } else { Reply::Bulk(value.clone()) };
+            assert_eq!(client.ask(&["GET", key]), expected, "{key} with appendfsync {policy}");
+        }
+    }
+}
