@@ -54,6 +54,7 @@
 //! ```
 //!
 //! The feature `server`, on by default, adds everything around it; without it nothing here knows a network or tokio.
+//! The feature `fuzzing` adds the module of that name, with what the fuzz targets of `tests/fuzz` call, and nothing else.
 //!
 //! The floors, from the ground up; imports point down only (`docs/architecture.md` draws the map).
 
@@ -64,6 +65,8 @@ pub mod commands;
 #[cfg(feature = "server")]
 pub mod config;
 pub mod database;
+#[cfg(all(feature = "server", any(test, feature = "fuzzing")))]
+pub mod fuzzing;
 pub mod keyspace;
 #[cfg(feature = "server")]
 pub mod node;

@@ -8,6 +8,8 @@ pub mod docs;
 mod environment;
 mod field;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod kind;
 mod live;
 mod load;

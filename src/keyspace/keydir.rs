@@ -24,7 +24,7 @@ type Shard<'a> = RwLockWriteGuard<'a, RawTable<(Entry, SharedValue<()>)>>;
 
 /// How many shards a keydir has: enough that one doubling (2 ms at 7 M keys a shard's share) stalls nobody long.
 /// A test that opens tens of thousands of keyspaces does with fewer.
-pub(super) const SHARDS: usize = if cfg!(test) { 256 } else { 4096 };
+pub(super) const SHARDS: usize = if cfg!(any(test, feature = "fuzzing")) { 256 } else { 4096 };
 
 /// One more than the highest hash fragment.
 pub(super) const FRAGMENTS: u32 = 1 << 16;

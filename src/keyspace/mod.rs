@@ -25,6 +25,8 @@ mod catalog;
 mod cold;
 mod deadlines;
 mod entry;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod keydir;
 mod latch;
 mod loader;
@@ -181,7 +183,7 @@ impl Keyspace {
 
     /// Makes one pass of compaction, if any segment is worth it; `forced`, within the budget too. Returns whether
     /// anything was won.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn compact_once(&self, forced: bool) -> std::io::Result<bool> {
         self.store.compact_once(&*self.bound, forced)
     }

@@ -6,6 +6,8 @@
 mod buffer;
 mod double;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod reply;
 mod request;
 mod words;

@@ -86,7 +86,7 @@ pub struct Decoder {
     /// The buffer's length below which there is nothing new to look at.
     needed: usize,
     /// Bytes looked at so far: the tests hold that it stays linear.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) work: usize,
 }
 
@@ -222,7 +222,7 @@ impl Decoder {
         };
         self.ranges.push((start + from, start + to));
         self.position += taken;
-        #[cfg(test)]
+        #[cfg(any(test, feature = "fuzzing"))]
         {
             self.work += taken;
         }
@@ -274,7 +274,7 @@ impl Decoder {
         let from = self.searched.max(self.position);
         let to = buffer.len().min(self.position + LINE_BYTES_MAX + 1);
         let found = memchr(byte, &buffer[from..to]);
-        #[cfg(test)]
+        #[cfg(any(test, feature = "fuzzing"))]
         {
             self.work += found.map_or(to - from, |at| at + 1);
         }

@@ -14,6 +14,8 @@ mod batch;
 mod commit;
 mod compact;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod hash;
 mod hint;
 mod hints;
@@ -309,7 +311,7 @@ impl Store {
     }
 
     /// Makes one pass of compaction by the policy as it is set.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn compact_once(&self, index: &dyn Index, forced: bool) -> std::io::Result<bool> {
         let forced = forced.then(|| self.log.manifest.next_segment_id());
         self.log.compact_once(index, &self.log.orders.policy(), forced, &|_| true)

@@ -1,5 +1,6 @@
 //! Requests: what is accepted and refused, however the bytes are cut, and at what cost.
 
+use crate::protocol::fuzzing::{Seen, serve};
 use crate::protocol::*;
 use bytes::BytesMut;
 use proptest::prelude::*;
@@ -8,55 +9,6 @@ use redis_protocol::resp2::types::BytesFrame;
 
 const PROTO_MAX_BULK_LEN: usize = 512 * 1024 * 1024;
 const AUTHENTICATED: Limits = Limits::authenticated(PROTO_MAX_BULK_LEN);
-
-/// What a server made of a stream.
-#[derive(Clone, Debug, PartialEq)]
-enum Seen {
-    Request(Vec<Vec<u8>>),
-    Refused(ProtocolError),
-    /// The bytes at the end that are no whole request.
-    Unfinished(usize),
-}
-
-/// Serves a stream that arrives in pieces, as the server does; blank lines leave no trace.
-fn serve<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limits: &Limits, decoder: &mut Decoder) -> Vec<Seen> {
-    let (mut buffer, mut seen, mut hoped_for) = (Vec::new(), Vec::new(), 0);
-    for piece in pieces {
-        buffer.extend_from_slice(piece);
-        let mut begin = 0;
-        loop {
-            let rest = &buffer[begin..];
-            let consumed = match decoder.decode(rest, limits) {
-                Err(error) => {
-                    assert!(decoder.arguments(rest).is_empty());
-                    seen.push(Seen::Refused(error));
-                    return seen;
-                }
-                Ok(Decoded::Incomplete { wanted }) => {
-                    assert!(wanted > 0);
-                    hoped_for = rest.len() + wanted;
-                    assert!(decoder.arguments(rest).is_empty());
-                    break;
-                }
-                Ok(Decoded::Nothing { consumed }) => {
-                    assert!(decoder.arguments(rest).is_empty());
-                    consumed
-                }
-                Ok(Decoded::Request { consumed }) => {
-                    seen.push(Seen::Request(decoder.arguments(rest).to_vec()));
-                    consumed
-                }
-            };
-            assert!(consumed > 0 && begin + consumed <= buffer.len());
-            assert!(begin + consumed >= hoped_for || begin > 0, "came with fewer bytes than were said to be needed");
-            begin += consumed;
-            hoped_for = 0;
-        }
-        buffer.drain(..begin);
-    }
-    seen.push(Seen::Unfinished(buffer.len()));
-    seen
-}
 
 fn serve_whole(stream: &[u8], limits: &Limits) -> Vec<Seen> {
     serve([stream], limits, &mut Decoder::new())

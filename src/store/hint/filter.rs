@@ -36,7 +36,7 @@ impl Filter {
         probes(hash).all(|(word, bit)| block[word] & bit != 0)
     }
 
-    pub(super) fn write(&self) -> Vec<u8> {
+    pub(in crate::store) fn write(&self) -> Vec<u8> {
         self.blocks.iter().flatten().flat_map(|word| word.to_le_bytes()).collect()
     }
 

@@ -25,6 +25,13 @@ pub(super) use self::write::Builder;
 
 use super::hash::KeyHasher;
 
+/// The entries at the front of any bytes, up to the first that is not sound.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn entries_of(mut bytes: &[u8]) -> impl Iterator<Item = Hinted<'_>> {
+    let mut before = codec::Before::default();
+    std::iter::from_fn(move || codec::read_entry(&mut bytes, &mut before))
+}
+
 /// What a hint must agree with to be one of this segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SegmentIdentity {

@@ -149,6 +149,12 @@ impl Block<'_> {
         self.bytes.is_empty()
     }
 
+    /// Its entries as they stand in a file.
+    #[cfg(test)]
+    pub(in crate::store) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The keyspaces it has entries of, each with how many of them set a value.
     pub(in crate::store) fn puts(&self) -> &HashMap<u32, usize> {
         &self.puts
