@@ -66,7 +66,7 @@ impl Log {
     /// The hint of a segment, where a sound one is on the disk.
     pub(super) fn hint(&self, segment: &Segment) -> Option<Hint> {
         let (_, identity) = self.identified(segment)?;
-        Hint::open(&*self.disk, &identity).ok().flatten()
+        Hint::open(&*self.disk, &identity, &self.hasher).ok().flatten()
     }
 
     /// Whether a segment was found to have damaged records.

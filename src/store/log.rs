@@ -24,7 +24,7 @@ use super::hints::Hints;
 use super::manifest::{Edit, Manifest, SegmentKind, SegmentState, segment_file_name};
 use super::options::{Fsync, SegmentSize};
 use super::record::{Draft, MARK_BYTES, Measured, Op, SEQUENCE_MAX, mark_draft, mark_value};
-use super::segment::{Count, FIRST_OFFSET, Location, Position, Segment, Table};
+use super::segment::{Count, FIRST_OFFSET, Location, POSITION_MAX, Position, Segment, Table};
 use super::threads::Signals;
 use super::waiters::Waiters;
 
@@ -219,6 +219,9 @@ impl Log {
             if active.sequence + count + 2 > SEQUENCE_MAX {
                 return Err(Refused::ReadOnly("all sequence numbers have been used".into()));
             }
+            if active.position + length + 2 * MARK_BYTES as u64 > POSITION_MAX {
+                return Err(Refused::ReadOnly("the log is as long as it can be".into()));
+            }
             let mark = active.buffer.is_empty() && self.mark_is_due(active);
             let needed = length + if mark { MARK_BYTES as u64 } else { 0 };
             if !active.fits(needed, false) {
@@ -296,7 +299,7 @@ impl Log {
 
     fn mark_is_due(&self, active: &Active) -> bool {
         let (durable, wall, _) = active.marked;
-        durable != self.durable.load(Ordering::Acquire) || self.now() >= wall + MARK_INTERVAL
+        durable != self.durable.load(Ordering::Acquire) || self.now() >= wall.saturating_add(MARK_INTERVAL)
     }
 
     pub(super) fn push_mark(&self, active: &mut Active, op: Op) {

@@ -12,7 +12,7 @@ use crc32fast::hash;
 
 use super::disk::File;
 use super::manifest::{self, SegmentKind, SegmentState, segment_file_name};
-use super::record::Op;
+use super::record::{Op, SEQUENCE_MAX};
 
 const MAGIC: [u8; 8] = *b"CASKADE\n";
 /// The version of the segment format.
@@ -36,6 +36,9 @@ pub(super) const FIRST_OFFSET: u32 = SEGMENT_HEADER_BYTES as u32;
 
 /// Bytes of the log since the dataset began.
 pub type Position = u64;
+
+/// Where the log ends at the latest: 4 EiB. So positions can be added to without a thought of overflow.
+pub(super) const POSITION_MAX: Position = 1 << 62;
 
 /// Where one record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,6 +109,9 @@ impl Header {
         let version = u16::from_le_bytes([bytes[VERSION_AT], bytes[VERSION_AT + 1]]);
         if version != FORMAT_VERSION || bytes[RESERVED_AT] != 0 {
             return Err(HeaderFault::Version(version));
+        }
+        if long(BASE_POSITION_AT) > POSITION_MAX || long(BASE_SEQUENCE_AT) > SEQUENCE_MAX {
+            return Err(HeaderFault::Damaged);
         }
         let mut dataset = [0; 16];
         dataset.copy_from_slice(&bytes[DATASET_AT..BASE_SEQUENCE_AT]);

@@ -334,6 +334,19 @@ impl Footer {
         parts.checked_add((FOOTER_BYTES + LENGTH_BYTES) as u64)
     }
 
+    /// Whether any segment of that length can have what it counts.
+    pub(super) fn is_possible(&self) -> bool {
+        let Summary { records, puts, put_bytes, others_bytes, volatile_puts, sequence_min, sequence_max, .. } =
+            self.summary;
+        let bytes = put_bytes.checked_add(others_bytes);
+        sequence_min <= sequence_max
+            && sequence_max <= SEQUENCE_MAX
+            && volatile_puts <= puts
+            && puts <= records
+            && records <= self.identity.file_length / HEADER_BYTES as u64
+            && bytes.is_some_and(|bytes| bytes <= self.identity.file_length)
+    }
+
     /// Whether an entry can be one of its segment, in this block.
     pub(super) fn admits(&self, block: usize, entry: &Hinted<'_>) -> bool {
         let end = u64::from(entry.offset) + u64::from(entry.length);

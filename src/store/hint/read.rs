@@ -8,9 +8,12 @@ use std::collections::HashMap;
 use std::io;
 
 use super::SegmentIdentity;
-use super::codec::{BLOCKS, Before, FOOTER_BYTES, Footer, Hinted, LENGTH_BYTES, Summary, read_entry};
+use super::codec::{
+    BIND_BLOCK, BLOCKS, Before, FOOTER_BYTES, Footer, Hinted, LENGTH_BYTES, Summary, partition_of, read_entry,
+};
 use super::filter::Filter;
 use crate::store::disk::{Disk, File, Mode};
+use crate::store::hash::KeyHasher;
 use crate::store::manifest::hint_file_name;
 use crate::store::record::Op;
 
@@ -21,7 +24,7 @@ pub(in crate::store) struct Hint {
 }
 
 enum Source {
-    File { file: Box<dyn File>, footer: Box<Footer> },
+    File { file: Box<dyn File>, footer: Box<Footer>, hasher: KeyHasher },
     Memory { blocks: Vec<Vec<u8>>, filter: Option<Filter> },
 }
 
@@ -30,7 +33,11 @@ impl Hint {
     ///
     /// # Errors
     /// The disk's.
-    pub(in crate::store) fn open(disk: &dyn Disk, segment: &SegmentIdentity) -> io::Result<Option<Self>> {
+    pub(in crate::store) fn open(
+        disk: &dyn Disk,
+        segment: &SegmentIdentity,
+        hasher: &KeyHasher,
+    ) -> io::Result<Option<Self>> {
         let file = match disk.open(&hint_file_name(segment.id), Mode::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
@@ -41,10 +48,12 @@ impl Hint {
         if file.read_at(&mut bytes, footer_at)? < bytes.len() {
             return Ok(None);
         }
-        let footer =
-            Footer::read(&bytes).filter(|footer| footer.identity == *segment && footer.file_bytes() == Some(length));
-        Ok(footer
-            .map(|footer| Self { summary: footer.summary, source: Source::File { file, footer: Box::new(footer) } }))
+        let is_of_segment = |footer: &Footer| footer.identity == *segment && footer.file_bytes() == Some(length);
+        let footer = Footer::read(&bytes).filter(|footer| is_of_segment(footer) && footer.is_possible());
+        Ok(footer.map(|footer| {
+            let (summary, footer, hasher) = (footer.summary, Box::new(footer), hasher.clone());
+            Self { summary, source: Source::File { file, footer, hasher } }
+        }))
     }
 
     /// Bytes of its file; 0 where it is only in memory.
@@ -91,9 +100,9 @@ impl Hint {
             Source::Memory { blocks, .. } => {
                 Ok(Some(Block { bytes: Cow::Borrowed(&blocks[block]), ..Block::default() }.measured()))
             }
-            Source::File { footer, .. } => {
+            Source::File { footer, hasher, .. } => {
                 let Some(bytes) = self.part(block)? else { return Ok(None) };
-                Ok(Block { bytes: Cow::Owned(bytes), ..Block::default() }.verified(footer, block))
+                Ok(Block { bytes: Cow::Owned(bytes), ..Block::default() }.verified(footer, hasher, block))
             }
         }
     }
@@ -116,7 +125,7 @@ impl Hint {
 
     /// The bytes of a part of the file, where they are what was written.
     fn part(&self, index: usize) -> io::Result<Option<Vec<u8>>> {
-        let Source::File { file, footer } = &self.source else { return Ok(None) };
+        let Source::File { file, footer, .. } = &self.source else { return Ok(None) };
         let part = footer.parts[index];
         if part.length == 0 {
             return Ok(part.fits(&[]).then(Vec::new));
@@ -172,12 +181,16 @@ impl Block<'_> {
         self
     }
 
-    fn verified(mut self, footer: &Footer, block: usize) -> Option<Self> {
+    fn verified(mut self, footer: &Footer, hasher: &KeyHasher, block: usize) -> Option<Self> {
         let mut notes = Notes::default();
         let (mut rest, mut before, mut last) = (&self.bytes[..], Before::default(), 0);
         while !rest.is_empty() {
             let entry = read_entry(&mut rest, &mut before)?;
             if entry.sequence < last || !footer.admits(block, &entry) {
+                return None;
+            }
+            // Whoever loads it holds the shards of this partition alone.
+            if block != BIND_BLOCK && partition_of(hasher.hash(entry.key)) != block {
                 return None;
             }
             last = entry.sequence;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::super::hash::KeyHasher;
 use super::super::manifest::{hint_file_name, hint_temporary_name};
 use super::super::record::{HEADER_BYTES, Op};
-use super::codec::{BLOCKS, FOOTER_BYTES, LENGTH_BYTES};
+use super::codec::{BLOCKS, FOOTER_BYTES, Footer, LENGTH_BYTES, Part, Summary};
 use super::filter::Filter;
 use super::*;
 use crate::store::disk::sim::{At, CallKind, Often, Survival};
@@ -120,7 +120,7 @@ fn says(hint: &Hint, entries: &[Owned]) {
 proptest! {
     #[test]
     fn what_is_written_is_read(entries in entries()) {
-        let hint = Hint::open(&write(&entries), &identity()).unwrap().unwrap();
+        let hint = Hint::open(&write(&entries), &identity(), &hasher()).unwrap().unwrap();
         says(&hint, &entries);
         let filter = hint.filter().unwrap().unwrap();
         let hasher = hasher();
@@ -133,7 +133,7 @@ proptest! {
     fn memory_says_what_a_file_says(entries in entries()) {
         let hint = builder(&entries).into_hint();
         says(&hint, &entries);
-        let from_file = Hint::open(&write(&entries), &identity()).unwrap().unwrap();
+        let from_file = Hint::open(&write(&entries), &identity(), &hasher()).unwrap().unwrap();
         prop_assert_eq!(hint.filter().unwrap(), from_file.filter().unwrap());
     }
 
@@ -169,7 +169,7 @@ fn a_usual_entry_takes_eleven_bytes_and_its_key() {
     }
     let disk = SimDisk::new();
     builder.write(&disk, &identity()).unwrap();
-    let bytes = Hint::open(&disk, &identity()).unwrap().unwrap().bytes();
+    let bytes = Hint::open(&disk, &identity(), &hasher).unwrap().unwrap().bytes();
     assert!(bytes <= u64::from(count) * (11 + 16), "{bytes} bytes");
 }
 
@@ -184,7 +184,7 @@ fn every_flipped_byte_and_every_cut_is_noticed() {
     let looked_at = |bytes: &[u8]| {
         let disk = SimDisk::new();
         disk.plant(&name, bytes);
-        let Some(hint) = Hint::open(&disk, &identity()).unwrap() else { return false };
+        let Some(hint) = Hint::open(&disk, &identity(), &hasher()).unwrap() else { return false };
         let blocks = (0..BLOCKS).filter(|index| hint.block(*index).unwrap().is_some()).count();
         blocks == total && hint.filter().unwrap().is_some()
     };
@@ -212,13 +212,13 @@ fn a_hint_of_something_else_is_none() {
         SegmentIdentity { hash_proof: own.hash_proof ^ 1, ..own },
     ];
     for other in others {
-        assert!(Hint::open(&disk, &other).unwrap().is_none(), "{other:?}");
+        assert!(Hint::open(&disk, &other, &hasher()).unwrap().is_none(), "{other:?}");
     }
-    assert!(Hint::open(&disk, &own).unwrap().is_some());
+    assert!(Hint::open(&disk, &own, &hasher()).unwrap().is_some());
     // Under the name of another segment.
     disk.plant(&hint_file_name(4), &disk.bytes(&hint_file_name(3)).unwrap());
-    assert!(Hint::open(&disk, &SegmentIdentity { id: 4, ..own }).unwrap().is_none());
-    assert!(Hint::open(&disk, &SegmentIdentity { id: 5, ..own }).unwrap().is_none());
+    assert!(Hint::open(&disk, &SegmentIdentity { id: 4, ..own }, &hasher()).unwrap().is_none());
+    assert!(Hint::open(&disk, &SegmentIdentity { id: 5, ..own }, &hasher()).unwrap().is_none());
     assert_ne!(KeyHasher::new([8; 16]).proof(), hasher().proof());
 }
 
@@ -237,10 +237,57 @@ fn entries_that_cannot_be_are_none() {
     for (index, change) in changes.into_iter().enumerate() {
         let mut entries = sound.clone();
         change(&mut entries[1].entry);
-        let hint = Hint::open(&write(&entries), &identity()).unwrap().unwrap();
+        let hint = Hint::open(&write(&entries), &identity(), &hasher()).unwrap();
         let block = partition_of(hasher().hash(b"a"));
-        assert!(hint.block(block).unwrap().is_none(), "case {index}");
+        assert!(hint.is_none_or(|hint| hint.block(block).unwrap().is_none()), "case {index}");
     }
+}
+
+/// With sound checksums all the same: whoever loads a partition holds its shards, and no others.
+#[test]
+fn a_key_in_another_partition_is_none() {
+    let disk = write(&[put(5, 64, b"a")]);
+    let name = hint_file_name(3);
+    let mut bytes = disk.bytes(&name).unwrap();
+    let key_at = bytes.iter().position(|byte| *byte == b'a').unwrap();
+    let block = partition_of(hasher().hash(b"a"));
+    bytes[key_at] = (b'b'..=b'z').find(|key| partition_of(hasher().hash(&[*key])) != block).unwrap();
+    let length = bytes.len() - FOOTER_BYTES - LENGTH_BYTES;
+    let (entries, footer) = bytes.split_at_mut(length);
+    let mut footer = Footer::read((&*footer).try_into().unwrap()).unwrap();
+    footer.parts[block] = Part::of(&entries[..footer.parts[block].length as usize]);
+    disk.plant(&name, &[&*entries, &footer.write()].concat());
+    let hint = Hint::open(&disk, &identity(), &hasher()).unwrap().unwrap();
+    let unsound: Vec<usize> = (0..BLOCKS).filter(|index| hint.block(*index).unwrap().is_none()).collect();
+    assert_eq!(unsound, [block]);
+}
+
+/// With a sound checksum all the same.
+#[test]
+fn a_hint_that_counts_what_there_cannot_be_is_none() {
+    let disk = write(&[put(5, 64, b"a"), put(6, 500, b"b")]);
+    let name = hint_file_name(3);
+    let bytes = disk.bytes(&name).unwrap();
+    let (entries, footer) = bytes.split_at(bytes.len() - FOOTER_BYTES - LENGTH_BYTES);
+    let footer = Footer::read(footer.try_into().unwrap()).unwrap();
+    let changes: [fn(&mut Summary); 8] = [
+        |summary| summary.sequence_min = 7,
+        |summary| summary.sequence_max = 1 << 48,
+        |summary| summary.sequence_max = u64::MAX,
+        |summary| summary.volatile_puts = 3,
+        |summary| summary.puts = 3,
+        |summary| summary.records = FILE_LENGTH / HEADER_BYTES as u64 + 1,
+        |summary| summary.put_bytes = FILE_LENGTH + 1,
+        |summary| summary.others_bytes = u64::MAX,
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut footer = footer.clone();
+        change(&mut footer.summary);
+        disk.plant(&name, &[entries, &footer.write()].concat());
+        assert!(Hint::open(&disk, &identity(), &hasher()).unwrap().is_none(), "case {index}");
+    }
+    disk.plant(&name, &bytes);
+    assert!(Hint::open(&disk, &identity(), &hasher()).unwrap().is_some());
 }
 
 #[test]
@@ -270,7 +317,7 @@ fn a_crash_while_a_hint_is_written_leaves_none_or_a_whole_one() {
         disk.crash_at(before + call);
         let written = builder(&new).write(&disk, &identity());
         for survival in Survival::variants(4) {
-            let hint = Hint::open(&disk.survivors(survival), &identity()).unwrap().unwrap();
+            let hint = Hint::open(&disk.survivors(survival), &identity(), &hasher()).unwrap().unwrap();
             says(&hint, if hint.summary().records == 1 && written.is_err() { &old } else { &new });
         }
         if written.is_ok() {
@@ -293,6 +340,6 @@ fn after_a_failure_nothing_is_left_and_it_can_be_done_again() {
         disk.plant(&hint_temporary_name(3), b"half");
         builder(&entries).write(&disk, &identity()).unwrap();
         assert_eq!(disk.list().unwrap(), [hint_file_name(3)]);
-        says(&Hint::open(&disk, &identity()).unwrap().unwrap(), &entries);
+        says(&Hint::open(&disk, &identity(), &hasher()).unwrap().unwrap(), &entries);
     }
 }

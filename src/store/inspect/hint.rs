@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::finding::{Cost, Finding};
 use crate::store::disk::{Disk, Mode};
+use crate::store::hash::KeyHasher;
 use crate::store::hint::{BLOCKS, Hint, Hinted as Entry, SegmentIdentity, Summary};
 use crate::store::manifest::hint_file_name;
 use crate::store::record::Op;
@@ -49,13 +50,13 @@ pub(super) struct Hinted {
 
 impl Hinted {
     /// Opens the hint; none where there is no file.
-    pub(super) fn open(disk: &dyn Disk, identity: &SegmentIdentity) -> io::Result<Option<Self>> {
+    pub(super) fn open(disk: &dyn Disk, identity: &SegmentIdentity, hasher: &KeyHasher) -> io::Result<Option<Self>> {
         let name = hint_file_name(identity.id);
         let file = match disk.open(&name, Mode::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
-        let (hint, file_bytes) = (Hint::open(disk, identity)?, file.length()?);
+        let (hint, file_bytes) = (Hint::open(disk, identity, hasher)?, file.length()?);
         Ok(Some(Self { name, hint, file_bytes }))
     }
 

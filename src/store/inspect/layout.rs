@@ -183,7 +183,7 @@ impl Inspection {
     /// The hint of a segment, where it is one that can have one and there is any.
     pub(super) fn hinted(&self, found: &Found) -> Result<Option<Hinted>, OpenError> {
         let identity = self.identity(found);
-        let hinted = identity.map(|identity| Hinted::open(&*self.disk, &identity)).transpose();
+        let hinted = identity.map(|identity| Hinted::open(&*self.disk, &identity, &self.hasher)).transpose();
         Ok(hinted.map_err(OpenError::io(format!("reading the hint of {}", found.name())))?.flatten())
     }
 

@@ -21,6 +21,8 @@
 use std::collections::BTreeMap;
 
 use super::{Contents, Floor, Held, Moment, Segment, SegmentKind, SegmentState};
+use crate::store::record::SEQUENCE_MAX;
+use crate::store::segment::POSITION_MAX;
 
 const MAGIC: &[u8; 8] = b"CASKMANI";
 const VERSION: u32 = 1;
@@ -123,7 +125,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Contents, DecodeError> {
                 let segment = decode_segment(&mut payload)?;
                 segments.insert(segment.id, segment).is_some()
             }
-            FLOOR => floor.replace(Floor { position: payload.u64()?, sequence: payload.u64()? }).is_some(),
+            FLOOR => floor.replace(decode_floor(&mut payload)?).is_some(),
             HELD => {
                 let segment = decode_segment(&mut payload)?;
                 held.insert(segment.id, Held { segment, since: decode_moment(&mut payload)? }).is_some()
@@ -155,7 +157,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Contents, DecodeError> {
 }
 
 fn decode_moment(payload: &mut Reader<'_>) -> Result<Moment, DecodeError> {
-    Ok(Moment { sequence: payload.u64()?, time: payload.u64()? })
+    let moment = Moment { sequence: payload.u64()?, time: payload.u64()? };
+    if moment.sequence > SEQUENCE_MAX {
+        return Err(damaged("it names a moment that there cannot be"));
+    }
+    Ok(moment)
 }
 
 /// Checks everything that surrounds the entries, and returns those.
@@ -196,7 +202,23 @@ fn decode_segment(payload: &mut Reader<'_>) -> Result<Segment, DecodeError> {
         (2, length) => SegmentState::Cut(length),
         (state, _) => return Err(DecodeError::Newer(format!("it has a segment in state {state}"))),
     };
+    let length = match state {
+        SegmentState::Active => 0,
+        SegmentState::Sealed(length) | SegmentState::Cut(length) => length,
+    };
+    // Offsets in a segment have 32 bits.
+    if base_sequence > SEQUENCE_MAX || base_position > POSITION_MAX || length > u64::from(u32::MAX) {
+        return Err(damaged("it lists a segment that there cannot be"));
+    }
     Ok(Segment { id, kind, salt, base_sequence, base_position, state })
+}
+
+fn decode_floor(payload: &mut Reader<'_>) -> Result<Floor, DecodeError> {
+    let floor = Floor { position: payload.u64()?, sequence: payload.u64()? };
+    if floor.position > POSITION_MAX || floor.sequence > SEQUENCE_MAX {
+        return Err(damaged("it says that more was removed than there can be"));
+    }
+    Ok(floor)
 }
 
 fn damaged(what: &str) -> DecodeError {
@@ -245,21 +267,23 @@ mod tests {
     use super::*;
 
     fn contents() -> impl Strategy<Value = Contents> {
+        let length = 0..=u64::from(u32::MAX);
+        let (sequence, position) = (0..=SEQUENCE_MAX, 0..=POSITION_MAX);
         let state = prop_oneof![
             Just(SegmentState::Active),
-            any::<u64>().prop_map(SegmentState::Sealed),
-            any::<u64>().prop_map(SegmentState::Cut)
+            length.clone().prop_map(SegmentState::Sealed),
+            length.prop_map(SegmentState::Cut)
         ];
         let kind = prop_oneof![Just(SegmentKind::Foreground), Just(SegmentKind::Compacted)];
-        let segment = (0..u32::MAX, kind, any::<u32>(), any::<u64>(), any::<u64>(), state).prop_map(
+        let segment = (0..u32::MAX, kind, any::<u32>(), sequence.clone(), position.clone(), state).prop_map(
             |(id, kind, salt, base_sequence, base_position, state)| {
                 (id, Segment { id, kind, salt, base_sequence, base_position, state })
             },
         );
         let segments = proptest::collection::btree_map(any::<u8>(), segment, 0..20);
-        let floor = (any::<u64>(), any::<u64>()).prop_map(|(position, sequence)| Floor { position, sequence });
+        let floor = (position, sequence).prop_map(|(position, sequence)| Floor { position, sequence });
         let floor = prop_oneof![Just(Floor::default()), floor];
-        let moment = (any::<u64>(), any::<u64>()).prop_map(|(sequence, time)| Moment { sequence, time });
+        let moment = (0..=SEQUENCE_MAX, any::<u64>()).prop_map(|(sequence, time)| Moment { sequence, time });
         let moment = prop_oneof![Just(Moment::default()), moment];
         (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<u64>(), segments, floor, moment, any::<u32>()).prop_map(
             |(dataset_id, hash_seed, clock_floor, segments, floor, horizon, which)| {
@@ -351,6 +375,32 @@ mod tests {
         ];
         for (index, change) in cases.into_iter().enumerate() {
             assert!(matches!(resealed(change), DecodeError::Damaged(_)), "case {index}");
+        }
+    }
+
+    #[test]
+    fn what_there_cannot_be_is_refused() {
+        let segment = sample().segments[&7];
+        let with_segment = |segment| Contents { segments: [(7, segment)].into(), ..sample() };
+        let with_floor = |position, sequence| Contents { floor: Floor { position, sequence }, ..sample() };
+        let (sealed, cut) = (SegmentState::Sealed, SegmentState::Cut);
+        let last = u64::from(u32::MAX);
+        let cases = [
+            (with_segment(Segment { base_position: POSITION_MAX, ..segment }), true),
+            (with_segment(Segment { base_position: POSITION_MAX + 1, ..segment }), false),
+            (with_segment(Segment { base_sequence: SEQUENCE_MAX, ..segment }), true),
+            (with_segment(Segment { base_sequence: SEQUENCE_MAX + 1, ..segment }), false),
+            (with_segment(Segment { state: sealed(last), ..segment }), true),
+            (with_segment(Segment { state: sealed(last + 1), ..segment }), false),
+            (with_segment(Segment { state: cut(u64::MAX), ..segment }), false),
+            (with_floor(POSITION_MAX, SEQUENCE_MAX), true),
+            (with_floor(POSITION_MAX + 1, 0), false),
+            (with_floor(0, SEQUENCE_MAX + 1), false),
+        ];
+        for (contents, is_read) in cases {
+            let read = decode(&encode(&contents));
+            let refused = matches!(read, Err(DecodeError::Damaged(_)));
+            assert!(if is_read { read == Ok(contents) } else { refused });
         }
     }
 

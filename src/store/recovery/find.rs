@@ -63,7 +63,7 @@ impl Found {
             let (id, salt) = (self.listed.id, self.listed.salt);
             let identity = SegmentIdentity::new(id, salt, manifest.dataset_id(), length, hasher);
             // One that cannot be read is as good as none.
-            self.hint = Hint::open(disk, &identity).ok().flatten().filter(Hint::has_sound_filter);
+            self.hint = Hint::open(disk, &identity, hasher).ok().flatten().filter(Hint::has_sound_filter);
             self.bytes = length.saturating_sub(u64::from(FIRST_OFFSET));
         }
     }

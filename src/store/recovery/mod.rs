@@ -40,7 +40,7 @@ use super::error::OpenError;
 use super::hash::KeyHasher;
 use super::manifest::{Floor, Manifest};
 use super::reader::READ_BYTES;
-use super::segment::{FIRST_OFFSET, Position, Segment};
+use super::segment::{FIRST_OFFSET, POSITION_MAX, Position, Segment};
 
 /// Told how far reading is: bytes done, bytes in all.
 pub type OnProgress<'a> = &'a mut dyn FnMut(u64, u64);
@@ -205,6 +205,9 @@ impl Recovering<'_> {
             let (before, after) = log.split_at_mut(whole + 1);
             let torn = self.read(&mut before[whole], after, &headless)?;
             self.recovered.position += before[whole].bytes;
+            if self.recovered.position > POSITION_MAX {
+                return Err(before[whole].corrupt(0, "it ends behind where any log can end"));
+            }
             whole += 1;
             if torn {
                 break;
