@@ -17,6 +17,8 @@ use common::{machine, page};
 const KEYS: usize = 10_000_000;
 const VALUE_BYTES: usize = 100;
 const ROUNDS: usize = 3;
+/// Keys that are set again before each kill.
+const SET_AGAIN: usize = 100_000;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -32,14 +34,14 @@ fn main() {
         writeln!(text, "- {keys} keys of 16 bytes, values of {VALUE_BYTES}, set one by one; median of {ROUNDS} rounds");
     let mut servers: Vec<Server> = programs.iter().map(|program| program.start(None)).collect();
     for server in &servers {
-        let value = |number: usize| format!("{number:0VALUE_BYTES$}").into_bytes();
-        server.set_each((0..keys).map(|number| [format!("key:{number:012}").into_bytes(), value(number)]));
+        server.set_each((0..keys).map(pair));
     }
     let mut seconds: Vec<[Vec<f64>; 2]> = servers.iter().map(|_| [Vec::new(), Vec::new()]).collect();
     for _ in 0..ROUNDS {
         for (server, seconds) in servers.iter_mut().zip(&mut seconds) {
             seconds[0].push(server.restart(false).as_secs_f64());
-            // What is unsynced at a kill is in the kernel: both read all of it back.
+            // So that a kill leaves a segment that is not complete.
+            server.set_each((0..keys.min(SET_AGAIN)).map(pair));
             seconds[1].push(server.restart(true).as_secs_f64());
         }
     }
@@ -61,6 +63,10 @@ fn main() {
     if keys == KEYS && servers.len() == 2 {
         page::write("restart", &text);
     }
+}
+
+fn pair(number: usize) -> [Vec<u8>; 2] {
+    [format!("key:{number:012}").into_bytes(), format!("{number:0VALUE_BYTES$}").into_bytes()]
 }
 
 fn median(seconds: &[f64]) -> f64 {
