@@ -17,7 +17,7 @@ pub(crate) fn configuration(data: &[u8]) {
         Ok(settings) => settings,
         Err(problem) => {
             let told = problem.to_string();
-            assert!(!told.contains('\n'), "a problem is one line: {told:?}");
+            assert!(!told.contains(['\n', '\r']), "a problem is one line: {told:?}");
             return;
         }
     };
@@ -32,7 +32,7 @@ fn load(text: &str) -> Result<Settings, Problem> {
     loader.text(text)?;
     let (settings, notes) = loader.finish()?;
     for note in notes {
-        assert!(!note.to_string().contains('\n'), "a note is one line: {note:?}");
+        assert!(!note.to_string().contains(['\n', '\r']), "a note is one line: {note:?}");
     }
     Ok(settings)
 }

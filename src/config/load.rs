@@ -91,7 +91,7 @@ impl fmt::Display for Note {
                 "`{}` changes nothing here: every write goes to the log in {} and is there again after a restart; \
                  there are no snapshot files. `appendfsync` says how soon a write reaches the disk",
                 directives.join("`, `"),
-                dir.display()
+                quoted(&dir.display().to_string())
             ),
             Note::Foreground => f.write_str(
                 "`daemonize yes` changes nothing here: the server stays in the foreground, and whoever started it (systemd, a \
@@ -338,11 +338,11 @@ fn unknown_name(name: &str, values: &[String], place: Place) -> Problem {
         Some(known) => format!("; did you mean `{known}`?"),
         None => "; remove it, or set `ignore-unknown-config yes` to start without it".to_owned(),
     };
-    let mut words = vec![name.to_owned()];
+    let mut words = vec![quoted(name)];
     words.extend(values.iter().map(|word| quoted(word)));
     // A slip in the name of a secret must not print the secret.
     let directive =
-        if nearest.and_then(find).is_some_and(|row| row.secret) { name.to_owned() } else { words.join(" ") };
+        if nearest.and_then(find).is_some_and(|row| row.secret) { words.swap_remove(0) } else { words.join(" ") };
     Problem { place, directive, reason: format!("unknown directive{hint}") }
 }
 
@@ -359,10 +359,12 @@ fn shown(row: &Parameter, values: &[String]) -> String {
 /// A line that cannot be split; its name alone if what follows may be a secret.
 fn shown_line(line: &str) -> String {
     let name = line.split_ascii_whitespace().next().unwrap_or_default();
-    match find(name).is_none_or(|row| row.secret) {
+    let shown = match find(name).is_none_or(|row| row.secret) {
         true => format!("{name} ..."),
         false => line.to_owned(),
-    }
+    };
+    let visible = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    shown.chars().map(visible).collect()
 }
 
 #[cfg(test)]
@@ -389,6 +391,9 @@ mod tests {
                 "timeout 5 # no comment here",
                 "r.conf, line 1: timeout 5 \"#\" no comment here: wrong number of arguments",
             ),
+            // One line each, whatever they are about.
+            ("\"a\\nb\" c", "r.conf, line 1: \"a\\nb\" c: unknown directive"),
+            ("loglevel \"a\rb\x1b[m", "r.conf, line 1: loglevel \"a\\rb\\u{1b}[m: Unbalanced quotes"),
             ("loglevel \"not", "r.conf, line 1: loglevel \"not: Unbalanced quotes in configuration line"),
             ("requirepass \"not", "r.conf, line 1: requirepass ...: Unbalanced quotes"),
             ("requirepas hunter2", "r.conf, line 1: requirepas: unknown directive; did you mean `requirepass`?"),
@@ -447,6 +452,9 @@ mod tests {
                 .starts_with("`appendonly no`, `save \"\"` changes nothing here: every write goes to the log in /d")
         );
         assert!(lines[2].ends_with("without effect here: hz, replica-read-only"));
+        let (_, notes) = load("dir \"a\\nb\"\nsave \"\"\n\"x\\ny\" 1\nignore-unknown-config yes").unwrap();
+        let lines: Vec<String> = notes.iter().map(Note::to_string).collect();
+        assert!(lines.len() == 2 && lines.iter().all(|line| !line.contains('\n')), "{lines:?}");
     }
 
     #[test]
