@@ -334,6 +334,12 @@ impl Footer {
         parts.checked_add((FOOTER_BYTES + LENGTH_BYTES) as u64)
     }
 
+    /// Where each part begins in a file of [`Footer::file_bytes`].
+    pub(super) fn starts(&self) -> Vec<u64> {
+        let before = |end: &mut u64, part: &Part| Some(std::mem::replace(end, *end + part.length));
+        self.parts.iter().scan(0, before).collect()
+    }
+
     /// Whether any segment of that length can have what it counts.
     pub(super) fn is_possible(&self) -> bool {
         let Summary { records, puts, put_bytes, others_bytes, volatile_puts, sequence_min, sequence_max, .. } =

@@ -24,8 +24,17 @@ pub(in crate::store) struct Hint {
 }
 
 enum Source {
-    File { file: Box<dyn File>, footer: Box<Footer>, hasher: KeyHasher },
-    Memory { blocks: Vec<Vec<u8>>, filter: Option<Filter> },
+    /// The file, its last bytes, and where each of its parts begins.
+    File {
+        file: Box<dyn File>,
+        footer: Box<Footer>,
+        starts: Vec<u64>,
+        hasher: KeyHasher,
+    },
+    Memory {
+        blocks: Vec<Vec<u8>>,
+        filter: Option<Filter>,
+    },
 }
 
 impl Hint {
@@ -51,8 +60,8 @@ impl Hint {
         let is_of_segment = |footer: &Footer| footer.identity == *segment && footer.file_bytes() == Some(length);
         let footer = Footer::read(&bytes).filter(|footer| is_of_segment(footer) && footer.is_possible());
         Ok(footer.map(|footer| {
-            let (summary, footer, hasher) = (footer.summary, Box::new(footer), hasher.clone());
-            Self { summary, source: Source::File { file, footer, hasher } }
+            let (summary, starts, hasher) = (footer.summary, footer.starts(), hasher.clone());
+            Self { summary, source: Source::File { file, footer: Box::new(footer), starts, hasher } }
         }))
     }
 
@@ -70,7 +79,10 @@ impl Hint {
 
     /// Where a block begins in the file, or the filter, whose number is that of the last block plus one.
     pub(in crate::store) fn offset_of(&self, block: usize) -> u64 {
-        (0..block).map(|before| self.block_bytes(before)).sum()
+        match &self.source {
+            Source::File { starts, .. } => starts[block],
+            Source::Memory { .. } => 0,
+        }
     }
 
     /// What it says of the segment as a whole.
@@ -125,12 +137,11 @@ impl Hint {
 
     /// The bytes of a part of the file, where they are what was written.
     fn part(&self, index: usize) -> io::Result<Option<Vec<u8>>> {
-        let Source::File { file, footer, .. } = &self.source else { return Ok(None) };
-        let part = footer.parts[index];
+        let Source::File { file, footer, starts, .. } = &self.source else { return Ok(None) };
+        let (part, at) = (footer.parts[index], starts[index]);
         if part.length == 0 {
             return Ok(part.fits(&[]).then(Vec::new));
         }
-        let at = footer.parts[..index].iter().map(|part| part.length).sum();
         // All parts together have been compared with the length of the file.
         let mut bytes = vec![0; part.length as usize];
         let read = file.read_at(&mut bytes, at)?;
