@@ -207,3 +207,39 @@ fn a_full_disk_is_noticed_by_the_schedule() {
     while runner.run(&steps.next().unwrap(), &Recorder::new(disk.clone(), None)).is_ok() {}
     assert!(runner.keyspace().store().is_short_of_space());
 }
+
+/// What a file full of deletions has that must stay goes to as few files as it came from; and none is looked at without end.
+#[test]
+fn deletions_that_must_stay_take_no_more_files_and_no_more_passes() {
+    const KEYS: usize = 5_000;
+    let disk = SimDisk::new();
+    let runner = begin(&disk);
+    let keyspace = runner.keyspace();
+    let now = keyspace.now();
+    let change = |key: &str, length: Option<usize>| {
+        let mut access = keyspace.access_one(0, key.as_bytes(), Mode::Exclusive, now, false);
+        match length {
+            Some(length) => access.put(key.as_bytes(), 0, &vec![b'v'; length], None).unwrap(),
+            None => assert!(access.delete(key.as_bytes()).unwrap()),
+        }
+    };
+    for number in 0..KEYS {
+        change(&format!("key {number}"), Some(10));
+        if number % 30 == 0 {
+            change(&format!("stays {number}"), Some(100));
+        }
+    }
+    (0..KEYS).for_each(|number| change(&format!("key {number}"), None));
+    keyspace.store().tick().unwrap();
+    let files = |disk: &SimDisk| disk.list().unwrap().iter().filter(|name| name.ends_with(".log")).count();
+    let before = files(&disk);
+    assert!(before > 100, "{before}");
+    let mut passes = 0;
+    while keyspace.compact_once(false).unwrap() {
+        passes += 1;
+        assert!(passes < 50, "{} files, before {before}", files(&disk));
+    }
+    assert!(passes > 2 && files(&disk) <= before + 1, "{} files after {passes} passes, before {before}", files(&disk));
+    let again = open(Arc::new(disk.after_kill()), START, options(Fsync::Everysec)).unwrap();
+    assert_eq!(again.access_all(0, Mode::Shared, now, false).keys(), KEYS.div_ceil(30));
+}

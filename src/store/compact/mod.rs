@@ -155,7 +155,8 @@ impl Compaction {
     }
 }
 
-/// Deletions that had to stay are not looked at again before so many segments have been taken away.
+/// Deletions that had to stay are not looked at again before so many segments have been taken away; or before all that
+/// there are, so that those with nothing else do not take turns without end.
 const KEPT_FOR_REMOVALS: u64 = 32;
 /// How many keys are looked at together: one after the other, each would wait for memory several times.
 const TOGETHER: usize = 32;
@@ -259,13 +260,14 @@ impl Log {
         let removals = self.compaction.removals.load(Ordering::Relaxed);
         let next_sequence = self.active.lock().sequence;
         let table = self.table.load();
+        let patience = KEPT_FOR_REMOVALS.max(table.all().count() as u64);
         let whole = |segment: &&Arc<Segment>| {
             segment.is_sealed() && !segment.is_uncertain() && !self.is_broken(segment) && segment.moved().is_none()
         };
         let candidate = |segment: &Arc<Segment>| {
             let (bytes, live) = (segment.bytes(), segment.live().bytes);
             let others = bytes.saturating_sub(segment.placed().bytes);
-            let is_kept = segment.kept_at().is_some_and(|at| removals < at + KEPT_FOR_REMOVALS);
+            let is_kept = segment.kept_at().is_some_and(|at| removals < at + patience);
             let kept = if is_kept { others } else { 0 };
             let age = next_sequence.saturating_sub(segment.last_sequence());
             Candidate { id: segment.id, kind: segment.kind, bytes, live, kept, age }

@@ -44,6 +44,8 @@ struct Pass<'a> {
     others: Vec<Arc<Segment>>,
     outputs: Vec<Output>,
     tombstones: Tombstones,
+    /// Bytes that the tombstones take, at most, about which is decided now.
+    hiding: u64,
     pace: Pace<'a>,
     /// Bytes read and written since the last look at the pace.
     worked: u64,
@@ -65,7 +67,8 @@ impl Log {
         let may_be_older = |segment: &&Arc<Segment>| segment.base_sequence() > 0 && !is_victim(segment);
         let others = self.table.load().all().filter(may_be_older).cloned().collect();
         let (outputs, tombstones) = (Vec::new(), Tombstones::default());
-        let mut pass = Pass { log: self, index, victims, others, outputs, tombstones, pace, worked: 0, stopped: false };
+        let (hiding, worked, stopped) = (0, 0, false);
+        let mut pass = Pass { log: self, index, victims, others, outputs, tombstones, hiding, pace, worked, stopped };
         let read = pass.read();
         let finished = pass.finish();
         let mut outputs = pass.outputs;
@@ -97,17 +100,18 @@ impl Log {
         let superseded = self.make_durable();
         // What made the rest of the victims dead came before.
         let moment = Moment { sequence: self.active.lock().sequence - 1, time: self.now() };
+        let holds = !retention.is_zero();
         // One that stays may have what the deletions of another hide, so that all of them have to.
         let go = superseded && victims.iter().all(|victim| victim.live().records == 0 && !victim.is_damaged());
         if go {
             for victim in victims {
-                edit = if retention.is_zero() { edit.remove(victim.id) } else { edit.hold(victim.id, moment) };
+                edit = if holds { edit.hold(victim.id, moment) } else { edit.remove(victim.id) };
                 if victim.kind == SegmentKind::Foreground {
                     edit = edit.floor(victim.base() + victim.bytes(), victim.last_sequence());
                 }
             }
             edit = edit.clock_floor(moment.time);
-            if retention.is_zero() {
+            if !holds {
                 edit = edit.horizon(moment);
             }
         }
@@ -123,10 +127,10 @@ impl Log {
             unlisted.append(&mut outputs);
             return Err(error);
         }
-        if go && retention.is_zero() {
-            self.remove(victims);
-        } else if go {
+        if go && holds {
             self.take_off(victims);
+        } else if go {
+            self.remove(victims);
         }
         let removals = self.compaction.removals.load(Ordering::Relaxed);
         for output in outputs {
@@ -294,7 +298,8 @@ impl Pass<'_> {
         if let Some(full) = self.outputs.last_mut() {
             full.finish(self.log, self.index)?;
         }
-        let stays: u64 = self.victims.iter().map(|victim| victim.live().bytes).sum();
+        let lives: u64 = self.victims.iter().map(|victim| victim.live().bytes).sum();
+        let stays = lives + self.hiding;
         let capacity = capacity_for(stays.max(length)).min(self.log.segment_bytes(self.log.live_bytes()));
         let segment = self.log.create_file(SegmentKind::Compacted, capacity.max(capacity_for(length)))?;
         self.log.table.rcu(|table| table.with(segment.clone()));
@@ -305,6 +310,7 @@ impl Pass<'_> {
     /// Decides about the tombstones met so far.
     fn settle(&mut self) -> io::Result<()> {
         let mut tombstones = std::mem::take(&mut self.tombstones);
+        self.hiding = tombstones.bytes();
         let ids: Vec<u32> = self
             .victims
             .iter()
@@ -315,6 +321,7 @@ impl Pass<'_> {
         let in_pass = |place: Location| ids.contains(&place.segment);
         let settled = tombstones.settle(self.log, self.index, &others, in_pass, |record| self.copy(record, None));
         self.others = others;
+        self.hiding = 0;
         settled
     }
 

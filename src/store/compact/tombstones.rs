@@ -61,6 +61,11 @@ impl Tombstones {
         }
     }
 
+    /// Bytes that they take in memory, which is more than their records take.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes as u64
+    }
+
     /// Whether it is time to decide.
     pub(super) fn is_due(&self) -> bool {
         self.bytes >= PENDING_BYTES_MAX
