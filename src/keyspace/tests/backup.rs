@@ -130,6 +130,35 @@ fn a_backup_that_fails_is_none_and_harms_nobody() {
     }
 }
 
+/// Who asks again before there was an answer takes nothing away from what is being made.
+#[test]
+fn of_two_backups_of_one_name_at_once_one_is_made() {
+    let disk = SimDisk::new();
+    let mut runner = begin(&disk, Duration::ZERO);
+    let steps =
+        [Set(0, "a", 900), Set(0, "b", 900), Reopen, Set(0, "c", 900), Set(0, "a", 300), Reopen, Set(0, "d", 9)];
+    go_on(&disk, &mut runner, &steps);
+    let store = runner.keyspace().store();
+    let hold = disk.hold(CallKind::Link);
+    let begun = std::sync::Barrier::new(2);
+    let mut made = std::thread::scope(|scope| {
+        let first = scope.spawn(|| store.backup("one"));
+        hold.wait_for(1);
+        let second = scope.spawn(|| {
+            begun.wait();
+            store.backup("one")
+        });
+        begun.wait();
+        drop(hold);
+        [first.join().unwrap(), second.join().unwrap()]
+    });
+    made.sort_by_key(Result::is_err);
+    assert!(made[0].is_ok(), "{made:?}");
+    assert_eq!(made[1].as_ref().unwrap_err().kind(), ErrorKind::AlreadyExists);
+    let state = runner.history.last().unwrap();
+    expect(backup(&disk, "one"), START, &keys_of(&steps, DATABASES), state, "that of the faster");
+}
+
 /// A backup made in the middle of a pass has what the pass copies, and what it copies from.
 #[test]
 fn a_backup_does_not_wait_for_compaction() {

@@ -35,6 +35,8 @@ impl Log {
                 "the name of a backup may have letters, digits, '.', '_' and '-'",
             ));
         }
+        // From here on: another backup of this name would take what this one has made so far for left behind.
+        let _nothing_goes = self.compaction.listing.lock();
         let backups = self.disk.directory(BACKUP_DIRECTORY)?;
         self.disk.sync_directory()?;
         let target = backups.directory(name)?;
@@ -56,8 +58,8 @@ impl Log {
         copied
     }
 
+    /// Makes the copy, while nothing is listed or taken off.
     fn copy_to(&self, target: &dyn Disk) -> io::Result<Copied> {
-        let _nothing_goes = self.compaction.listing.lock();
         for _ in 0..ATTEMPTS {
             let end = self.end_segment()?;
             self.sync_round(true).map_err(io::Error::other)?;
