@@ -16,7 +16,7 @@ use crate::store::error::OpenError;
 use crate::store::hash::KeyHasher;
 use crate::store::hint::{BIND_BLOCK, Block, Entries, Hinted, PARTITIONS};
 use crate::store::manifest::segment_file_name;
-use crate::store::record::DATABASES_MAX;
+use crate::store::record::{DATABASES_MAX, Op};
 
 /// Tells `replay` all that the segments say.
 pub(super) fn load(
@@ -103,12 +103,12 @@ fn bindings(sources: &[Source<'_>]) -> Result<Vec<(u32, u32)>, OpenError> {
 }
 
 /// The records of one partition's keys, in rising order of their sequence numbers, each with the id of its segment. Of
-/// two with one number, the copy is left out: compaction may have made a deletion of a value whose time was over, and a past
-/// that is brought back may have had it for longer.
+/// several with one number one is told, a sound value before a damaged one and before a deletion: compaction may have made
+/// that of a value whose time was over, and a past that is brought back may have had it for longer.
 pub struct Records<'a> {
     runs: Vec<Run<'a>>,
-    /// The numbers of the next records of all runs but the current one.
-    heap: BinaryHeap<Reverse<(u64, usize)>>,
+    /// The numbers of the next records of all runs but the current one, with what decides among equals, and the runs.
+    heap: BinaryHeap<Reverse<(u64, u8, usize)>>,
     current: Option<usize>,
     last: u64,
     puts: HashMap<u32, usize>,
@@ -119,6 +119,14 @@ struct Run<'a> {
     segment: u32,
     next: Option<Hinted<'a>>,
     rest: Entries<'a>,
+}
+
+/// Which of several records with one number counts: the one with the lowest.
+fn rank(record: &Hinted<'_>) -> u8 {
+    match record.op {
+        Op::Delete => 2,
+        _ => u8::from(record.damaged),
+    }
 }
 
 impl<'a> Records<'a> {
@@ -137,7 +145,8 @@ impl<'a> Records<'a> {
                 Run { segment: source.segment.id(), next: rest.next(), rest }
             })
             .collect();
-        let first = |(index, run): (usize, &Run<'_>)| run.next.as_ref().map(|next| Reverse((next.sequence, index)));
+        let first =
+            |(index, run): (usize, &Run<'_>)| run.next.as_ref().map(|next| Reverse((next.sequence, rank(next), index)));
         let heap = runs.iter().enumerate().filter_map(first).collect();
         moved.sort_unstable();
         moved.dedup();
@@ -163,7 +172,7 @@ impl<'a> Iterator for Records<'a> {
         loop {
             let index = match self.current {
                 Some(index) => index,
-                None => self.heap.pop()?.0.1,
+                None => self.heap.pop()?.0.2,
             };
             let run = &mut self.runs[index];
             let record = run.next.take()?;
@@ -171,9 +180,9 @@ impl<'a> Iterator for Records<'a> {
             // Segments of the log do not overlap: most of the time the current one goes on.
             self.current = match (&run.next, self.heap.peek()) {
                 (None, _) => None,
-                // Of the same number, the one of the earlier run comes first: originals stand before copies.
+                // Of the same number and rank, the one of the earlier run comes first: originals stand before copies.
                 (Some(next), Some(Reverse(other))) if next.sequence >= other.0 => {
-                    self.heap.push(Reverse((next.sequence, index)));
+                    self.heap.push(Reverse((next.sequence, rank(next), index)));
                     None
                 }
                 (Some(_), _) => Some(index),

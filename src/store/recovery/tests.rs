@@ -311,6 +311,11 @@ fn a_log_without_segments_goes_on_where_it_was() {
 
 /// Copies these records of a segment to another one, in an order of its own; with `removed`, the victim is gone.
 fn compact(disk: &SimDisk, victim: u32, output: u32, originals: &[Entry], removed: bool) {
+    compact_as(disk, victim, output, originals, removed, |op| op);
+}
+
+/// The same, with other operations.
+fn compact_as(disk: &SimDisk, victim: u32, output: u32, originals: &[Entry], removed: bool, what: fn(Op) -> Op) {
     let floor = end_of(&copy(disk), victim);
     let manifest = Manifest::open(Arc::new(disk.clone())).unwrap();
     let (salt, dataset, kind) = (77, manifest.dataset_id(), SegmentKind::Compacted);
@@ -323,7 +328,10 @@ fn compact(disk: &SimDisk, victim: u32, output: u32, originals: &[Entry], remove
         let record = &file[entry.at.offset as usize..][..entry.at.length as usize];
         let record = Record::read(record, manifest.segment(victim).unwrap().salt).unwrap();
         let Record { op, kind, keyspace, key, value, expiry, object, .. } = record;
-        let draft = Draft { op, kind, keyspace, key, value, expiry, object };
+        let mut draft = Draft { op: what(op), kind, keyspace, key, value, expiry, object };
+        if draft.op != op {
+            (draft.kind, draft.value, draft.expiry) = (0, b"", None);
+        }
         draft.write(&draft.measure().unwrap(), salt, entry.sequence, &mut bytes);
     }
     disk.plant(&segment_file_name(id), &bytes);
@@ -364,6 +372,34 @@ fn a_copy_counts_once_wherever_it_is() {
             opened.store.close().unwrap();
         }
     }
+}
+
+/// A value whose time was over may have become a deletion in one copy, and live in another where an earlier moment was brought
+/// back; and of two copies of a value one may be damaged.
+#[test]
+fn of_what_has_one_number_a_sound_value_counts() {
+    let disk = written();
+    let whole = open(&copy(&disk)).told;
+    let in_third = |entry: &Entry| entry.at.segment == 3 && entry.op == Op::Put;
+    let puts: Vec<Entry> = whole.entries().into_iter().filter(in_third).collect();
+    let originals: Vec<Entry> = whole.entries().into_iter().filter(|entry| entry.at.segment == 3).collect();
+    assert!(!puts.is_empty());
+    for removed in [false, true] {
+        let disk = copy(&disk);
+        compact_as(&disk, 3, 90, &puts, false, |_| Op::Delete);
+        compact(&disk, 3, 91, &originals, removed);
+        let told = open(&disk).told;
+        let of =
+            |told: &Told| -> Vec<_> { told.entries().into_iter().map(|entry| (entry.sequence, entry.op)).collect() };
+        assert_eq!(of(&told), of(&whole), "removed {removed}");
+    }
+    compact(&disk, 3, 91, &originals, false);
+    names(&disk, ".hint").iter().for_each(|name| disk.remove(name).unwrap());
+    let at = puts[0].at;
+    disk.flip_bit(&segment_file_name(3), u64::from(at.offset + at.length - 1), 0);
+    let opened = open(&disk);
+    assert_eq!(opened.recovered.damaged, 1);
+    assert!(opened.told.entries().iter().all(|entry| !entry.damaged));
 }
 
 #[test]
