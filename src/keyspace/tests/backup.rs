@@ -295,6 +295,31 @@ fn what_was_kept_for_long_enough_goes_and_only_then() {
     assert!(restore(&disk.after_kill(), At::Sequence(now), &SimDisk::new()).is_ok());
 }
 
+/// What is held may have what a deletion hides that is taken away without being held: so it must go first.
+#[test]
+fn what_is_held_is_given_up_before_what_was_taken_off_later() {
+    let disk = SimDisk::new();
+    let mut runner = begin(&disk, HOUR);
+    let steps = [Set(0, "a", 900), Set(0, "b", 900), Reopen, Delete(0, "a"), Set(0, "c", 1_500), Reopen];
+    go_on(&disk, &mut runner, &steps);
+    assert!(runner.keyspace().compact_once(true).unwrap());
+    assert_eq!(runner.keyspace().store().retained().segments, 1, "that with the value of a");
+    go_on(&disk, &mut runner, &[Set(0, "c", 10), Reopen]);
+    // Nothing is kept from now on; but the disk fails when what is held is to be given up.
+    runner.keep_policy(Policy { garbage_bytes_min: 64 << 20, ..Policy::default() });
+    disk.fail(Fault::Kind(CallKind::Rename), ErrorKind::Other, Often::Once);
+    runner.keyspace().store().release_retained();
+    assert_eq!(runner.keyspace().store().retained().segments, 1);
+    while runner.keyspace().compact_once(false).unwrap() {}
+    let last = runner.keyspace().store().status().sequence;
+    let target = SimDisk::new();
+    restore(&disk.after_kill(), At::Sequence(last), &target).unwrap();
+    let state = runner.history.last().unwrap().clone();
+    expect(Arc::new(target), START, &keys_of(&steps, DATABASES), &state, "the last moment");
+    runner.keyspace().store().release_retained();
+    assert_eq!(runner.keyspace().store().retained().segments, 0);
+}
+
 #[test]
 fn a_disk_that_is_nearly_full_takes_from_the_past() {
     let disk = SimDisk::new();

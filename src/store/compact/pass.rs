@@ -100,7 +100,8 @@ impl Log {
         let superseded = self.make_durable();
         // What made the rest of the victims dead came before.
         let moment = Moment { sequence: self.active.lock().sequence - 1, time: self.now() };
-        let holds = !retention.is_zero();
+        // What is held was taken off before, and goes before: it may have what the deletions of these hide.
+        let holds = !retention.is_zero() || !self.manifest.held().is_empty();
         // One that stays may have what the deletions of another hide, so that all of them have to.
         let go = superseded && victims.iter().all(|victim| victim.live().records == 0 && !victim.is_damaged());
         if go {
