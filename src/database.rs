@@ -95,7 +95,8 @@ impl Database {
     pub fn open(directory: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
         let disk = OsDisk::open(directory.as_ref()).map_err(|error| Error::Open(error.to_string()))?;
         let clock = Arc::new(SystemClock::new());
-        let (keyspace, _) = Keyspace::open(Arc::new(disk), clock, options, 1, &mut |_, _| {})?;
+        let opened = Keyspace::open(Arc::new(disk), clock, options, 1, &mut |_, _| {});
+        let (keyspace, _) = opened.map_err(|error| Error::Open(error.in_directory(directory.as_ref())))?;
         let started = keyspace.start_threads();
         started.map_err(|error| Error::Open(format!("no threads for the log: {error}")))?;
         Ok(Self { keyspace })

@@ -61,6 +61,7 @@ fn run_tool(tool: &Tool) -> ExitCode {
             at.and_then(|at| tools::restore(source, at, dir, &mut out))
         }
         Task::Compact => tools::compact(dir, &mut out),
+        Task::Repair { yes } => tools::repair(dir, *yes, &mut out),
         Task::Dump { from, to, keys_only } => {
             let moment = |text: &Option<String>| text.as_deref().map(str::parse).transpose();
             let dump = moment(from).and_then(|from| Ok(tools::Dump { from, to: moment(to)?, keys_only: *keys_only }));

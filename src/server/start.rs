@@ -226,7 +226,7 @@ fn load(shared: &Shared, disk: OsDisk, clock: Arc<SystemClock>) -> Result<(), St
         }
     };
     let opened = Keyspace::open(Arc::new(disk), clock, options, settings.databases, &mut progress);
-    let (keyspace, recovered) = opened.map_err(|error| error.to_string())?;
+    let (keyspace, recovered) = opened.map_err(|error| error.in_directory(&settings.dir))?;
     keyspace.store().set_compaction(compaction(&settings));
     keyspace.start_threads().map_err(|error| format!("no threads for the log: {error}"))?;
     if recovered.torn_bytes > 0 {
@@ -236,7 +236,11 @@ fn load(shared: &Shared, disk: OsDisk, clock: Arc<SystemClock>) -> Result<(), St
         );
     }
     if recovered.damaged > 0 {
-        tracing::error!("{} records are damaged on the disk; reading their keys is an error", recovered.damaged);
+        tracing::error!(
+            "{} records are damaged on the disk, reading their keys is an error: stop the server, and {}",
+            recovered.damaged,
+            store::remedy(&settings.dir)
+        );
     }
     if recovered.without_hint > 1 {
         tracing::info!("{} segments had no sound hint and were read whole", recovered.without_hint);

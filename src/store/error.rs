@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
+use super::manifest::ManifestError;
 use super::segment::Location;
 
 /// Why a record was not appended. Nothing of it is in the log.
@@ -93,8 +95,8 @@ pub enum OpenError {
         /// What the disk said.
         error: io::Error,
     },
-    /// The manifest is damaged, or of a newer version.
-    Manifest(String),
+    /// The manifest is damaged, missing, or of a newer version, or a segment that it lists is missing.
+    Manifest(ManifestError),
     /// A record that had been made durable is damaged, and not even its key can be told.
     Corrupt {
         /// The file.
@@ -113,7 +115,38 @@ pub enum OpenError {
     },
 }
 
+/// What to do about damage in a directory, to be said behind what is wrong there.
+pub fn remedy(directory: &Path) -> String {
+    let directory = word(&directory.to_string_lossy());
+    format!(
+        "restore a backup, or see what `caskade check --dir {directory}` finds and `caskade repair --dir {directory}` can save"
+    )
+}
+
+/// A word of a command line, in quotes where a shell would not take it as it is.
+fn word(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 impl OpenError {
+    /// Whether something is damaged, so that a repair may help.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } => true,
+            Self::Manifest(error) => error.is_damage(),
+            Self::Io { .. } | Self::Unsupported { .. } => false,
+        }
+    }
+
+    /// The error with what to do about it in this directory.
+    pub fn in_directory(&self, directory: &Path) -> String {
+        if self.is_damage() { format!("{self}; {}", remedy(directory)) } else { self.to_string() }
+    }
+
     pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |error| Self::Io { doing, error }
@@ -124,11 +157,10 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { doing, error } => write!(f, "{doing}: {error}"),
-            Self::Manifest(text) => f.write_str(text),
-            Self::Corrupt { file, offset, what } => write!(
-                f,
-                "{file} is damaged at byte {offset}: {what}; nothing was changed: restore the file from a backup, or repair it explicitly"
-            ),
+            Self::Manifest(error) => error.fmt(f),
+            Self::Corrupt { file, offset, what } => {
+                write!(f, "{file} is damaged at byte {offset}: {what}; nothing was changed")
+            }
             Self::Unsupported { file, what } => {
                 write!(f, "{file} was written by another version of this program: {what}")
             }
@@ -137,3 +169,28 @@ impl fmt::Display for OpenError {
 }
 
 impl std::error::Error for OpenError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_damaged_names_the_commands_that_help() {
+        let corrupt = OpenError::Corrupt { file: "0000000001.log".into(), offset: 64, what: "it is cut".into() };
+        assert_eq!(
+            corrupt.in_directory(Path::new("/var/lib/caskade")),
+            "0000000001.log is damaged at byte 64: it is cut; nothing was changed; restore a backup, or see what `caskade check \
+             --dir /var/lib/caskade` finds and `caskade repair --dir /var/lib/caskade` can save"
+        );
+        assert!(corrupt.in_directory(Path::new("it's here")).contains("--dir 'it'\\''s here'`"));
+        let missing = OpenError::Manifest(ManifestError::Missing { segment: "0000000001.log".into() });
+        assert!(missing.in_directory(Path::new("d")).contains("`caskade repair --dir d`"));
+        for other in [
+            OpenError::Manifest(ManifestError::Newer("it is of tomorrow".into())),
+            OpenError::Unsupported { file: "0000000001.log".into(), what: "it is of tomorrow".into() },
+            OpenError::io("reading")(io::ErrorKind::Other.into()),
+        ] {
+            assert_eq!(other.in_directory(Path::new("d")), other.to_string());
+        }
+    }
+}

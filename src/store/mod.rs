@@ -3,7 +3,8 @@
 //! The store knows records, keys and keyspaces, and nothing of what they mean. Whoever uses it keeps the index: where
 //! the newest record of a key is. `docs/storage-format.md` specifies every byte; `record` and `segment` know
 //! them, `log` appends, `commit` writes and syncs, `repair` moves on when the disk fails, `recovery` reads
-//! back, `hint` and `hints` make that fast; `inspect` looks at a store that is not running.
+//! back, `hint` and `hints` make that fast; `inspect` looks at a store that is not running, and `salvage` saves
+//! what can be saved of a damaged one.
 
 pub mod clock;
 pub mod disk;
@@ -28,6 +29,7 @@ mod reader;
 mod record;
 mod recovery;
 mod repair;
+pub mod salvage;
 mod segment;
 mod status;
 mod threads;
@@ -53,7 +55,7 @@ pub use self::batch::Batch;
 #[cfg(test)]
 pub(crate) use self::compact::Planted;
 pub use self::compact::{Compacted, CompactionStatus, Index, Look, Policy, Retained, Window};
-pub use self::error::{LogFailed, OpenError, ReadError, Refused};
+pub use self::error::{LogFailed, OpenError, ReadError, Refused, remedy};
 pub use self::hash::KeyHasher;
 pub use self::hint::{Hinted, PARTITIONS, partition_of};
 pub use self::log::Appended;

@@ -37,7 +37,7 @@ impl Log {
     ) -> Result<(Self, Recovered), OpenError> {
         let manifest = Manifest::open(disk.clone()).map_err(|error| match error {
             ManifestError::Io { action, error } => OpenError::Io { doing: format!("cannot {action}"), error },
-            other => OpenError::Manifest(other.to_string()),
+            other => OpenError::Manifest(other),
         })?;
         let hasher = KeyHasher::new(manifest.hash_seed());
         let recovered = recover(&*disk, &manifest, &hasher, options.load_threads, replay, on_progress)?;

@@ -22,7 +22,7 @@ pub fn compact(directory: &Path, out: &mut dyn Write) -> Result<Outcome, Failed>
     let on_progress = &mut |done, total| progress.show(done, total);
     let opened = Keyspace::open(Arc::new(disk), Arc::new(SystemClock::new()), options, 1, on_progress);
     drop(progress);
-    let (keyspace, recovered) = opened.map_err(Failed::opening)?;
+    let (keyspace, recovered) = opened.map_err(|error| Failed::opening(&error, directory))?;
     if recovered.torn_bytes > 0 {
         let bytes = recovered.torn_bytes;
         writeln!(out, "note: the log ended in the middle of a write: {bytes} bytes were cut off, as at every start")?;

@@ -18,7 +18,7 @@ use crate::store::{At, Copied, RestoreError, Restored};
 /// When either directory is in use, the data cannot be read or is damaged, or the target has something already.
 pub fn backup(directory: &Path, target: &Path, out: &mut dyn Write) -> Result<Outcome, Failed> {
     let source = open(directory)?;
-    let restored = copy(&source, At::End, target, "copying")?;
+    let restored = copy(&source, directory, At::End, target, "copying")?;
     tell(&restored.copied, out)?;
     writeln!(out, "backup: {} is a copy of {}", target.display(), directory.display())?;
     Ok(Outcome::Sound)
@@ -36,7 +36,7 @@ pub fn restore(source: &Path, at: Option<Moment>, directory: &Path, out: &mut dy
         Some(Moment::Sequence(sequence)) => At::Sequence(sequence),
         Some(Moment::Time(time)) => At::Time(time),
     };
-    let restored = copy(&open(source)?, at, directory, "restoring")?;
+    let restored = copy(&open(source)?, source, at, directory, "restoring")?;
     tell(&restored.copied, out)?;
     if let Some(asked) = restored.asked {
         writeln!(
@@ -48,18 +48,24 @@ pub fn restore(source: &Path, at: Option<Moment>, directory: &Path, out: &mut dy
     let catalog = Catalog::load(&open(directory)?, threads(), &mut |done, total| progress.show(done, total));
     drop(progress);
     let mut keys = 0u64;
-    catalog.map_err(Failed::opening)?.each_key(|_, _, _| keys += 1);
+    catalog.map_err(|error| Failed::opening(&error, directory))?.each_key(|_, _, _| keys += 1);
     let (sequence, directory) = (restored.copied.sequence, directory.display());
     writeln!(out, "restored: {keys} keys in {directory}, as they were after record {sequence}; a server starts on it")?;
     Ok(Outcome::Sound)
 }
 
-fn copy(source: &Inspection, at: At, target: &Path, doing: &'static str) -> Result<Restored, Failed> {
+fn copy(
+    inspection: &Inspection,
+    source: &Path,
+    at: At,
+    target: &Path,
+    doing: &'static str,
+) -> Result<Restored, Failed> {
     let target = OsDisk::open(target).map_err(Failed::new)?;
     let progress = Progress::new(doing);
-    let restored = source.restore(at, Arc::new(target), threads(), &mut |done, total| progress.show(done, total));
+    let restored = inspection.restore(at, Arc::new(target), threads(), &mut |done, total| progress.show(done, total));
     restored.map_err(|error| match error {
-        RestoreError::Open(error) => Failed::opening(error),
+        RestoreError::Open(error) => Failed::opening(&error, source),
         RestoreError::NoSuchMoment(_) | RestoreError::Occupied(_) => Failed::new(error),
     })
 }

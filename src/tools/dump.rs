@@ -31,7 +31,7 @@ pub struct Dump {
 /// When the directory is in use, or cannot be read, or `out` cannot be written.
 pub fn dump(directory: &Path, dump: &Dump, out: &mut dyn Write, summary: &mut dyn Write) -> Result<Outcome, Failed> {
     let inspection = open(directory)?;
-    let sequences = sequences(&inspection, dump).map_err(Failed::opening)?;
+    let sequences = sequences(&inspection, dump).map_err(|error| Failed::opening(&error, directory))?;
     if sequences.is_empty() {
         return Err(Failed::new("there is nothing between --from and --to: the first is the later moment"));
     }
@@ -54,7 +54,7 @@ pub fn dump(directory: &Path, dump: &Dump, out: &mut dyn Write, summary: &mut dy
     );
     drop(progress);
     written?;
-    read.map_err(Failed::opening)?;
+    read.map_err(|error| Failed::opening(&error, directory))?;
     // A reader that has gone must be noticed before all is said to be well.
     out.flush()?;
     if damaged == 0 {

@@ -9,6 +9,7 @@ mod copy;
 mod dump;
 mod moment;
 mod progress;
+mod repair;
 mod stats;
 mod text;
 
@@ -22,6 +23,7 @@ pub use self::compact::compact;
 pub use self::copy::{backup, restore};
 pub use self::dump::{Dump, dump};
 pub use self::moment::{Invalid, Moment};
+pub use self::repair::repair;
 pub use self::stats::stats;
 use crate::store::OpenError;
 use crate::store::disk::OsDisk;
@@ -53,12 +55,10 @@ impl Failed {
         Self::Impossible(reason.to_string())
     }
 
-    /// Why a store cannot be opened.
-    fn opening(error: OpenError) -> Self {
-        match error {
-            OpenError::Corrupt { .. } | OpenError::Manifest(_) => Self::Damaged(error.to_string()),
-            OpenError::Io { .. } | OpenError::Unsupported { .. } => Self::new(error),
-        }
+    /// Why the store in a directory cannot be opened.
+    fn opening(error: &OpenError, directory: &Path) -> Self {
+        let text = error.in_directory(directory);
+        if error.is_damage() { Self::Damaged(text) } else { Self::Impossible(text) }
     }
 
     /// What the program exits with.
@@ -103,18 +103,22 @@ fn open_to_change(directory: &Path) -> Result<OsDisk, Failed> {
 
 /// The store in a directory, to look at.
 fn open(directory: &Path) -> Result<Inspection, Failed> {
-    inspect(directory)?.map_err(|error| Failed::Damaged(error.to_string()))
+    inspect(directory)?.map_err(|error| Failed::opening(&OpenError::Manifest(error), directory))
 }
 
-/// The store in a directory, to look at; the inner error is one of the manifest, which is part of what is looked at.
+/// The same; the inner error is damage to the manifest, which is part of what is looked at.
 fn inspect(directory: &Path) -> Result<Result<Inspection, ManifestError>, Failed> {
     let disk = OsDisk::open_to_read(directory).map_err(Failed::new)?;
     match Inspection::open(Arc::new(disk)) {
         Ok(Some(inspection)) => Ok(Ok(inspection)),
-        Ok(None) => Err(Failed::Impossible(format!("there is no data of a Caskade server in {}", directory.display()))),
-        Err(error @ (ManifestError::Io { .. } | ManifestError::Newer(_))) => Err(Failed::new(error)),
-        Err(error) => Ok(Err(error)),
+        Ok(None) => Err(no_data(directory)),
+        Err(error) if error.is_damage() => Ok(Err(error)),
+        Err(error) => Err(Failed::new(error)),
     }
+}
+
+fn no_data(directory: &Path) -> Failed {
+    Failed::Impossible(format!("there is no data of a Caskade server in {}", directory.display()))
 }
 
 /// Threads that work on it.

@@ -27,7 +27,7 @@ pub fn stats(directory: &Path, top: usize, out: &mut dyn Write) -> Result<Outcom
     let progress = Progress::new("reading");
     let catalog = Catalog::load(&inspection, threads(), &mut |done, total| progress.show(done, total));
     drop(progress);
-    let catalog = catalog.map_err(Failed::opening)?;
+    let catalog = catalog.map_err(|error| Failed::opening(&error, directory))?;
     // The clock of a server never shows an earlier moment.
     let now = SystemClock::new().wall().max(catalog.recovered.clock_floor);
     let segments = segments(&catalog, now, out)?;

@@ -24,6 +24,8 @@ pub enum Task {
     Backup { target: PathBuf },
     /// Fill it, the empty one, from a copy or another one, as it was at some moment.
     Restore { source: PathBuf, at: Option<String> },
+    /// Save what can be saved; only tell what would be done unless `yes` is given.
+    Repair { yes: bool },
     /// Give back all space that nothing needs.
     Compact,
     /// Write out all records between two moments.
@@ -74,6 +76,12 @@ const ROWS: &[Row] = &[
         },
     },
     Row { name: "compact", usage: "[--dir DIR]", command: compact, task: |_| Task::Compact },
+    Row {
+        name: "repair",
+        usage: "[--dir DIR] [--yes]",
+        command: repair,
+        task: |options| Task::Repair { yes: options.get_flag("yes") },
+    },
 ];
 
 /// Whether a word is the name of a tool.
@@ -187,6 +195,18 @@ fn compact(command: Command) -> Command {
     command
         .about("Gives back all space that nothing needs in a data directory that no server uses")
         .after_help("Exits with 0 if it is done, 1 if anything it met is damaged, 2 if it could not be done.")
+}
+
+fn repair(command: Command) -> Command {
+    command
+        .about("Saves what can be saved of a damaged data directory that no server uses; destroys nothing")
+        .after_help(
+            "Without --yes it only says what it would do. What it takes away is kept in the directory set-aside-1 (or 2, 3, \
+             ...) inside the data directory.\n\n\
+             Exits with 0 if there was nothing to repair, or all is repaired; 1 if there is something to repair, or left \
+             to repair; 2 if it could not be done.",
+        )
+        .arg(Arg::new("yes").long("yes").action(ArgAction::SetTrue).help("Does it"))
 }
 
 fn top(options: &ArgMatches) -> usize {

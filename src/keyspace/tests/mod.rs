@@ -12,6 +12,7 @@
 //! | `faults` | the disk fails at every call |
 //! | `listeners` | who is told of changes |
 //! | `moves` | keys that go from one database to another |
+//! | `repairs` | damaged disks are repaired |
 //! | `threads` | many writers, and a disk that fails |
 //! | `regressions` | bugs that stores of this family have had |
 
@@ -26,5 +27,6 @@ mod model;
 mod moves;
 mod recorder;
 mod regressions;
+mod repairs;
 mod runner;
 mod threads;

@@ -20,7 +20,7 @@ mod tests;
 
 pub(super) use self::codec::{BIND_BLOCK, BLOCKS, Summary};
 pub use self::codec::{Hinted, PARTITIONS, partition_of};
-pub(super) use self::read::{Block, Entries, Hint};
+pub(super) use self::read::{Block, Entries, Hint, hint_identity};
 pub(super) use self::write::Builder;
 
 use super::hash::KeyHasher;

@@ -51,14 +51,7 @@ impl Hint {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
-        let length = file.length()?;
-        let Some(footer_at) = length.checked_sub((FOOTER_BYTES + LENGTH_BYTES) as u64) else { return Ok(None) };
-        let mut bytes = [0; FOOTER_BYTES + LENGTH_BYTES];
-        if file.read_at(&mut bytes, footer_at)? < bytes.len() {
-            return Ok(None);
-        }
-        let is_of_segment = |footer: &Footer| footer.identity == *segment && footer.file_bytes() == Some(length);
-        let footer = Footer::read(&bytes).filter(|footer| is_of_segment(footer) && footer.is_possible());
+        let footer = read_footer(&*file)?.filter(|footer| footer.identity == *segment);
         Ok(footer.map(|footer| {
             let (summary, starts, hasher) = (footer.summary, footer.starts(), hasher.clone());
             Self { summary, source: Source::File { file, footer: Box::new(footer), starts, hasher } }
@@ -147,6 +140,25 @@ impl Hint {
         let read = file.read_at(&mut bytes, at)?;
         Ok((read == bytes.len() && part.fits(&bytes)).then_some(bytes))
     }
+}
+
+/// What a file that is a hint says that it is one of; none where it is no hint.
+///
+/// # Errors
+/// The disk's.
+pub(in crate::store) fn hint_identity(disk: &dyn Disk, name: &str) -> io::Result<Option<SegmentIdentity>> {
+    Ok(read_footer(&*disk.open(name, Mode::Read)?)?.map(|footer| footer.identity))
+}
+
+/// The footer of a file that has a sound one and the length that it says.
+fn read_footer(file: &dyn File) -> io::Result<Option<Footer>> {
+    let length = file.length()?;
+    let Some(footer_at) = length.checked_sub((FOOTER_BYTES + LENGTH_BYTES) as u64) else { return Ok(None) };
+    let mut bytes = [0; FOOTER_BYTES + LENGTH_BYTES];
+    if file.read_at(&mut bytes, footer_at)? < bytes.len() {
+        return Ok(None);
+    }
+    Ok(Footer::read(&bytes).filter(|footer| footer.file_bytes() == Some(length) && footer.is_possible()))
 }
 
 /// The entries of one partition, in rising order of their sequence numbers.

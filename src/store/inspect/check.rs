@@ -12,7 +12,11 @@ use crate::store::disk::os::LOCK_FILE;
 use crate::store::error::OpenError;
 use crate::store::manifest::{MANIFEST_FILE, Role, SegmentKind, role, segment_file_name};
 use crate::store::recovery::OnProgress;
+use crate::store::salvage::is_set_aside;
 use crate::store::segment::{FIRST_OFFSET, Header, SEGMENT_HEADER_BYTES, header_kind};
+
+/// The directory that backups are made in.
+const BACKUPS: &str = "backups";
 
 /// What a check has come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,10 +100,13 @@ impl Check<'_> {
     fn name(&mut self, name: &str) -> io::Result<()> {
         let listed: BTreeSet<u32> = self.inspection.manifest.segments().iter().map(|segment| segment.id).collect();
         match role(name) {
-            Role::Foreign if name == MANIFEST_FILE || name == LOCK_FILE => {}
+            Role::Foreign if name == MANIFEST_FILE || name == LOCK_FILE || name == BACKUPS => {}
+            Role::Foreign if is_set_aside(name) => {
+                self.note(name, Cost::Nothing, "what a repair has set aside; no server needs it");
+            }
             Role::Foreign => self.note(name, Cost::Nothing, "not a file of the store; it is never touched"),
             Role::Of { segment } if listed.contains(&segment) => {}
-            Role::Of { segment } if name == segment_file_name(segment) && self.may_be_data(segment, name)? => {
+            Role::Of { segment } if name == segment_file_name(segment) && self.inspection.may_be_data(segment)? => {
                 let what = "MANIFEST does not list it, and it has records of this store: was MANIFEST restored from an \
                             older copy?";
                 self.note(name, Cost::Removal, what);
@@ -110,21 +117,6 @@ impl Check<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Whether a segment that is not listed is one of the log: a crash leaves no such behind, unless the disk failed
-    /// before.
-    fn may_be_data(&self, id: u32, name: &str) -> io::Result<bool> {
-        let manifest = &self.inspection.manifest;
-        let file = self.inspection.disk.open(name, Mode::Read)?;
-        let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        let read = file.read_at(&mut bytes, 0)?;
-        let header = if read == bytes.len() { Header::read(&bytes).ok() } else { None };
-        Ok(header.is_some_and(|header| {
-            header.dataset == manifest.dataset_id()
-                && header.kind == header_kind(SegmentKind::Foreground)
-                && id >= manifest.unused_segment_id()
-        }))
     }
 
     fn layout(&mut self) -> Result<Layout, OpenError> {
@@ -154,33 +146,40 @@ impl Check<'_> {
     /// Looks at a segment and its hint; so many bytes of others have been looked at.
     fn segment(&mut self, around: &Around<'_>, done: u64) -> Result<Looked, OpenError> {
         let (inspection, found) = (self.inspection, around.found());
-        let hinted = inspection.hinted(found)?;
-        let (total, mut now, mut findings) = (self.total, done, Vec::new());
+        let (total, mut now) = (self.total, done);
         let mut went_on = |bytes| {
             now += bytes;
             (self.on_progress)(now, total);
         };
-        let looked = inspection.look(around, hinted.as_ref(), &mut went_on, &mut |finding| findings.push(finding))?;
-        if looked.sound.is_some() && looked.records > 0 && looked.sequence_min != found.base_sequence {
-            let what = format!(
-                "its first record should be {}, and is {}: MANIFEST or the header is wrong",
-                found.base_sequence, looked.sequence_min
-            );
-            findings.push(Finding::new(found.name(), Some(u64::from(FIRST_OFFSET)), Cost::Spare, what));
-        }
+        let findings = &mut self.checked.findings;
+        let (looked, hinted) = inspection.examine(around, &mut went_on, &mut |finding| findings.push(finding))?;
         match &hinted {
             Some(hinted) => {
-                let checked = hinted.check(looked.sound.as_ref(), &mut |finding| findings.push(finding));
-                checked.map_err(OpenError::io(format!("reading the hint of {}", found.name())))?;
                 self.checked.hints += 1;
                 self.checked.bytes += hinted.file_bytes();
             }
             None => self.checked.without_hint += usize::from(inspection.identity(found).is_some()),
         }
-        self.checked.findings.append(&mut findings);
         self.checked.segments += 1;
         self.checked.bytes += found.file_bytes;
         self.checked.records += looked.records;
         Ok(looked)
+    }
+}
+
+impl Inspection {
+    /// Whether a segment that is not listed is one of the log: a crash leaves no such behind, unless the disk failed
+    /// before.
+    pub(in crate::store) fn may_be_data(&self, id: u32) -> io::Result<bool> {
+        let manifest = &self.manifest;
+        let file = self.disk.open(&segment_file_name(id), Mode::Read)?;
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        let read = file.read_at(&mut bytes, 0)?;
+        let header = if read == bytes.len() { Header::read(&bytes).ok() } else { None };
+        Ok(header.is_some_and(|header| {
+            header.dataset == manifest.dataset_id()
+                && header.kind == header_kind(SegmentKind::Foreground)
+                && id >= manifest.unused_segment_id()
+        }))
     }
 }

@@ -41,7 +41,7 @@ impl Named {
 }
 
 /// The hint of a segment, if there is any.
-pub(super) struct Hinted {
+pub(in crate::store) struct Hinted {
     name: String,
     /// None where it does not agree with the segment.
     hint: Option<Hint>,
@@ -50,7 +50,11 @@ pub(super) struct Hinted {
 
 impl Hinted {
     /// Opens the hint; none where there is no file.
-    pub(super) fn open(disk: &dyn Disk, identity: &SegmentIdentity, hasher: &KeyHasher) -> io::Result<Option<Self>> {
+    pub(in crate::store) fn open(
+        disk: &dyn Disk,
+        identity: &SegmentIdentity,
+        hasher: &KeyHasher,
+    ) -> io::Result<Option<Self>> {
         let name = hint_file_name(identity.id);
         let file = match disk.open(&name, Mode::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -61,20 +65,20 @@ impl Hinted {
     }
 
     /// Whether a start takes it for the segment.
-    pub(super) fn is_trusted(&self) -> bool {
+    pub(in crate::store) fn is_trusted(&self) -> bool {
         self.hint.as_ref().is_some_and(|hint| {
             hint.has_sound_filter() && (0..BLOCKS).all(|block| hint.block(block).is_ok_and(|block| block.is_some()))
         })
     }
 
     /// What it says of its segment as a whole; none where it does not agree with it.
-    pub(super) fn summary(&self) -> Option<&Summary> {
+    pub(in crate::store) fn summary(&self) -> Option<&Summary> {
         self.hint.as_ref().map(Hint::summary)
     }
 
     /// What it says of the records that begin in any of these regions (in rising order, apart from each other), in the
     /// order of their offsets; and whether that is all it once said of them.
-    pub(super) fn within(&self, regions: &[Range<u64>]) -> io::Result<(Vec<Named>, bool)> {
+    pub(in crate::store) fn within(&self, regions: &[Range<u64>]) -> io::Result<(Vec<Named>, bool)> {
         let (mut named, mut whole) = (Vec::new(), true);
         let Some(hint) = &self.hint else { return Ok((named, false)) };
         for block in 0..BLOCKS {
@@ -94,7 +98,7 @@ impl Hinted {
     }
 
     /// The key of the record at an offset, by what the hint says.
-    pub(super) fn key_at(&self, offset: u64) -> io::Result<Option<(u32, Vec<u8>)>> {
+    pub(in crate::store) fn key_at(&self, offset: u64) -> io::Result<Option<(u32, Vec<u8>)>> {
         let Some(hint) = &self.hint else { return Ok(None) };
         for block in 0..BLOCKS {
             let Some(block) = hint.block(block)? else { continue };
@@ -106,7 +110,7 @@ impl Hinted {
     }
 
     /// Verifies every byte; `sound` is what the segment itself says, where all of it can be made out.
-    pub(super) fn check(&self, sound: Option<&Hint>, tell: &mut dyn FnMut(Finding)) -> io::Result<()> {
+    pub(in crate::store) fn check(&self, sound: Option<&Hint>, tell: &mut dyn FnMut(Finding)) -> io::Result<()> {
         let finding = |offset, what: &str| Finding::new(&self.name, offset, Cost::Cache, what);
         let Some(hint) = &self.hint else {
             tell(finding(Some(self.file_bytes), "its footer, which ends here, is damaged, or of another segment"));
@@ -155,7 +159,7 @@ impl Hinted {
     }
 
     /// Bytes of the file.
-    pub(super) fn file_bytes(&self) -> u64 {
+    pub(in crate::store) fn file_bytes(&self) -> u64 {
         self.file_bytes
     }
 }

@@ -14,12 +14,12 @@ use crate::store::disk::{File, Mode};
 use crate::store::error::OpenError;
 use crate::store::hint::SegmentIdentity;
 use crate::store::manifest::{Segment as Listed, SegmentState, segment_file_name};
-use crate::store::recovery::{Found, claim_from, first_sequence, read_header, used_bytes};
+use crate::store::recovery::{Found, claim_from, claim_of, first_sequence, read_header, used_bytes};
 use crate::store::segment::{FIRST_OFFSET, Position};
 
 /// The listed segments.
 #[derive(Default)]
-pub(super) struct Layout {
+pub(in crate::store) struct Layout {
     /// Those of the log, in its order.
     pub log: Vec<Found>,
     /// Those of the log of which nothing says where they begin: never begun, or their start is damaged.
@@ -31,7 +31,7 @@ pub(super) struct Layout {
 }
 
 /// A segment among those around it.
-pub(super) struct Around<'a> {
+pub(in crate::store) struct Around<'a> {
     /// The segments of the log so far, in its order, or those of compactions.
     segments: &'a [Found],
     index: usize,
@@ -41,7 +41,8 @@ pub(super) struct Around<'a> {
 }
 
 /// How far a segment goes.
-pub(super) struct Passed {
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Passed {
     /// Where its last record ends.
     pub end: u64,
     /// The highest number of its records.
@@ -50,25 +51,25 @@ pub(super) struct Passed {
 
 impl<'a> Around<'a> {
     /// The segment itself.
-    pub(super) fn found(&self) -> &'a Found {
+    pub(in crate::store) fn found(&self) -> &'a Found {
         &self.segments[self.index]
     }
 
     /// Those that follow it in the log.
-    pub(super) fn later(&self) -> &'a [Found] {
+    pub(in crate::store) fn later(&self) -> &'a [Found] {
         &self.segments[self.index + 1..]
     }
 }
 
 impl Layout {
     /// All segments.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Found> {
+    pub(in crate::store) fn all(&self) -> impl Iterator<Item = &Found> {
         self.log.iter().chain(&self.headless).chain(&self.compacted)
     }
 
     /// Visits those that have a place: the segments of the log in its order, then those of compactions. Returns the
     /// others.
-    pub(super) fn visit(
+    pub(in crate::store) fn visit(
         &mut self,
         visit: &mut dyn FnMut(&Around<'_>) -> Result<Passed, OpenError>,
     ) -> Result<Vec<Found>, OpenError> {
@@ -77,7 +78,7 @@ impl Layout {
         loop {
             if index == self.log.len() {
                 // Those whose start nobody says go on where the log has come to, or are empty.
-                let Some(next) = next_headless(&mut headless, last_sequence)? else { break };
+                let Some(next) = next_headless(&mut headless, last_sequence, position)? else { break };
                 self.log.push(Found { base: position, base_sequence: last_sequence + 1, ..next });
             }
             let passed = visit(&Around { segments: &self.log, index, headless: &headless, last_sequence })?;
@@ -92,9 +93,20 @@ impl Layout {
     }
 }
 
-fn next_headless(headless: &mut Vec<Found>, last_sequence: u64) -> Result<Option<Found>, OpenError> {
+/// The segment that goes on at a position: its first record has the next number; or it has marks that say that more of the
+/// log was durable, and then its first record is damaged.
+fn next_headless(
+    headless: &mut Vec<Found>,
+    last_sequence: u64,
+    position: Position,
+) -> Result<Option<Found>, OpenError> {
     for index in 0..headless.len() {
         if first_sequence(&headless[index])? == Some(last_sequence + 1) {
+            return Ok(Some(headless.remove(index)));
+        }
+    }
+    for index in 0..headless.len() {
+        if claim_of(&headless[index])? > position {
             return Ok(Some(headless.remove(index)));
         }
     }
@@ -103,7 +115,7 @@ fn next_headless(headless: &mut Vec<Found>, last_sequence: u64) -> Result<Option
 
 impl Inspection {
     /// Opens all listed segments, and tells of those that are not what they should be.
-    pub(super) fn layout(&self, tell: &mut dyn FnMut(Finding)) -> Result<Layout, OpenError> {
+    pub(in crate::store) fn layout(&self, tell: &mut dyn FnMut(Finding)) -> Result<Layout, OpenError> {
         let mut layout = Layout::default();
         for listed in self.manifest.segments() {
             let name = segment_file_name(listed.id);
@@ -181,14 +193,14 @@ impl Inspection {
     }
 
     /// The hint of a segment, where it is one that can have one and there is any.
-    pub(super) fn hinted(&self, found: &Found) -> Result<Option<Hinted>, OpenError> {
+    pub(in crate::store) fn hinted(&self, found: &Found) -> Result<Option<Hinted>, OpenError> {
         let identity = self.identity(found);
         let hinted = identity.map(|identity| Hinted::open(&*self.disk, &identity, &self.hasher)).transpose();
         Ok(hinted.map_err(OpenError::io(format!("reading the hint of {}", found.name())))?.flatten())
     }
 
     /// What a hint of a segment must agree with; none where it can have no hint.
-    pub(super) fn identity(&self, found: &Found) -> Option<SegmentIdentity> {
+    pub(in crate::store) fn identity(&self, found: &Found) -> Option<SegmentIdentity> {
         let (listed, dataset) = (&found.listed, self.manifest.dataset_id());
         match listed.state {
             SegmentState::Sealed(length) => {
@@ -199,7 +211,7 @@ impl Inspection {
     }
 
     /// How far a segment goes; no more is read for it than has to be.
-    pub(super) fn passed(&self, around: &Around<'_>) -> Result<Passed, OpenError> {
+    pub(in crate::store) fn passed(&self, around: &Around<'_>) -> Result<Passed, OpenError> {
         let found = around.found();
         let next = around.later().first().map_or(0, |next| next.base_sequence);
         if found.sealed.is_some() && next > 0 {
@@ -213,8 +225,32 @@ impl Inspection {
         Ok(Passed { end: looked.end, sequence_max: looked.sequence_max })
     }
 
+    /// Looks at every record of a segment, and at its hint.
+    pub(in crate::store) fn examine(
+        &self,
+        around: &Around<'_>,
+        went_on: &mut dyn FnMut(u64),
+        tell: &mut dyn FnMut(Finding),
+    ) -> Result<(Looked, Option<Hinted>), OpenError> {
+        let found = around.found();
+        let hinted = self.hinted(found)?;
+        let looked = self.look(around, hinted.as_ref(), went_on, tell)?;
+        if looked.sound.is_some() && looked.records > 0 && looked.sequence_min != found.base_sequence {
+            let what = format!(
+                "its first record should be {}, and is {}: MANIFEST or the header is wrong",
+                found.base_sequence, looked.sequence_min
+            );
+            tell(Finding::new(found.name(), Some(u64::from(FIRST_OFFSET)), Cost::Spare, what));
+        }
+        if let Some(hinted) = &hinted {
+            let checked = hinted.check(looked.sound.as_ref(), tell);
+            checked.map_err(OpenError::io(format!("reading the hint of {}", found.name())))?;
+        }
+        Ok((looked, hinted))
+    }
+
     /// Looks at every record of a segment.
-    pub(super) fn look(
+    pub(in crate::store) fn look(
         &self,
         around: &Around<'_>,
         hinted: Option<&Hinted>,

@@ -18,12 +18,12 @@
 mod check;
 mod extent;
 mod finding;
-mod hint;
-mod layout;
+pub(super) mod hint;
+pub(super) mod layout;
 mod records;
 mod segment;
 mod times;
-mod walk;
+pub(super) mod walk;
 
 use std::sync::Arc;
 
@@ -31,6 +31,7 @@ pub use self::check::Checked;
 pub use self::extent::Extent;
 pub use self::finding::{Cost, Finding, KeyOf};
 pub use self::hint::Named;
+pub(super) use self::records::missing_end;
 pub use self::records::{Entry, Visit, What};
 pub use self::times::Around;
 use super::disk::{Disk, Mode};
@@ -53,7 +54,12 @@ impl Inspection {
     /// When the manifest is damaged or missing, or the disk fails.
     pub fn open(disk: Arc<dyn Disk>) -> Result<Option<Self>, ManifestError> {
         let manifest = Manifest::open_to_read(disk.clone())?;
-        Ok(manifest.map(|manifest| Self { disk, hasher: KeyHasher::new(manifest.hash_seed()), manifest }))
+        Ok(manifest.map(|manifest| Self::with(disk, manifest)))
+    }
+
+    /// The store that a manifest tells of.
+    pub(super) fn with(disk: Arc<dyn Disk>, manifest: Manifest) -> Self {
+        Self { disk, hasher: KeyHasher::new(manifest.hash_seed()), manifest }
     }
 
     /// Tells `replay` every record of the log, as a start would.
@@ -81,6 +87,11 @@ impl Inspection {
     ) -> Result<(Recovered, Vec<Extent>), OpenError> {
         let read = self.read(threads, replay, on_progress)?;
         Ok((read.recovered, self.extents(&read)?))
+    }
+
+    /// What says which segments there are.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
     }
 
     /// The hash of this dataset's keys.

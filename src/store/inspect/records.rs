@@ -90,7 +90,11 @@ impl Inspection {
     }
 
     /// Where the records of a segment that cannot be made out stand before `end`, and what its hint says of them.
-    pub(super) fn lost(&self, found: &Found, end: u64) -> Result<(Vec<Range<u64>>, Vec<Named>, bool), OpenError> {
+    pub(in crate::store) fn lost(
+        &self,
+        found: &Found,
+        end: u64,
+    ) -> Result<(Vec<Range<u64>>, Vec<Named>, bool), OpenError> {
         let (mut walk, mut lost) = (Walk::until(found, end), Vec::new());
         while let Some(seen) = walk.next().map_err(found.reading())? {
             if let Seen::Flaw { offset, .. } = seen {
@@ -105,7 +109,7 @@ impl Inspection {
 }
 
 /// What a file should have behind its end.
-pub(super) fn missing_end(found: &Found) -> Option<Range<u64>> {
+pub(in crate::store) fn missing_end(found: &Found) -> Option<Range<u64>> {
     let begin = found.file_bytes.max(u64::from(FIRST_OFFSET));
     (found.sealed.is_some() && begin < found.end()).then(|| begin..found.end())
 }

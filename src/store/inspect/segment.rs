@@ -17,7 +17,7 @@ use crate::store::recovery::{Found, used_bytes};
 use crate::store::segment::{FIRST_OFFSET, Location, Position};
 
 /// What a walk along a segment has come to.
-pub(super) struct Looked {
+pub(in crate::store) struct Looked {
     /// What its records say of keys, where all of them are sound.
     pub sound: Option<Hint>,
     /// Records that can be made out.
@@ -28,16 +28,14 @@ pub(super) struct Looked {
     pub end: u64,
     /// Where nothing can be made out: from one offset to another, those included that the file should reach and does not.
     pub lost: Vec<Range<u64>>,
-    /// Records of which the value is damaged.
-    pub damaged: u64,
-    /// Records are not in the order they should be in, or batches are not whole.
-    pub disordered: bool,
     /// There is something that only another version knows.
     pub unknown: bool,
+    /// The log ends here in the middle of a write: what follows in later segments is no part of it.
+    pub torn: bool,
 }
 
 /// What is known of a segment before its first record is looked at.
-pub(super) struct Surroundings<'a> {
+pub(in crate::store) struct Surroundings<'a> {
     pub hasher: &'a KeyHasher,
     pub hinted: Option<&'a Hinted>,
     /// The number of the last record before it, if it is part of the log.
@@ -57,8 +55,6 @@ struct Look<'a> {
     sound: bool,
     records: u64,
     lost: Vec<Range<u64>>,
-    damaged: u64,
-    disordered: bool,
     of_another_version: bool,
     sequence_min: u64,
     last_sequence: u64,
@@ -72,7 +68,7 @@ struct Look<'a> {
 }
 
 /// Looks at every record, and tells of everything that is wrong.
-pub(super) fn look(
+pub(in crate::store) fn look(
     found: &Found,
     around: &Surroundings<'_>,
     went_on: &mut dyn FnMut(u64),
@@ -86,8 +82,6 @@ pub(super) fn look(
         sound: true,
         records: 0,
         lost: Vec::new(),
-        damaged: 0,
-        disordered: false,
         of_another_version: false,
         sequence_min: u64::MAX,
         last_sequence: around.last_sequence,
@@ -159,7 +153,6 @@ impl Look<'_> {
         self.records += 1;
         if damaged {
             self.sound = false;
-            self.damaged += 1;
             let newer = "the value of this record is damaged: unless the key was written again, reading it is an error";
             let finding = Finding::new(self.found.name(), Some(offset), Cost::Key, newer);
             (self.tell)(finding.of_key(record.keyspace, record.key));
@@ -236,15 +229,14 @@ impl Look<'_> {
             sequence_max: self.sequence_max,
             end,
             lost: self.lost,
-            damaged: self.damaged,
-            disordered: self.disordered,
             unknown: self.of_another_version,
+            torn: self.torn,
         })
     }
 
     fn disorder(&mut self, offset: u64, what: impl Into<String>) {
         self.note(offset, Cost::Start, what);
-        (self.sound, self.disordered) = (false, true);
+        self.sound = false;
     }
 
     fn note(&mut self, offset: u64, cost: Cost, what: impl Into<String>) {

@@ -10,7 +10,7 @@ use crate::store::recovery::Found;
 use crate::store::segment::FIRST_OFFSET;
 
 /// A walk along a segment.
-pub(super) struct Walk<'a> {
+pub(in crate::store) struct Walk<'a> {
     found: &'a Found,
     reader: Reader<'a>,
     offset: u64,
@@ -18,7 +18,7 @@ pub(super) struct Walk<'a> {
 }
 
 /// What stands at some offset.
-pub(super) enum Seen<'a> {
+pub(in crate::store) enum Seen<'a> {
     /// A record; of a damaged one the value is left out.
     Record { offset: u64, length: u32, record: Record<'a>, damaged: bool },
     /// No record can be made out there; the walk stays.
@@ -27,23 +27,23 @@ pub(super) enum Seen<'a> {
 
 impl<'a> Walk<'a> {
     /// From the first record on.
-    pub(super) fn new(found: &'a Found) -> Self {
+    pub(in crate::store) fn new(found: &'a Found) -> Self {
         Self::until(found, u64::MAX)
     }
 
     /// From the first record on, to this offset at most.
-    pub(super) fn until(found: &'a Found, end: u64) -> Self {
+    pub(in crate::store) fn until(found: &'a Found, end: u64) -> Self {
         let end = end.min(found.end()).min(found.file_bytes);
         Self { found, reader: Reader::new(&*found.file, end), offset: u64::from(FIRST_OFFSET), end }
     }
 
     /// Where the next record is.
-    pub(super) fn offset(&self) -> u64 {
+    pub(in crate::store) fn offset(&self) -> u64 {
         self.offset
     }
 
     /// The next record; none at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<Seen<'_>>> {
+    pub(in crate::store) fn next(&mut self) -> io::Result<Option<Seen<'_>>> {
         let offset = self.offset;
         if offset >= self.end {
             return Ok(None);
@@ -64,7 +64,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes on with the first record behind a flaw that can be made out, or else at the end. Returns where that is.
-    pub(super) fn resume(&mut self) -> io::Result<u64> {
+    pub(in crate::store) fn resume(&mut self) -> io::Result<u64> {
         let next = match self.claimed_end()? {
             Some(next) => next,
             None => self.search()?,

@@ -24,7 +24,7 @@ use super::{Contents, Floor, Held, Moment, Segment, SegmentKind, SegmentState};
 use crate::store::record::SEQUENCE_MAX;
 use crate::store::segment::POSITION_MAX;
 
-const MAGIC: &[u8; 8] = b"CASKMANI";
+pub(super) const MAGIC: &[u8; 8] = b"CASKMANI";
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = MAGIC.len() + size_of::<u32>() + size_of::<u32>();
 const CRC_BYTES: usize = size_of::<u32>();

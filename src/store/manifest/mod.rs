@@ -12,6 +12,9 @@ use self::codec::DecodeError;
 use super::disk::{Disk, Mode};
 
 mod codec;
+mod rebuild;
+
+pub(super) use self::rebuild::{Rebuilt, is_manifest};
 
 /// The file's name.
 pub const MANIFEST_FILE: &str = "MANIFEST";
@@ -118,19 +121,29 @@ impl fmt::Display for ManifestError {
         match self {
             Self::Io { action, error } => write!(f, "cannot {action}: {error}"),
             Self::Damaged(what) => {
-                write!(f, "the file {MANIFEST_FILE} is damaged: {what}; nothing was changed: restore it from a backup")
+                write!(f, "the file {MANIFEST_FILE} is damaged: {what}; nothing was changed")
             }
             Self::Newer(what) => {
                 write!(f, "the file {MANIFEST_FILE} was written by a newer version ({what}); start that version")
             }
             Self::Missing { segment } => write!(
                 f,
-                "the file {MANIFEST_FILE} is missing although there is data ({segment}); nothing was changed: restore \
-                 it from a backup, or move the data away to start empty"
+                "the file {MANIFEST_FILE} is missing although there is data ({segment}); nothing was changed: move the \
+                 data away to start empty"
             ),
             Self::SegmentMissing { segment } => {
-                write!(f, "the file {segment}, listed in {MANIFEST_FILE}, is missing; nothing was changed: restore it")
+                write!(f, "the file {segment}, listed in {MANIFEST_FILE}, is missing; nothing was changed")
             }
+        }
+    }
+}
+
+impl ManifestError {
+    /// Whether something is damaged, so that a repair may help.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged(_) | Self::Missing { .. } | Self::SegmentMissing { .. } => true,
+            Self::Io { .. } | Self::Newer(_) => false,
         }
     }
 }
@@ -404,7 +417,8 @@ impl Manifest {
 }
 
 impl Floor {
-    fn raise(&mut self, other: Self) {
+    /// Raises both numbers to those of another, where these are higher.
+    pub(super) fn raise(&mut self, other: Self) {
         self.position = self.position.max(other.position);
         self.sequence = self.sequence.max(other.sequence);
     }
@@ -455,15 +469,15 @@ fn unlisted(id: u32) -> String {
 }
 
 fn read(disk: &dyn Disk) -> Result<Contents, ManifestError> {
-    let bytes = read_file(disk).map_err(failed("read the file MANIFEST"))?;
+    let bytes = read_file(disk, MANIFEST_FILE).map_err(failed("read the file MANIFEST"))?;
     codec::decode(&bytes).map_err(|error| match error {
         DecodeError::Damaged(what) => ManifestError::Damaged(what),
         DecodeError::Newer(what) => ManifestError::Newer(what),
     })
 }
 
-fn read_file(disk: &dyn Disk) -> io::Result<Vec<u8>> {
-    let file = disk.open(MANIFEST_FILE, Mode::Read)?;
+fn read_file(disk: &dyn Disk, name: &str) -> io::Result<Vec<u8>> {
+    let file = disk.open(name, Mode::Read)?;
     let length = file.length()?;
     if length > MANIFEST_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{length} bytes are too many for a manifest")));

@@ -22,7 +22,7 @@ pub(in crate::store) fn claim_from<'a>(
 }
 
 /// The highest position that a segment claims to be durable, by its marks or as the manifest says.
-pub(super) fn claim_of(segment: &Found) -> Result<Position, OpenError> {
+pub(in crate::store) fn claim_of(segment: &Found) -> Result<Position, OpenError> {
     let sealed = segment.sealed.filter(|bytes| *bytes > 0).map(|bytes| segment.base + bytes);
     let marked = highest_claim(segment, u64::from(FIRST_OFFSET))?;
     Ok(sealed.max(marked).unwrap_or(0))

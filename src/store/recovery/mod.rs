@@ -26,8 +26,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use self::claims::claim_of;
-pub(super) use self::claims::{claim_from, used_bytes};
+pub(super) use self::claims::{claim_from, claim_of, used_bytes};
 pub(super) use self::find::{Found, find_held, first_sequence, read_header};
 use self::find::{Listing, find};
 pub use self::load::Records;

@@ -1,0 +1,52 @@
+//! A manifest made anew from what is known without it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use super::codec;
+use super::{Contents, Disk, Floor, Manifest, ManifestError, Mode, Moment, Segment, install, random, read_file};
+use crate::store::record::SEQUENCE_MAX;
+
+/// What a manifest is made of.
+pub(in crate::store) struct Rebuilt {
+    pub dataset_id: [u8; 16],
+    /// None where it is lost: hints that were written with it are of no use then.
+    pub hash_seed: Option<[u8; 16]>,
+    /// Above the id of every segment that ever was, as far as anybody knows.
+    pub next_segment_id: u32,
+    pub clock_floor: u64,
+    pub floor: Floor,
+    pub segments: Vec<Segment>,
+}
+
+impl Manifest {
+    /// A manifest that is not on the disk until [`Manifest::install`].
+    pub(in crate::store) fn rebuild(disk: Arc<dyn Disk>, rebuilt: Rebuilt) -> Result<Manifest, ManifestError> {
+        let Rebuilt { dataset_id, hash_seed, next_segment_id, clock_floor, floor, segments } = rebuilt;
+        let hash_seed = hash_seed.map_or_else(random, Ok)?;
+        let segments: BTreeMap<u32, Segment> = segments.into_iter().map(|segment| (segment.id, segment)).collect();
+        // What was only held is listed again. How far back all of the past is there nobody knows any more.
+        let (held, horizon) = (BTreeMap::new(), Moment { sequence: SEQUENCE_MAX, time: clock_floor });
+        let contents = Contents { dataset_id, hash_seed, next_segment_id, clock_floor, segments, held, floor, horizon };
+        Ok(Self::of(disk, contents))
+    }
+
+    /// Puts this manifest in the place of the one on the disk, durably.
+    pub(in crate::store) fn install(&self) -> io::Result<()> {
+        install(&*self.disk, &self.contents.lock())
+    }
+}
+
+/// Whether a file is a sound manifest.
+pub(in crate::store) fn is_manifest(disk: &dyn Disk, name: &str) -> io::Result<bool> {
+    let mut magic = [0; codec::MAGIC.len()];
+    let read = disk.open(name, Mode::Read)?.read_at(&mut magic, 0)?;
+    if read < magic.len() || magic != *codec::MAGIC {
+        return Ok(false);
+    }
+    match read_file(disk, name) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(false),
+        bytes => Ok(codec::decode(&bytes?).is_ok()),
+    }
+}
