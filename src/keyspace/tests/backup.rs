@@ -149,6 +149,13 @@ fn of_two_backups_of_one_name_at_once_one_is_made() {
             store.backup("one")
         });
         begun.wait();
+        // Where the second one did not wait, it would be as far as the lock after four calls.
+        let before = disk.calls();
+        for _ in 0..10_000 {
+            if disk.calls() < before + 4 {
+                std::thread::yield_now();
+            }
+        }
         drop(hold);
         [first.join().unwrap(), second.join().unwrap()]
     });
