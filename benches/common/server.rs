@@ -135,6 +135,7 @@ impl Server {
     }
 
     /// Sets all keys to their values.
+    #[allow(dead_code, reason = "not every bench asks for it")]
     pub fn fill(&self, mut pairs: impl Iterator<Item = [Vec<u8>; 2]>) {
         let mut stream = self.connect();
         loop {

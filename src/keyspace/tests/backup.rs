@@ -9,7 +9,7 @@ use super::model::{State, keys_of};
 use super::recorder::Recorder;
 use super::runner::{DATABASES, Runner, START, contents, open, options};
 use crate::store::disk::sim::{At as Fault, CallKind, Often};
-use crate::store::disk::{Disk, SimDisk};
+use crate::store::disk::{Disk, Mode, SimDisk};
 use crate::store::inspect::Inspection;
 use crate::store::{At, BACKUP_DIRECTORY, Fsync, Policy, RestoreError, Restored};
 
@@ -89,6 +89,7 @@ fn a_name_is_taken_once_and_leads_nowhere_else() {
     }
     // What has no manifest is what a crash has left.
     let half = backup(&disk, "half");
+    half.open("COPYING.tmp", Mode::Create).unwrap();
     disk.link("MANIFEST", &*half).unwrap();
     half.rename("MANIFEST", "0000000001.log").unwrap();
     store.backup("half").unwrap();
@@ -367,6 +368,12 @@ fn a_copy_is_whole_or_no_store() {
     foreign.plant("holiday.jpg", b"beach");
     assert!(matches!(restore(&disk, At::End, &foreign), Err(RestoreError::Occupied(_))));
     assert_eq!(foreign.bytes("holiday.jpg").unwrap(), b"beach");
+    // A store that has lost its manifest is no copy that was begun.
+    let lost = disk.after_kill();
+    lost.remove("MANIFEST").unwrap();
+    let files = lost.list().unwrap();
+    assert!(matches!(restore(&disk, At::End, &lost), Err(RestoreError::Occupied(_))));
+    assert_eq!(lost.list().unwrap(), files);
     let calls = target.calls();
     for call in 0..calls {
         let target = SimDisk::new();

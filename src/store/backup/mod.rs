@@ -18,7 +18,7 @@ use std::io;
 pub use self::restore::{At, RestoreError, Restored};
 use super::disk::os::LOCK_FILE;
 use super::disk::{Disk, Mode};
-use super::manifest::{MANIFEST_FILE, Role, hint_file_name, role, segment_file_name};
+use super::manifest::{COPYING_FILE, MANIFEST_FILE, Role, hint_file_name, role, segment_file_name};
 use super::reader::READ_BYTES;
 
 /// The directory in a data directory that has the backups of a running store.
@@ -89,8 +89,9 @@ impl Copied {
     }
 }
 
-/// Takes away what a copy has left that was not completed. A complete one is refused, and whatever is not of a store.
-fn clear(target: &dyn Disk) -> io::Result<()> {
+/// Begins a copy: takes away what an earlier attempt has left. Refused is whatever nobody has said to be a copy: a complete
+/// one, a store that has lost its manifest, anything else.
+fn begin(target: &dyn Disk) -> io::Result<()> {
     let taken = |text| Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     let mut names = target.list()?;
     names.retain(|name| name != LOCK_FILE);
@@ -100,5 +101,21 @@ fn clear(target: &dyn Disk) -> io::Result<()> {
     if let Some(name) = names.iter().find(|name| matches!(role(name), Role::Foreign)) {
         return taken(format!("there is something else already, {name}"));
     }
-    names.iter().try_for_each(|name| target.remove(name))
+    let is_copy = names.iter().any(|name| name == COPYING_FILE);
+    if let Some(name) = names.first().filter(|_| !is_copy) {
+        return taken(format!(
+            "there is {name} of a store that has lost its {MANIFEST_FILE}: `caskade repair` may save it"
+        ));
+    }
+    names.iter().filter(|name| *name != COPYING_FILE).try_for_each(|name| target.remove(name))?;
+    if !is_copy {
+        target.open(COPYING_FILE, Mode::Create)?;
+    }
+    // It has to be there before anything else is.
+    target.sync_directory()
+}
+
+/// Ends a copy that has its manifest. Where the mark stays, it does no harm, and the next start removes it.
+fn end(target: &dyn Disk) {
+    let _ = target.remove(COPYING_FILE);
 }

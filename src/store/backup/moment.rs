@@ -9,20 +9,25 @@ use crate::store::record::{Raw, Record};
 use crate::store::recovery::Found;
 use crate::store::segment::FIRST_OFFSET;
 
-/// Within that many milliseconds after a mark, all is written that was appended before the next one: flushes begin with a
-/// mark where the last one is older than [`MARK_INTERVAL`].
-const MARK_REACH: u64 = 2 * MARK_INTERVAL;
-
 /// The number of the last record that had been written at a time, as far as the marks tell: they are a tenth of a second
-/// apart. `log` are the segments of the log in its order.
+/// apart, or as long as the disk has stalled. `log` are the segments of the log in its order.
 pub(super) fn sequence_at(log: &[&Found], time: u64, last: u64) -> Result<u64, OpenError> {
     // The latest mark that is not after it: its number and its time.
     let mut before: Option<(u64, u64)> = None;
     for found in log {
         let summary = found.hint.as_ref().map(|hint| *hint.summary()).unwrap_or_default();
+        if summary.sequence_max == 0 {
+            continue;
+        }
         if summary.wall <= time {
-            if summary.sequence_max > 0 {
+            if time >= summary.wall + 2 * MARK_INTERVAL {
                 before = Some((summary.sequence_max, summary.wall));
+            } else {
+                // Behind its last mark there may be some that came later, where a process was killed.
+                walk(found, &mut |record, _| {
+                    before = record.mark().map(|(_, wall)| (record.sequence, wall)).or(before);
+                    true
+                })?;
             }
             continue;
         }
@@ -35,13 +40,15 @@ pub(super) fn sequence_at(log: &[&Found], time: u64, last: u64) -> Result<u64, O
             }
             after.is_none()
         })?;
-        let Some(after) = after else { continue };
-        return Ok(match before {
-            Some((sequence, wall)) if time < wall + MARK_REACH => sequence,
-            _ => after - 1,
-        });
+        // What lies between the two may have come later: marks are missing as long as the disk stalls.
+        if let Some(after) = after {
+            return Ok(before.map_or(after - 1, |(sequence, _)| sequence));
+        }
     }
-    Ok(last)
+    Ok(match before {
+        Some((sequence, wall)) if time < wall + MARK_INTERVAL => sequence,
+        _ => last,
+    })
 }
 
 /// The number itself, or that of the last record before the transaction that it is in the middle of.

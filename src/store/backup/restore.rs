@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::moment::{between_batches, offset_behind, sequence_at, walk};
-use super::{Copied, clear};
+use super::{Copied, begin, end};
 use crate::store::disk::{Disk, Mode};
 use crate::store::error::OpenError;
 use crate::store::inspect::Inspection;
@@ -96,11 +96,11 @@ impl Inspection {
         threads: usize,
         on_progress: OnProgress<'_>,
     ) -> Result<Restored, RestoreError> {
-        match clear(&*target) {
+        match begin(&*target) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 return Err(RestoreError::Occupied(error.to_string()));
             }
-            cleared => cleared.map_err(OpenError::io("clearing the target"))?,
+            cleared => cleared.map_err(OpenError::io("preparing the target"))?,
         }
         let parts = self.parts(at, threads, on_progress)?;
         let (sequence, asked) = parts.locate(at, self.manifest.horizon())?;
@@ -116,6 +116,7 @@ impl Inspection {
             .sync_directory()
             .and_then(|()| self.manifest.write_to(&*target, &listed, &parts.kept, parts.clock_floor));
         finished.map_err(OpenError::io("writing the manifest of the copy"))?;
+        end(&*target);
         Ok(Restored { copied, asked })
     }
 

@@ -5,7 +5,7 @@
 
 use std::io;
 
-use super::{BACKUP_DIRECTORY, Copied, clear, is_backup_name};
+use super::{BACKUP_DIRECTORY, Copied, begin, end, is_backup_name};
 use crate::store::disk::Disk;
 use crate::store::log::Log;
 use crate::store::manifest::{Held, MANIFEST_FILE, Segment, SegmentKind, SegmentState};
@@ -40,20 +40,24 @@ impl Log {
         let backups = self.disk.directory(BACKUP_DIRECTORY)?;
         self.disk.sync_directory()?;
         let target = backups.directory(name)?;
-        match clear(&*target) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(io::Error::new(error.kind(), format!("there is a backup named {name} already")));
-            }
-            cleared => cleared?,
+        if target.list()?.iter().any(|file| file == MANIFEST_FILE) {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("there is a backup named {name} already"),
+            ));
         }
+        begin(&*target)?;
         backups.sync_directory()?;
         let copied = self.copy_to(&*target);
-        if copied.is_err() {
-            // It has no manifest: the next backup of this name takes away what this cannot.
-            let _ = match target.remove(MANIFEST_FILE) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => clear(&*target).and_then(|()| target.sync_directory()),
-            };
+        match copied {
+            Ok(_) => end(&*target),
+            Err(_) => {
+                // Without a manifest it is none: the next backup of this name takes away what this cannot.
+                let _ = match target.remove(MANIFEST_FILE) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                    _ => begin(&*target),
+                };
+            }
         }
         copied
     }

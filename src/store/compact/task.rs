@@ -194,7 +194,8 @@ impl Log {
             };
             let done = if forced || excess > URGENT_EXCESS { pass() } else { behind_others(&pass) };
             match done {
-                Ok(true) => {}
+                // What was won is held first: where space is short, that is no gain yet.
+                Ok(true) => self.release(policy),
                 Ok(false) => return,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return,
                 Err(error) => return tracing::warn!(%error, "compaction failed; it is tried again"),

@@ -22,6 +22,9 @@ pub const MANIFEST_FILE: &str = "MANIFEST";
 /// Where the next manifest is prepared.
 const TEMPORARY_FILE: &str = "MANIFEST.tmp";
 
+/// What stands in a directory as long as it is a copy that is not complete.
+pub(super) const COPYING_FILE: &str = "COPYING.tmp";
+
 /// Far more than a manifest can need: a guard against reading some other large file into memory.
 const MANIFEST_BYTES_MAX: u64 = 256 << 20;
 
@@ -574,7 +577,7 @@ pub(super) enum Role {
 
 /// What a file of this name is.
 pub(super) fn role(name: &str) -> Role {
-    if name == TEMPORARY_FILE {
+    if name == TEMPORARY_FILE || name == COPYING_FILE {
         return Role::Temporary;
     }
     let Some((digits, suffix)) = name.split_once('.') else { return Role::Foreign };
