@@ -213,15 +213,20 @@ impl Recovering<'_> {
             }
         }
         let mut empty = Vec::new();
-        for dropped in log.drain(whole..).chain(headless) {
-            let (claim, position) = (claim_of(&dropped)?, self.recovered.position);
+        let begun = log.len();
+        log.append(&mut headless);
+        for dropped in &log[whole..] {
+            let (claim, position) = (claim_of(dropped)?, self.recovered.position);
             if claim > position {
                 let what = format!("what should be between position {position} of the log and {claim} is not there");
-                return Err(dropped.corrupt(0, what));
+                // That is most likely in one of which nothing can be told.
+                let lost = log[begun..].iter().find(|lost| lost.id() < dropped.id());
+                return Err(lost.unwrap_or(dropped).corrupt(0, what));
             }
-            self.recovered.torn_bytes += used_bytes(&dropped, u64::from(FIRST_OFFSET))?;
+            self.recovered.torn_bytes += used_bytes(dropped, u64::from(FIRST_OFFSET))?;
             empty.push(dropped.id());
         }
+        log.truncate(whole);
         Ok(empty)
     }
 
