@@ -30,3 +30,8 @@ mod regressions;
 mod repairs;
 mod runner;
 mod threads;
+
+/// A number from the environment, for those who want more than each run of the tests does.
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
+}
