@@ -36,6 +36,7 @@ fn text(finding: &Finding) -> String {
     let key = key.as_ref().map(|of| format!(" (key \"{}\" in keyspace {})", of.key.escape_ascii(), of.keyspace));
     let costs = match cost {
         Cost::Nothing => return format!("note: {file}{at}: {what}"),
+        Cost::Past => "no key of today; an earlier moment cannot be brought back as it was",
         Cost::Cache => "nothing: a hint is only a cache; deleted, it is written anew",
         Cost::Spare => "nothing as long as the other place that says the same is sound",
         Cost::Key => "this key is unreadable",
@@ -62,6 +63,7 @@ fn summarize(checked: &Checked, out: &mut dyn Write) -> Result<Outcome, Failed> 
         (Cost::Removal, "of files that the next start removes"),
         (Cost::Key, "that make a key unreadable"),
         (Cost::Spare, "that something else makes up for"),
+        (Cost::Past, "in what is kept of the past"),
         (Cost::Cache, "in caches"),
     ];
     let counts = counts.into_iter().filter(|(cost, _)| count(*cost) > 0);

@@ -51,6 +51,7 @@ impl Inspection {
         let layout = check.layout()?;
         let is_complete = layout.missing.is_empty();
         check.segments(layout)?;
+        check.past()?;
         let mut checked = check.checked;
         if is_complete {
             match self.replay(threads, &mut NoReplay, &mut |_, _| {}) {
@@ -98,7 +99,9 @@ impl Check<'_> {
 
     /// Looks whether a file should be there.
     fn name(&mut self, name: &str) -> io::Result<()> {
-        let listed: BTreeSet<u32> = self.inspection.manifest.segments().iter().map(|segment| segment.id).collect();
+        let (segments, held) = self.inspection.manifest.segments_and_held();
+        let held = held.iter().map(|held| held.segment.id);
+        let listed: BTreeSet<u32> = segments.iter().map(|segment| segment.id).chain(held).collect();
         match role(name) {
             Role::Foreign if name == MANIFEST_FILE || name == LOCK_FILE || name == BACKUPS => {}
             Role::Foreign if is_set_aside(name) => {
@@ -140,6 +143,17 @@ impl Check<'_> {
             self.checked.segments += 1;
             self.checked.bytes += found.file_bytes;
         }
+        Ok(())
+    }
+
+    /// Looks at what is only kept for earlier moments.
+    fn past(&mut self) -> Result<(), OpenError> {
+        let first = self.checked.findings.len();
+        let held = self.inspection.held(&mut |finding| self.checked.findings.push(finding))?;
+        Around::alone(&held).try_for_each(|around| self.segment(&around, self.total).map(|_| ()))?;
+        // Neither a start nor a key needs it.
+        let costly = self.checked.findings[first..].iter_mut().filter(|finding| finding.cost > Cost::Cache);
+        costly.for_each(|finding| finding.cost = Cost::Past);
         Ok(())
     }
 

@@ -31,6 +31,8 @@ pub enum Cost {
     Nothing,
     /// A cache: what it says is said elsewhere, too.
     Cache,
+    /// An earlier moment cannot be brought back as it was.
+    Past,
     /// Something else says the same.
     Spare,
     /// Reading the key is an error.

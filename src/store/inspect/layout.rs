@@ -50,6 +50,11 @@ pub(in crate::store) struct Passed {
 }
 
 impl<'a> Around<'a> {
+    /// Each of some segments that have no place in the log.
+    pub(in crate::store) fn alone(segments: &'a [Found]) -> impl Iterator<Item = Self> {
+        (0..segments.len()).map(move |index| Self { segments, index, headless: &[], last_sequence: 0 })
+    }
+
     /// The segment itself.
     pub(in crate::store) fn found(&self) -> &'a Found {
         &self.segments[self.index]
@@ -86,9 +91,7 @@ impl Layout {
             position = self.log[index].position(passed.end.max(u64::from(FIRST_OFFSET)));
             index += 1;
         }
-        for index in 0..self.compacted.len() {
-            visit(&Around { segments: &self.compacted, index, headless: &[], last_sequence: 0 })?;
-        }
+        Around::alone(&self.compacted).try_for_each(|around| visit(&around).map(|_| ()))?;
         Ok(headless)
     }
 }
@@ -132,6 +135,25 @@ impl Inspection {
         }
         layout.log.sort_by_key(|segment| (segment.base, segment.end()));
         Ok(layout)
+    }
+
+    /// Opens the segments that are only kept for earlier moments, and tells of those that are missing.
+    pub(in crate::store) fn held(&self, tell: &mut dyn FnMut(Finding)) -> Result<Vec<Found>, OpenError> {
+        let mut found = Vec::new();
+        for held in self.manifest.held() {
+            let name = segment_file_name(held.segment.id);
+            match self.disk.open(&name, Mode::Read) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    tell(Finding::new(name, None, Cost::Past, "MANIFEST says that it is kept, and it is missing"));
+                }
+                file => {
+                    let file = file.map_err(OpenError::io(format!("opening {name}")))?;
+                    let file_bytes = file.length().map_err(OpenError::io(format!("measuring {name}")))?;
+                    found.push(Found::new(held.segment, file, file_bytes));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Reads the header of a segment, and says where it belongs.
