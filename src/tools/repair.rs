@@ -63,8 +63,8 @@ fn tell(repaired: &Repaired, directory: &Path, out: &mut dyn Write) -> Result<Ou
         writeln!(out, "DAMAGED: {} places are damaged still; {starts}; {}", left.len(), remedy(directory))?;
         return Ok(Outcome::Damaged);
     }
-    let unknown = steps.iter().any(|step| matches!(step, Step::Replace { unknown, .. } if !unknown.is_empty()));
-    let others = if unknown { ", and whatever was where nobody knows" } else { "" };
+    let is_dark = steps.iter().any(Step::is_in_the_dark);
+    let others = if is_dark { ", and others that nobody can name" } else { "" };
     let (records, segments) = (checked.records, checked.segments);
     let lost = lost.len();
     writeln!(

@@ -13,7 +13,7 @@ use crate::store::inspect::walk::{Seen, Walk};
 use crate::store::inspect::{Cost, Inspection, Named, missing_end};
 use crate::store::manifest::{Floor, Role, hint_file_name, role, segment_file_name};
 use crate::store::record::{HEADER_BYTES, Op};
-use crate::store::recovery::Found;
+use crate::store::recovery::{Found, read_header, used_bytes};
 use crate::store::segment::FIRST_OFFSET;
 
 const BAD_HINT: &str = "it is a hint, and not that of its segment; the server writes it anew";
@@ -53,7 +53,7 @@ pub(super) struct Damage {
     pub aside: Vec<(String, &'static str)>,
     /// The end of the last part of the log that is not there any more, or will not be.
     pub floor: Floor,
-    /// Whether a part of the log is missing that no segment had.
+    /// Whether a part of the log is missing of which nothing says what was in it.
     pub has_gap: bool,
     /// Values that are lost, all copies of them.
     pub lost: Vec<LostValue>,
@@ -81,6 +81,12 @@ pub(super) fn damage(inspection: &Inspection, on_progress: OnProgress<'_>) -> Re
     let mut layout = inspection.layout(&mut |finding| findings.push(finding))?;
     let total = layout.all().map(|found| found.file_bytes).sum();
     let (mut noted, mut torn, mut done) = (BTreeMap::new(), false, 0);
+    for found in layout.all() {
+        // The others are findings.
+        if let Err(error @ OpenError::Unsupported { .. }) = read_header(found, &inspection.manifest) {
+            return Err(error);
+        }
+    }
     let unplaced = layout.visit(&mut |around| {
         let found = around.found();
         let mut now = done;
@@ -129,8 +135,13 @@ pub(super) fn damage(inspection: &Inspection, on_progress: OnProgress<'_>) -> Re
             sound.push((found, noted));
         }
     }
-    let lost = unplaced.into_iter().filter(|found| missing.contains(&found.listed.id));
-    damage.flawed.extend(lost.map(Flawed::missing));
+    for found in unplaced {
+        if missing.contains(&found.listed.id) {
+            damage.flawed.push(Flawed::missing(found));
+        } else if bad.contains(&found.name()) {
+            damage.flawed.push(Flawed::unplaced(found)?);
+        }
+    }
     damage.aside.extend(strays(inspection)?);
     damage.close_gaps(&sound);
     damage.find_copies(&sound)?;
@@ -174,6 +185,13 @@ impl Flawed {
     fn missing(found: Found) -> Self {
         let (named, unknown) = (Vec::new(), Vec::new());
         Self { end: u64::from(FIRST_OFFSET), found, is_missing: true, sound: 0, damaged: 0, named, unknown, wall: 0 }
+    }
+
+    /// One of which nothing says that it was durable, nor where it would belong.
+    fn unplaced(found: Found) -> Result<Self, OpenError> {
+        let (begin, used) = (u64::from(FIRST_OFFSET), used_bytes(&found, u64::from(FIRST_OFFSET))?);
+        let unknown = if used > 0 { vec![begin..begin + used] } else { Vec::new() };
+        Ok(Self { is_missing: false, unknown, ..Self::missing(found) })
     }
 }
 
@@ -222,7 +240,7 @@ impl Damage {
         let mut position = 0;
         for (found, noted) in sound.iter().filter(|(found, _)| !found.is_compacted()) {
             if found.base > position.max(self.floor.position) {
-                self.has_gap |= !self.flawed.iter().any(|flawed| !flawed.found.is_compacted());
+                self.has_gap = true;
                 self.floor.raise(Floor { position: found.base, sequence: found.base_sequence.saturating_sub(1) });
             }
             position = found.position(noted.passed.end);

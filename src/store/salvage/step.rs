@@ -7,6 +7,8 @@ use super::names::Moves;
 use super::rebuild::Rebuild;
 use crate::store::record::Op;
 
+const IN_THE_DARK: &str = "keys written there may show an older value or none, and keys deleted there may come back";
+
 /// A step of a repair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -56,6 +58,17 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether nobody knows what is lost.
+    pub fn is_in_the_dark(&self) -> bool {
+        match self {
+            Self::Replace { missing, sound, hinted, values, unknown, .. } => {
+                !unknown.is_empty() || *missing && sound + hinted + values == 0
+            }
+            Self::CloseGap { .. } => true,
+            Self::Rename { .. } | Self::Rebuild { .. } | Self::SetAside { .. } => false,
+        }
+    }
+
     pub(super) fn renames(moves: &Moves) -> Vec<Self> {
         moves.iter().map(|(from, to)| Self::Rename { from: from.clone(), to: to.clone() }).collect()
     }
@@ -117,15 +130,15 @@ impl fmt::Display for Step {
                     write!(f, "{and}{values} values are lost, whose keys are known")?;
                 }
                 unknown.iter().try_for_each(|(offset, bytes)| {
-                    write!(
-                        f,
-                        "\n    nobody knows what was in {bytes} bytes at byte {offset}: keys written there may show an older \
-                         value or none, and keys deleted there may come back"
-                    )
+                    write!(f, "\n    nobody knows what was in {bytes} bytes at byte {offset}: {IN_THE_DARK}")
                 })
             }
             Self::CloseGap { position } => {
-                write!(f, "take what is missing of the log before position {position} for removed: no file has it")
+                write!(
+                    f,
+                    "take what is missing of the log before position {position} for removed: no file has it\n    nobody \
+                     knows what was in it: {IN_THE_DARK}"
+                )
             }
         }
     }
