@@ -58,6 +58,9 @@ impl Entry<'_> {
 /// Who is told of the records, one after the other, until he has heard enough.
 pub type Visit<'a> = &'a mut dyn FnMut(&Entry<'_>) -> ControlFlow<()>;
 
+/// Where records cannot be made out; what the hint says of them; and whether it names all of them.
+pub(in crate::store) type Unread = (Vec<Range<u64>>, Vec<Named>, bool);
+
 impl Inspection {
     /// Visits all records with these sequence numbers in rising order; of two with the same, which are copies, that in the
     /// segment of the lower id first.
@@ -77,9 +80,9 @@ impl Inspection {
         let mut progress = |done: u64| on_progress(done, total);
         let mut survivors = Survivors { segments: &compacted, ..Survivors::default() };
         let mut done = 0;
-        for index in 0..compacted.len() {
+        for (index, found) in compacted.iter().enumerate() {
             survivors.index(self, index, &sequences)?;
-            done += compacted[index].file_bytes;
+            done += found.file_bytes;
             progress(done);
         }
         survivors.places.sort_unstable();
@@ -90,11 +93,7 @@ impl Inspection {
     }
 
     /// Where the records of a segment that cannot be made out stand before `end`, and what its hint says of them.
-    pub(in crate::store) fn lost(
-        &self,
-        found: &Found,
-        end: u64,
-    ) -> Result<(Vec<Range<u64>>, Vec<Named>, bool), OpenError> {
+    pub(in crate::store) fn lost(&self, found: &Found, end: u64) -> Result<Unread, OpenError> {
         let (mut walk, mut lost) = (Walk::until(found, end), Vec::new());
         while let Some(seen) = walk.next().map_err(found.reading())? {
             if let Seen::Flaw { offset, .. } = seen {

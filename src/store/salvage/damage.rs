@@ -190,7 +190,7 @@ impl Flawed {
     /// One of which nothing says that it was durable, nor where it would belong.
     fn unplaced(found: Found) -> Result<Self, OpenError> {
         let (begin, used) = (u64::from(FIRST_OFFSET), used_bytes(&found, u64::from(FIRST_OFFSET))?);
-        let unknown = if used > 0 { vec![begin..begin + used] } else { Vec::new() };
+        let unknown = (used > 0).then(|| begin..begin + used).into_iter().collect();
         Ok(Self { is_missing: false, unknown, ..Self::missing(found) })
     }
 }

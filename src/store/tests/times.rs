@@ -10,8 +10,11 @@ use crate::store::clock::Clock;
 use crate::store::disk::SimDisk;
 use crate::store::inspect::{Around, Inspection, What};
 
-/// Numbers and times of all marks, and the numbers and keys of all else, as they are read without a running store.
-fn read(disk: &SimDisk) -> (Inspection, Vec<(u64, u64)>, Vec<(u64, String)>) {
+/// A store, the numbers and times of all marks, and the numbers and keys of all else.
+type Told = (Inspection, Vec<(u64, u64)>, Vec<(u64, String)>);
+
+/// What is read without a running store.
+fn read(disk: &SimDisk) -> Told {
     let inspection = Inspection::open(Arc::new(disk.clone())).unwrap().expect("a store");
     let (mut marks, mut keys) = (Vec::new(), Vec::new());
     let read = inspection.records(

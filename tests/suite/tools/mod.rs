@@ -7,6 +7,7 @@ mod check;
 mod compact;
 mod copy;
 mod dump;
+mod repair;
 mod stats;
 
 use crate::connection::Connection;
@@ -18,7 +19,7 @@ use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
-const TOOLS: &[&str] = &["check", "compact", "dump", "stats"];
+const TOOLS: &[&str] = &["check", "compact", "dump", "repair", "stats"];
 
 /// A directory that a server has left in good order.
 struct Left {
@@ -129,13 +130,19 @@ fn run(arguments: &[&str], directory: &Path) -> Said {
     Said { code: output.status.code(), out: text(output.stdout), error: text(output.stderr) }
 }
 
+/// All files, those of directories inside included.
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry"));
-    let entries = entries.filter(|entry| entry.path().is_file());
-    let file = |entry: fs::DirEntry| {
-        (entry.file_name().into_string().expect("a name"), fs::read(entry.path()).expect("a file"))
-    };
-    entries.map(file).collect()
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let name = entry.file_name().into_string().expect("a name");
+        if entry.path().is_dir() {
+            files.extend(self::files(&entry.path()).into_iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes)));
+        } else {
+            files.insert(name, fs::read(entry.path()).expect("a file"));
+        }
+    }
+    files
 }
 
 /// A number of INFO.

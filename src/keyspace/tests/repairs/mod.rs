@@ -18,10 +18,8 @@ use super::super::{Halt, Keyspace, Mode};
 use super::model::{State, Step, Value, keys_of};
 use super::recorder::Recorder;
 use super::runner::{DATABASES, Runner, START, open, options};
-use crate::store::disk::sim::CallKind;
 use crate::store::disk::{Disk, SimDisk, sim::Survival};
-use crate::store::inspect::Inspection;
-use crate::store::manifest::{MANIFEST_FILE, ManifestError, SegmentKind};
+use crate::store::manifest::{MANIFEST_FILE, ManifestError};
 use crate::store::salvage::{Lost, Repaired, plan, repair};
 use crate::store::{Fsync, OpenError};
 
