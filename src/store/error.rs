@@ -117,10 +117,13 @@ pub enum OpenError {
 
 /// What to do about damage in a directory, to be said behind what is wrong there.
 pub fn remedy(directory: &Path) -> String {
-    let directory = word(&directory.to_string_lossy());
-    format!(
-        "restore a backup, or see what `caskade check --dir {directory}` finds and `caskade repair --dir {directory}` can save"
-    )
+    let (check, repair) = (command("check", directory), command("repair", directory));
+    format!("restore a backup, or see what {check} finds and {repair} can save")
+}
+
+/// The command line of a tool for a directory, as it is named in a message.
+pub fn command(tool: &str, directory: &Path) -> String {
+    format!("`caskade {tool} --dir {}`", word(&directory.to_string_lossy()))
 }
 
 /// A word of a command line, in quotes where a shell would not take it as it is.

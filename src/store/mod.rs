@@ -55,7 +55,7 @@ pub use self::batch::Batch;
 #[cfg(test)]
 pub(crate) use self::compact::Planted;
 pub use self::compact::{Compacted, CompactionStatus, Index, Look, Policy, Retained, Window};
-pub use self::error::{LogFailed, OpenError, ReadError, Refused, remedy};
+pub use self::error::{LogFailed, OpenError, ReadError, Refused, command, remedy};
 pub use self::hash::KeyHasher;
 pub use self::hint::{Hinted, PARTITIONS, partition_of};
 pub use self::log::Appended;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::progress::Progress;
 use super::{Failed, Outcome, inspect, threads};
+use crate::store::command;
 use crate::store::inspect::{Checked, Cost, Finding};
 use crate::store::manifest::MANIFEST_FILE;
 
@@ -17,6 +18,7 @@ pub fn check(directory: &Path, out: &mut dyn Write) -> Result<Outcome, Failed> {
         Ok(inspection) => inspection,
         Err(error) => {
             writeln!(out, "{MANIFEST_FILE}: {error}\n    costs: the server does not start")?;
+            writeln!(out, "note: {} says what can be saved", command("repair", directory))?;
             writeln!(out, "DAMAGED: the segments were not looked at, as only {MANIFEST_FILE} says which they are")?;
             return Ok(Outcome::Damaged);
         }
@@ -27,7 +29,7 @@ pub fn check(directory: &Path, out: &mut dyn Write) -> Result<Outcome, Failed> {
     for finding in &checked.findings {
         writeln!(out, "{}", text(finding))?;
     }
-    summarize(&checked, out)
+    summarize(&checked, directory, out)
 }
 
 fn text(finding: &Finding) -> String {
@@ -46,7 +48,7 @@ fn text(finding: &Finding) -> String {
     format!("{file}{at}: {what}{}\n    costs: {costs}", key.unwrap_or_default())
 }
 
-fn summarize(checked: &Checked, out: &mut dyn Write) -> Result<Outcome, Failed> {
+fn summarize(checked: &Checked, directory: &Path, out: &mut dyn Write) -> Result<Outcome, Failed> {
     let Checked { findings, segments, hints, without_hint, records, bytes, opens } = checked;
     writeln!(out, "checked: {segments} segments with {records} records, {hints} hints, {bytes} bytes")?;
     if *without_hint > 0 {
@@ -69,6 +71,7 @@ fn summarize(checked: &Checked, out: &mut dyn Write) -> Result<Outcome, Failed> 
     let counts = counts.into_iter().filter(|(cost, _)| count(*cost) > 0);
     let counts: Vec<String> = counts.map(|(cost, text)| format!("{} {text}", count(cost))).collect();
     let starts = if *opens { "a server starts on it" } else { "no server starts on it" };
+    writeln!(out, "note: {} says what can be saved", command("repair", directory))?;
     writeln!(out, "DAMAGED: {damage} places: {}; {starts}", counts.join(", "))?;
     Ok(Outcome::Damaged)
 }

@@ -8,7 +8,7 @@ use super::progress::Progress;
 use super::{Failed, Outcome, open_to_change, threads};
 use crate::keyspace::Keyspace;
 use crate::store::clock::SystemClock;
-use crate::store::{Compacted, Options};
+use crate::store::{Compacted, Options, command};
 
 /// Compacts a directory, and tells `out` what was won.
 ///
@@ -34,15 +34,16 @@ pub fn compact(directory: &Path, out: &mut dyn Write) -> Result<Outcome, Failed>
     let closed = keyspace.store().close();
     let compacted = compacted.map_err(|error| Failed::new(format!("compaction stopped, and lost nothing: {error}")))?;
     closed.map_err(Failed::new)?;
-    summarize(&compacted, out)
+    summarize(&compacted, directory, out)
 }
 
-fn summarize(compacted: &Compacted, out: &mut dyn Write) -> Result<Outcome, Failed> {
+fn summarize(compacted: &Compacted, directory: &Path, out: &mut dyn Write) -> Result<Outcome, Failed> {
     let Compacted { bytes_before, bytes_after, passes, damaged_segments } = *compacted;
     writeln!(out, "compacted: {bytes_before} bytes of log and hints before, {bytes_after} after {passes} passes")?;
     if damaged_segments == 0 {
         return Ok(Outcome::Sound);
     }
-    writeln!(out, "DAMAGED: {damaged_segments} segments stay as they are, as they are damaged: see `caskade check`")?;
+    let check = command("check", directory);
+    writeln!(out, "DAMAGED: {damaged_segments} segments stay as they are, as they are damaged: see {check}")?;
     Ok(Outcome::Damaged)
 }

@@ -11,7 +11,7 @@ use super::moment::{Moment, time_text};
 use super::progress::Progress;
 use super::{Failed, Outcome, open};
 use crate::store::inspect::{Entry, Inspection, Named, What};
-use crate::store::{Op, OpenError, Record};
+use crate::store::{Op, OpenError, Record, command};
 use crate::types::kind::Kind;
 
 /// What is dumped.
@@ -61,7 +61,8 @@ pub fn dump(directory: &Path, dump: &Dump, out: &mut dyn Write, summary: &mut dy
         writeln!(summary, "dumped: {records} records, nothing was changed")?;
         return Ok(Outcome::Sound);
     }
-    writeln!(summary, "DAMAGED: {damaged} of {records} lines tell of damage: `caskade check` says what it costs")?;
+    let check = command("check", directory);
+    writeln!(summary, "DAMAGED: {damaged} of {records} lines tell of damage: {check} says what it costs")?;
     Ok(Outcome::Damaged)
 }
 

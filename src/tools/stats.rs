@@ -10,6 +10,7 @@ use super::text::{age, bar, key_text};
 use super::{Failed, Outcome, open, threads};
 use crate::keyspace::{Catalog, Meta};
 use crate::store::clock::{Clock, SystemClock};
+use crate::store::command;
 use crate::store::manifest::SegmentKind;
 use crate::types::kind::Kind;
 
@@ -37,7 +38,7 @@ pub fn stats(directory: &Path, top: usize, out: &mut dyn Write) -> Result<Outcom
     match catalog.recovered.damaged {
         0 => Ok(Outcome::Sound),
         damaged => {
-            writeln!(out, "DAMAGED: {damaged} values cannot be read: `caskade check` says which")?;
+            writeln!(out, "DAMAGED: {damaged} values cannot be read: {} says which", command("check", directory))?;
             Ok(Outcome::Damaged)
         }
     }

@@ -110,8 +110,13 @@ struct Rebuilding<'a> {
     clock_floor: u64,
 }
 
-fn rebuild(disk: &Arc<dyn Disk>, old: Option<&Manifest>, why: String) -> Result<Rebuild, OpenError> {
+fn rebuild(disk: &Arc<dyn Disk>, old: Option<&Manifest>, mut why: String) -> Result<Rebuild, OpenError> {
     let names = disk.list().map_err(OpenError::io("listing the directory"))?;
+    let known = old.map(Manifest::segments).unwrap_or_default();
+    let gone = known.iter().filter(|listed| !names.contains(&segment_file_name(listed.id))).count();
+    if gone > 0 {
+        why += &format!(", and {gone} segments that it lists are not there: compacted since, or lost");
+    }
     let (floor, clock_floor) = old.map_or((Floor::default(), 0), |old| (old.floor(), old.clock_floor()));
     let mut rebuilding = Rebuilding { disk, aside: Vec::new(), listed: Vec::new(), floor, clock_floor };
     let candidates = rebuilding.candidates(&names, old)?;

@@ -58,7 +58,9 @@ fn what_is_damaged_is_told() {
     left.flip(&name, key + 500);
     let said = left.look(&["stats"]);
     assert_eq!((said.code, said.error.as_str()), (Some(1), ""), "{}", said.out);
-    assert!(said.out.ends_with("DAMAGED: 1 values cannot be read: `caskade check` says which\n"), "{}", said.out);
+    let told =
+        format!("DAMAGED: 1 values cannot be read: `caskade check --dir {}` says which\n", left.data().display());
+    assert!(said.out.ends_with(&told), "{}", said.out);
     left.flip(&name, key);
     let said = left.look(&["stats"]);
     assert_eq!((said.code, said.out.as_str()), (Some(1), ""));

@@ -1,6 +1,7 @@
 //! What takes more than one damage, or none at all.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 
 use super::super::model::Step::{self, *};
@@ -9,9 +10,10 @@ use super::super::recorder::Recorder;
 use super::super::runner::{DATABASES, Runner, START, options};
 use super::{Damage, Found, Key, Written, ask, begun, copy, files, names, written};
 use crate::store::Fsync;
-use crate::store::disk::{Disk, SimDisk};
+use crate::store::disk::sim::Survival;
+use crate::store::disk::{Disk, File, Mode, SimDisk};
 use crate::store::manifest::MANIFEST_FILE;
-use crate::store::salvage::{Step as Done, plan};
+use crate::store::salvage::{Step as Done, plan, repair};
 
 /// Does steps on an empty disk.
 fn run(steps: &[Step]) -> (SimDisk, Runner) {
@@ -150,9 +152,79 @@ fn what_another_version_wrote_is_left_to_it() {
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
         let error = plan(&shared, &mut |_, _| {}).expect_err("a newer version");
         assert!(error.to_string().contains("version"), "{error}");
-        let repaired = crate::store::salvage::repair(&shared, written.now, 1, &mut |_, _| {});
+        let repaired = repair(&shared, written.now, 1, &mut |_, _| {});
         assert!(repaired.is_err() && files(&disk) == before);
     }
+}
+
+#[test]
+fn what_had_expired_stays_so_although_the_clock_goes_back() {
+    let first = [SetEx(0, "x", 300, 5_000), Set(0, "a", 2_000), Tick, Set(0, "b", 2_000), Tick];
+    let (disk, mut runner) = run(&first);
+    // Only the last segment knows what time it was.
+    let last = [Pass(60_000), ExpireDue, Set(0, "c", 500)];
+    go_on(&disk, &mut runner, &last);
+    let mut written = closed(disk, runner, &[&first[..], &last[..]].concat());
+    let disk = copy(&written.disk);
+    let (name, at) = find(&disk, &written.state[&(0, "c".to_owned())].0);
+    assert_ne!(name, find(&disk, b"x<").0);
+    plant(&disk, &name, |bytes| bytes[at + 20] ^= 1);
+    written.now = START;
+    let repaired = written.repair(&disk, "the clock");
+    assert_eq!(names(&repaired), BTreeSet::from([(0, "c".to_owned())]));
+    written.expect_repaired(&disk, &repaired, "the clock");
+}
+
+/// A disk on which a file has one name only.
+struct WithoutLinks(SimDisk);
+
+impl Disk for WithoutLinks {
+    fn open(&self, name: &str, mode: Mode) -> io::Result<Box<dyn File>> {
+        self.0.open(name, mode)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.0.sync_directory()
+    }
+
+    fn free_space(&self) -> io::Result<u64> {
+        self.0.free_space()
+    }
+
+    fn directory(&self, name: &str) -> io::Result<Arc<dyn Disk>> {
+        self.0.directory(name)
+    }
+
+    fn link(&self, _: &str, _: &dyn Disk) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[test]
+fn what_cannot_be_linked_is_copied() {
+    let written = written();
+    let (name, at) = find(&written.disk, &written.state[&(1, "g".to_owned())].0);
+    let disk = copy(&written.disk);
+    plant(&disk, &name, |bytes| bytes[at + 20] ^= 1);
+    let damaged = copy(&disk);
+    let without: Arc<dyn Disk> = Arc::new(WithoutLinks(disk.clone()));
+    let repaired = repair(&without, written.now, 1, &mut |_, _| {}).unwrap().unwrap();
+    let durable = disk.survivors(Survival::Durable);
+    written.expect_all_kept(&damaged, &durable, "copied");
+    assert!(durable.bytes(&format!("set-aside-1/{name}")) == damaged.bytes(&name));
+    written.expect_repaired(&disk, &repaired, "copied");
 }
 
 /// A log that nobody has closed: its last segments have no hints, and its end may be torn.

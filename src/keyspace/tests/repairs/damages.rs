@@ -6,6 +6,7 @@ use super::{Damage, begun, copy, written};
 use crate::store::disk::sim::Survival;
 use crate::store::inspect::Inspection;
 use crate::store::manifest::SegmentKind;
+use crate::store::salvage::Step;
 
 #[test]
 fn what_is_written_has_everything_in_it() {
@@ -39,6 +40,8 @@ fn whatever_single_damage_there_is_all_is_right_that_is_not_told_to_be_lost() {
         let repaired = written.repair(&disk, &at);
         repairs += usize::from(!repaired.steps.is_empty());
         with_losses += usize::from(!repaired.lost.is_empty());
+        // The hint of what is damaged is sound, or else the segment is.
+        assert!(!repaired.steps.iter().any(Step::is_in_the_dark), "{at}: {:?}", repaired.steps);
         written.expect_all_kept(&damage.done_to(&written.disk), &disk.survivors(Survival::Durable), &at);
         renames += usize::from(matches!(damage, Damage::Swapped(..)) && repaired.lost.is_empty());
         written.expect_repaired(&disk, &repaired, &at);
