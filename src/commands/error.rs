@@ -61,7 +61,8 @@ impl From<Refused> for Stop {
                 "MISCONF Caskade cannot create another file for its log now, and tries again at the next change: {reason}"
             )),
             Refused::ReadOnly(reason) => Self::error(format!(
-                "MISCONF Caskade cannot write its log and refuses changes until it is restarted: {reason}"
+                "MISCONF Caskade cannot write its log, and takes no changes until it is restarted: check the disk first. Reads go \
+                 on. What happened: {reason}"
             )),
             Refused::TooLarge { .. } => text::TOO_LARGE.into(),
         }
@@ -104,7 +105,7 @@ pub mod text {
     pub const DAMAGED: &str =
         "ERR the newest record of this key is damaged on the disk; the server's log names the place";
     pub const DISK_FULL: &str =
-        "MISCONF the disk is full: writes are refused until there is space, reads and DEL go on";
+        "MISCONF the disk is full: free some space on it, writing resumes by itself; reads and DEL go on";
     pub const TOO_LARGE: &str = "ERR the change is larger than one batch of the log may be (2 GiB)";
 
     /// The keys are not there yet.

@@ -52,6 +52,41 @@ fn an_expired_record_hides_nothing_behind_it() {
 }
 
 #[test]
+fn a_batch_is_there_whole_or_not_at_all() {
+    let steps = [
+        Set(0, "a", 10),
+        Set(0, "b", 10),
+        Sync,
+        Together(vec![Set(0, "a", 1_200), Delete(0, "b"), Set(0, "c", 1_200), Set(1, "a", 5)]),
+    ];
+    let (disk, runner) = run(Fsync::Everysec, &steps);
+    let [before, after] = [2, 4].map(|steps: usize| runner.history[steps].visible(START));
+    let mut seen = [0, 0];
+    for survival in Survival::variants(100) {
+        let keyspace = open(Arc::new(disk.survivors(survival)), START, options(Fsync::Everysec)).unwrap();
+        let found = contents(&keyspace, &keys_of(&steps, DATABASES)).unwrap();
+        assert!(found == before || found == after, "{survival:?}: {:?}", found.keys());
+        seen[usize::from(found == after)] += 1;
+    }
+    assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
+}
+
+/// Bitcask drops a tombstone when it merges some of its files, although another one has what it hides.
+#[test]
+fn a_deletion_stays_while_a_file_that_is_not_compacted_has_what_it_hides() {
+    // The first file is full of what lives; the others are dead but for the deletion.
+    let keys = ["b", "c", "d", "e", "f", "g", "h", "i"];
+    let mut steps = vec![Set(0, "a", 20)];
+    steps.extend(keys.map(|key| Set(0, key, 430)));
+    steps.extend([Set(0, "x", 900), Delete(0, "a"), Set(0, "x", 1_000), Set(0, "x", 1_100), Set(0, "x", 1_200), Tick]);
+    steps.extend([Compact, Set(0, "x", 1_300), Set(0, "x", 1_400), Set(0, "x", 1_500), Tick, Compact]);
+    let (disk, runner) = run(Fsync::Everysec, &steps);
+    assert!(disk.bytes("0000000001.log").is_some(), "it was not worth it");
+    assert!(runner.keyspace().store().compaction_status().passes > 0);
+    recovers(disk.after_kill(), &runner, &steps, START);
+}
+
+#[test]
 fn of_many_segments_the_newest_value_wins() {
     let mut steps: Vec<Step> = (0..60).map(|index| Set(0, ["a", "b", "c"][index % 3], 600)).collect();
     steps.extend([Delete(0, "b"), Reopen, Set(0, "c", 700), Kill, Set(0, "a", 10)]);
