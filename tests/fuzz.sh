@@ -33,12 +33,15 @@ fuzz() { "$tool" "$1" "${flags[@]}" "${@:2}"; }
 fuzz build
 
 failed=()
+limit=(-max_total_time="$seconds")
+# Without any time, the committed corpus alone.
+[ "$seconds" -gt 0 ] || limit=(-runs=0)
 for target in "${targets[@]}"; do
     printf '\n-- %s, %s seconds\n' "$target" "$seconds"
     log="target/fuzz/$target.log"
     grown="target/fuzz/corpus/$target"
     mkdir -p "$grown"
-    if fuzz run "$target" "$grown" "tests/fuzz/corpus/$target" -- -max_total_time="$seconds" -timeout=10 \
+    if fuzz run "$target" "$grown" "tests/fuzz/corpus/$target" -- "${limit[@]}" -timeout=10 \
         -malloc_limit_mb=64 -detect_leaks=0 -jobs=0 -print_final_stats=1 >"$log" 2>&1; then
         grep -E '^(Done|stat::)' "$log"
     else
