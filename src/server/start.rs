@@ -27,6 +27,7 @@ use crate::node::{Host, Node, ShutdownRequest};
 use crate::store;
 use crate::store::clock::SystemClock;
 use crate::store::disk::OsDisk;
+use crate::tools::torn_text;
 
 /// So long a stopping server waits for what is in flight.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -229,11 +230,8 @@ fn load(shared: &Shared, disk: OsDisk, clock: Arc<SystemClock>) -> Result<(), St
     let (keyspace, recovered) = opened.map_err(|error| error.in_directory(&settings.dir))?;
     keyspace.store().set_compaction(compaction(&settings));
     keyspace.start_threads().map_err(|error| format!("no threads for the log: {error}"))?;
-    if recovered.torn_bytes > 0 {
-        tracing::warn!(
-            "the log ended in the middle of a write: {} bytes that were never acknowledged as being on the disk were cut off",
-            recovered.torn_bytes
-        );
+    if let Some(lost) = torn_text(&recovered) {
+        tracing::warn!("{lost}");
     }
     if recovered.damaged > 0 {
         tracing::error!(

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::progress::Progress;
-use super::{Failed, Outcome, open_to_change, threads};
+use super::{Failed, Outcome, open_to_change, threads, torn_text};
 use crate::keyspace::Keyspace;
 use crate::store::clock::SystemClock;
 use crate::store::{Compacted, Options, command};
@@ -23,9 +23,8 @@ pub fn compact(directory: &Path, out: &mut dyn Write) -> Result<Outcome, Failed>
     let opened = Keyspace::open(Arc::new(disk), Arc::new(SystemClock::new()), options, 1, on_progress);
     drop(progress);
     let (keyspace, recovered) = opened.map_err(|error| Failed::opening(&error, directory))?;
-    if recovered.torn_bytes > 0 {
-        let bytes = recovered.torn_bytes;
-        writeln!(out, "note: the log ended in the middle of a write: {bytes} bytes were cut off, as at every start")?;
+    if let Some(lost) = torn_text(&recovered) {
+        writeln!(out, "note: {lost}")?;
     }
     let progress = Progress::new("compacting");
     let compacted = keyspace.compact(&mut |done, total| progress.show(done, total));

@@ -25,6 +25,7 @@ pub use self::dump::{Dump, dump};
 pub use self::moment::{Invalid, Moment};
 pub use self::repair::repair;
 pub use self::stats::stats;
+pub use self::text::torn_text;
 use crate::store::OpenError;
 use crate::store::disk::OsDisk;
 use crate::store::inspect::Inspection;

@@ -1,5 +1,8 @@
 //! Numbers and keys as the tools write them.
 
+use super::moment::time_text;
+use crate::store::Recovered;
+
 /// Characters of a bar, its ends not counted.
 const BAR: u64 = 20;
 /// Bytes of a key that are written.
@@ -25,6 +28,20 @@ pub(super) fn age(milliseconds: u64) -> String {
         3600..86_400 => format!("{}h", seconds / 3600),
         _ => format!("{}d", seconds / 86_400),
     }
+}
+
+/// What opening a store has cut off at the end of its log, if anything.
+pub fn torn_text(recovered: &Recovered) -> Option<String> {
+    let Recovered { torn_bytes, marked_at, .. } = *recovered;
+    let since = match marked_at {
+        0 => String::new(),
+        time => format!("; what was written after {} may be lost", time_text(time)),
+    };
+    let text = format!(
+        "the log ended in the middle of a write: {torn_bytes} bytes were cut off, which were never acknowledged as being on \
+         the disk{since}"
+    );
+    (torn_bytes > 0).then_some(text)
 }
 
 /// A key between quotes, as ASCII; of a long one the beginning.

@@ -79,6 +79,9 @@ pub struct Recovered {
     pub without_hint: usize,
     /// Bytes behind the last whole flush or batch: cut off, as they were never acknowledged as durable.
     pub torn_bytes: u64,
+    /// The time of the last mark in what is left, milliseconds since the Unix epoch; 0 where there is none. Whatever was
+    /// written before that is there.
+    pub marked_at: u64,
     /// Records whose value is damaged.
     pub damaged: u64,
     /// No moment before it comes again, milliseconds since the Unix epoch.
@@ -271,6 +274,7 @@ impl Recovering<'_> {
         let summary = hint.summary();
         self.recovered.records += summary.records;
         self.recovered.bytes += segment.bytes;
+        self.recovered.marked_at = self.recovered.marked_at.max(summary.wall);
         self.recovered.clock_floor = self.recovered.clock_floor.max(summary.wall);
         self.recovered.sequence = self.recovered.sequence.max(summary.sequence_max);
     }

@@ -5,6 +5,7 @@ mod limits;
 mod records;
 mod start_of_segment;
 mod times;
+mod torn;
 mod turned_away;
 
 use std::sync::Arc;

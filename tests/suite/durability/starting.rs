@@ -1,6 +1,6 @@
 //! What is answered while loading, and who may not start.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::time::Duration;
 
 use crate::connection::Connection;
@@ -20,6 +20,28 @@ fn a_second_process_on_the_directory_is_refused() {
     assert_eq!(server.connect().ask(&["GET", "key"]), Reply::Bulk(b"value".to_vec()));
     // The lock goes with its holder, however that ends.
     assert_eq!(server.restart().connect().ask(&["GET", "key"]), Reply::Bulk(b"value".to_vec()));
+}
+
+#[test]
+fn whoever_starts_on_a_torn_log_is_told_from_when_on_something_may_be_lost() {
+    let mut server = Server::start(Program::Caskade, &["--appendfsync", "no"]);
+    let mut client = server.connect();
+    client.ask(&["SET", "first", "value"]);
+    client.ask(&["SET", "last", &"v".repeat(500)]);
+    server.kill();
+    let path = server.data().join("0000000001.log");
+    let mut bytes = fs::read(&path).expect("the segment");
+    let used = bytes.iter().rposition(|byte| *byte != 0).expect("something was written");
+    bytes[used] ^= 1;
+    fs::write(&path, bytes).expect("to tear the segment");
+    let server = server.restart();
+    let log = server.log();
+    let told =
+        log.lines().find(|line| line.contains("ended in the middle of a write")).unwrap_or_else(|| panic!("{log}"));
+    let since = told.split("what was written after ").nth(1).and_then(|rest| rest.strip_suffix(" may be lost"));
+    // 2026-11-27T18:00:00.000Z
+    assert!(since.is_some_and(|since| since.len() == 24 && since.ends_with('Z')), "{told}");
+    assert_eq!(server.connect().ask(&["KEYS", "*"]), Reply::Array(vec![Reply::Bulk(b"first".to_vec())]));
 }
 
 const KEYS: usize = 1_000;
