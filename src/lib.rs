@@ -77,6 +77,7 @@ pub mod server;
 #[cfg(feature = "server")]
 pub mod stats;
 pub mod store;
+mod sync;
 #[cfg(feature = "server")]
 pub mod tools;
 pub mod types;

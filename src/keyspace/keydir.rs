@@ -16,6 +16,7 @@ pub(super) use self::bulk::Bulk;
 use super::deadlines::Deadlines;
 use super::entry::{self, Cached, Entry, Meta};
 use crate::store::{KeyHasher, Location};
+use crate::sync::point;
 
 mod bulk;
 
@@ -125,6 +126,7 @@ impl Keydir {
         now: Option<u32>,
         look: impl FnOnce(Option<Seen<'_>>) -> R,
     ) -> R {
+        point();
         let Some(map) = self.map.get() else { return look(None) };
         let shard = map.shards()[slot.shard].read();
         let found = shard.get(slot.hash, |(entry, _)| entry.is(slot.fragment, key));
@@ -168,6 +170,7 @@ impl Keydir {
     /// Sets `key` to a value, whatever it was.
     #[inline]
     pub(super) fn upsert(&self, slot: &Slot, key: &[u8], meta: &Meta, value: Cached<'_>, now: u32) -> Option<Before> {
+        point();
         let mut shard = self.map().shards()[slot.shard].write();
         if let Some((entry, _)) = shard.get_mut(slot.hash, |(entry, _)| entry.is(slot.fragment, key)) {
             let before = Before { meta: entry.meta() };
@@ -379,11 +382,13 @@ impl Keydir {
     }
 
     fn with<R>(&self, slot: &Slot, key: &[u8], look: impl FnOnce(&Entry) -> R) -> Option<R> {
+        point();
         let shard = self.map.get()?.shards()[slot.shard].read();
         shard.get(slot.hash, |(entry, _)| entry.is(slot.fragment, key)).map(|(entry, _)| look(entry))
     }
 
     fn change<R>(&self, slot: &Slot, key: &[u8], change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        point();
         let mut shard = self.map.get()?.shards()[slot.shard].write();
         let (entry, _) = shard.get_mut(slot.hash, |(entry, _)| entry.is(slot.fragment, key))?;
         let before = entry.bytes();
@@ -393,6 +398,7 @@ impl Keydir {
     }
 
     fn take(&self, slot: &Slot, wanted: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        point();
         let mut shard = self.map.get()?.shards()[slot.shard].write();
         let (entry, _) = shard.remove_entry(slot.hash, |(entry, _)| wanted(entry))?;
         drop(shard);

@@ -7,11 +7,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use smallvec::SmallVec;
 
 use super::keydir::{SHARDS, Slot};
 use crate::store::Position;
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Whether others may read meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

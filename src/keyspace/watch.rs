@@ -10,7 +10,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+
+use crate::sync::{Mutex, RwLock};
 
 /// How many changes may wait for one subscriber; what comes on top is counted and dropped.
 pub const SUBSCRIPTION_EVENTS_MAX: usize = 16_384;

@@ -11,7 +11,6 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::{Mutex, MutexGuard};
 
 use super::batch::Batch;
 use super::clock::Clock;
@@ -27,6 +26,7 @@ use super::record::{Draft, MARK_BYTES, Measured, Op, SEQUENCE_MAX, mark_draft, m
 use super::segment::{Count, FIRST_OFFSET, Location, POSITION_MAX, Position, Segment, Table};
 use super::threads::Signals;
 use super::waiters::Waiters;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Bytes at the end of a segment that only deletions and the like may use when the disk is full.
 const RESERVE_BYTES_MAX: u64 = 64 << 10;

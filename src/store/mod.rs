@@ -40,15 +40,14 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Poll, Wake, Waker};
-use std::thread::{JoinHandle, Thread};
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use self::clock::Clock;
 use self::disk::Disk;
 use self::log::Log;
+use crate::sync::{JoinHandle, Mutex, park_until};
 
 pub use self::backup::{At, BACKUP_DIRECTORY, BACKUP_NAME_BYTES_MAX, Copied, RestoreError, Restored, is_backup_name};
 pub use self::batch::Batch;
@@ -299,6 +298,19 @@ impl Store {
     }
 
     #[cfg(test)]
+    pub(crate) fn has_planted(&self, planted: compact::Planted) -> bool {
+        self.log.compaction.has(planted)
+    }
+
+    /// Bytes and number of the values that something refers to, of each segment of which that is known exactly.
+    #[cfg(test)]
+    pub(crate) fn live(&self) -> Vec<(u32, Count)> {
+        let table = self.log.table.load();
+        let exact = table.all().filter(|segment| segment.moved().is_none() && !segment.is_uncertain());
+        exact.map(|segment| (segment.id, segment.live())).collect()
+    }
+
+    #[cfg(test)]
     pub(crate) fn is_short_of_space(&self) -> bool {
         self.log.is_short_of_space()
     }
@@ -356,23 +368,5 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-fn park_until<T>(poll: impl Fn(&Waker) -> Poll<T>) -> T {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    loop {
-        match poll(&waker) {
-            Poll::Ready(result) => return result,
-            Poll::Pending => std::thread::park(),
-        }
-    }
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
     }
 }

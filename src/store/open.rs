@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 
 use super::clock::Clock;
 use super::commit::{Syncer, Writer};
@@ -21,6 +20,7 @@ use super::recovery::{OnProgress, Recovered, Recovery, Replay, recover};
 use super::segment::{FIRST_OFFSET, Position, Table};
 use super::threads::Signals;
 use super::waiters::Waiters;
+use crate::sync::Mutex;
 
 /// Bytes of segments whose hints are written before a store is closed: the last two of the largest size.
 const CLOSING_BYTES_MAX: u64 = 512 << 20;

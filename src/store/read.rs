@@ -13,6 +13,7 @@ use super::log::{Chunk, Log};
 use super::manifest::SegmentKind;
 use super::record::{Op, Record};
 use super::segment::{Count, Location, Position, SEGMENT_HEADER_BYTES, Segment};
+use crate::sync::point;
 
 impl Log {
     pub(super) fn read(&self, location: Location, key: &[u8]) -> Result<Bytes, ReadError> {
@@ -76,6 +77,7 @@ impl Log {
     }
 
     fn find(&self, location: Location) -> Result<(Arc<Segment>, u32), ReadError> {
+        point();
         let table = self.table.load();
         let (segment, offset) = table.find(location).ok_or(ReadError::Gone(location))?;
         let end = u64::from(offset) + u64::from(location.length);
@@ -131,6 +133,7 @@ impl Log {
     }
 
     pub(super) fn retire(&self, location: Location) {
+        point();
         if let Some((segment, _)) = self.table.load().find(location) {
             segment.retire(Count::one(location.length));
         }

@@ -5,14 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex};
 
 use super::log::Log;
 use super::options::Fsync;
 use super::segment::Position;
+use crate::sync::{Condvar, JoinHandle, Plain, spawn, wait};
 
 /// How long written bytes stay unsynced under [`Fsync::Everysec`].
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -23,7 +21,7 @@ const MAINTENANCE_NICENESS: i32 = 5;
 #[derive(Default)]
 pub(super) struct Signals {
     running: AtomicBool,
-    asked: Mutex<Asked>,
+    asked: Plain<Asked>,
     log_thread: Condvar,
     sync_thread: Condvar,
     maintenance_thread: Condvar,
@@ -88,18 +86,18 @@ impl Log {
             // What the last process left undone is done first.
             (asked.stop, asked.maintain) = (false, true);
         }
-        let spawn = |name: &str, run: fn(&Self)| {
+        let start = |name: &str, run: fn(&Self)| {
             let log = self.clone();
-            Builder::new().name(name.to_owned()).spawn(move || {
+            spawn(name, move || {
                 let mut alarm = Alarm { log: &log, armed: true };
                 run(&log);
                 alarm.armed = false;
             })
         };
-        let mut threads = vec![spawn("log", Self::run_log_thread)?];
+        let mut threads = vec![start("log", Self::run_log_thread)?];
         for (name, run) in [("sync", Self::run_sync_thread as fn(&Self)), ("maintenance", Self::run_maintenance_thread)]
         {
-            match spawn(name, run) {
+            match start(name, run) {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
                     self.stop_threads(threads);
@@ -133,7 +131,7 @@ impl Log {
             let (write, prepare) = {
                 let mut asked = self.signals.asked.lock();
                 while !(asked.write || asked.prepare || asked.stop) {
-                    self.signals.log_thread.wait(&mut asked);
+                    wait(&self.signals.log_thread, &mut asked, None);
                 }
                 if asked.stop {
                     return;
@@ -154,7 +152,7 @@ impl Log {
             let asked = {
                 let mut asked = self.signals.asked.lock();
                 if !asked.sync && !asked.stop {
-                    self.signals.sync_thread.wait_for(&mut asked, SYNC_INTERVAL);
+                    wait(&self.signals.sync_thread, &mut asked, Some(SYNC_INTERVAL));
                 }
                 if asked.stop {
                     return;
@@ -177,7 +175,7 @@ impl Log {
             {
                 let mut asked = self.signals.asked.lock();
                 while !(asked.maintain || asked.stop) {
-                    self.signals.maintenance_thread.wait(&mut asked);
+                    wait(&self.signals.maintenance_thread, &mut asked, None);
                 }
                 if asked.stop {
                     return;

@@ -7,9 +7,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::task::Waker;
 
-use parking_lot::Mutex;
-
 use super::segment::Position;
+use crate::sync::{Mutex, point};
 
 /// Wakers by position, the lowest first.
 #[derive(Default)]
@@ -33,6 +32,7 @@ impl Waiters {
 
     /// Wakes everyone at or below `position`, which has been published.
     pub(super) fn wake(&self, position: Position) {
+        point();
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::SeqCst) == 0 {
             return;

@@ -13,6 +13,7 @@
 //! | `listeners` | who is told of changes |
 //! | `moves` | keys that go from one database to another |
 //! | `repairs` | damaged disks are repaired |
+//! | `schedules` | threads whose order a scheduler decides |
 //! | `threads` | many writers, and a disk that fails |
 //! | `regressions` | bugs that stores of this family have had |
 
@@ -29,6 +30,7 @@ mod recorder;
 mod regressions;
 mod repairs;
 mod runner;
+mod schedules;
 mod threads;
 
 /// A number from the environment, for those who want more than each run of the tests does.

@@ -47,7 +47,7 @@ pub(super) enum Step {
 pub(super) type Value = (Vec<u8>, Option<u64>);
 
 /// All keys of all databases at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct State {
     pub keys: BTreeMap<(u32, String), Value>,
     /// A moment that somebody was told has passed: it must never lie ahead again.

@@ -26,14 +26,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use self::choose::{Budget, Candidate, choose};
 use self::output::Output;
 use super::log::Log;
 use super::manifest::{Edit, segment_file_name};
 use super::recovery::OnProgress;
 use super::segment::{FIRST_OFFSET, Location, Segment};
+use crate::sync::{Mutex, point};
 
 pub use self::retain::Retained;
 pub(super) use self::task::Orders;
@@ -136,6 +135,10 @@ pub(crate) enum Planted {
     TombstonesDropped,
     /// What made a record dead need not be durable.
     NoSyncOfTheLog,
+    /// The index is told where values are before they are written there.
+    ToldEarly,
+    /// Whoever finds a segment gone does not look once more where the value is now.
+    NoSecondLook,
 }
 
 impl Compaction {
@@ -145,7 +148,7 @@ impl Compaction {
     }
 
     #[cfg(test)]
-    fn has(&self, planted: Planted) -> bool {
+    pub(super) fn has(&self, planted: Planted) -> bool {
         *self.planted.lock() == Some(planted)
     }
 
@@ -295,6 +298,7 @@ impl Log {
 
     /// Lets go of segments that are not listed any more. Who has one open reads on.
     fn take_off(&self, victims: &[Arc<Segment>]) {
+        point();
         let ids: Vec<u32> = victims.iter().map(|victim| victim.id).collect();
         self.table.rcu(|table| table.without(&ids));
         let bytes = victims.iter().map(|victim| victim.bytes()).sum();

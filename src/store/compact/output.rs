@@ -95,9 +95,25 @@ impl Output {
         }
         let segment = &self.segment;
         segment.begin(0, self.sequence_min);
+        #[cfg(test)]
+        if log.compaction.has(super::Planted::ToldEarly) {
+            segment.leave(self.bytes());
+            self.tell(log, index);
+            self.moves.clear();
+        }
         segment.file.write_at(&self.chunk, self.chunk_offset)?;
         segment.file.sync_data()?;
         segment.leave(self.bytes());
+        self.tell(log, index);
+        self.moves.clear();
+        self.chunk_offset += self.chunk.len() as u64;
+        self.chunk.clear();
+        Ok(())
+    }
+
+    /// Tells the index where the values of the chunk are now.
+    fn tell(&self, log: &Log, index: &dyn Index) {
+        let segment = &self.segment;
         for moves in self.moves.chunks(super::TOGETHER) {
             let hashes: SmallVec<[u64; super::TOGETHER]> = moves.iter().map(|moved| moved.hash).collect();
             index.prefetch(moves[0].keyspace, &hashes);
@@ -112,10 +128,6 @@ impl Output {
                 }
             }
         }
-        self.moves.clear();
-        self.chunk_offset += self.chunk.len() as u64;
-        self.chunk.clear();
-        Ok(())
     }
 
     /// Completes the file and its hint, so that it can be listed; does nothing the second time. What cannot be written is

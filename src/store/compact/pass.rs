@@ -17,6 +17,7 @@ use super::Planted;
 use super::output::Output;
 use super::tombstones::Tombstones;
 use super::{Index, Look, Pace, TOGETHER};
+use crate::sync::point;
 
 /// How far ahead keys are looked for, at most.
 const LOOK_AHEAD_BYTES_MAX: u64 = 64 << 10;
@@ -102,6 +103,7 @@ impl Log {
         let moment = Moment { sequence: self.active.lock().sequence - 1, time: self.now() };
         // What is held was taken off before, and goes before: it may have what the deletions of these hide.
         let holds = !retention.is_zero() || !self.manifest.held().is_empty();
+        point();
         // One that stays may have what the deletions of another hide, so that all of them have to.
         let go = superseded && victims.iter().all(|victim| victim.live().records == 0 && !victim.is_damaged());
         if go {

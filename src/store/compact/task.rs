@@ -3,14 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex};
 
 use super::Index;
 use crate::store::log::Log;
 use crate::store::threads::let_others_go_first;
+use crate::sync::{Condvar, JoinHandle, Plain, run_apart, spawn, wait};
 
 /// The least part of its time that the thread works while there is something to do.
 const DUTY_MIN: f64 = 0.2;
@@ -80,7 +78,7 @@ impl Window {
 /// What the thread is told.
 #[derive(Default)]
 pub(in crate::store) struct Orders {
-    told: Mutex<Told>,
+    told: Plain<Told>,
     changed: Condvar,
 }
 
@@ -129,7 +127,7 @@ impl Orders {
     fn rest(&self, time: Duration) -> bool {
         let mut told = self.told.lock();
         if !told.stop && !time.is_zero() {
-            self.changed.wait_for(&mut told, time);
+            wait(&self.changed, &mut told, Some(time));
         }
         !told.stop
     }
@@ -143,7 +141,7 @@ impl Log {
     ) -> std::io::Result<JoinHandle<()>> {
         self.orders.told.lock().stop = false;
         let log = self.clone();
-        Builder::new().name("compact".to_owned()).spawn(move || {
+        spawn("compact", move || {
             // What a pass has copied is found again at the next start, or else what it has copied from.
             if catch_unwind(AssertUnwindSafe(|| log.run_compaction(&*index))).is_err() {
                 log.compaction.fail();
@@ -165,7 +163,7 @@ impl Log {
                 let interval = told.policy.interval;
                 if !(told.asked || told.stop || interval.is_zero() && told.sealed) {
                     let interval = if interval.is_zero() { INTERVAL_MAX } else { interval };
-                    self.orders.changed.wait_for(&mut told, interval);
+                    wait(&self.orders.changed, &mut told, Some(interval));
                 }
                 if told.stop {
                     return;
@@ -213,7 +211,7 @@ impl Log {
     fn pace(&self, policy: &Policy, excess: f64) -> impl Fn(u64) -> bool {
         let duty = (excess / EXCESS_MAX).clamp(DUTY_MIN, 1.0);
         let bytes_per_second = policy.bytes_per_second;
-        let woke = Mutex::new(self.clock.monotonic());
+        let woke = Plain::new(self.clock.monotonic());
         move |bytes| {
             let mut woke = woke.lock();
             let worked = self.clock.monotonic().saturating_sub(*woke);
@@ -242,17 +240,7 @@ impl Log {
 /// Makes a pass on a thread that has the processor only where others leave it. A thread of its own, as nobody without
 /// privileges gets a priority back.
 fn behind_others<R: Send>(pass: &(dyn Fn() -> R + Sync)) -> R {
-    std::thread::scope(|scope| {
-        let thread = Builder::new().name("compact-idle".to_owned()).spawn_scoped(scope, || {
-            let_others_go_first(NICENESS);
-            pass()
-        });
-        match thread {
-            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            // There are no more threads: it is done here.
-            Err(_) => pass(),
-        }
-    })
+    run_apart("compact-idle", || let_others_go_first(NICENESS), pass)
 }
 
 #[cfg(test)]

@@ -6,10 +6,9 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use self::codec::DecodeError;
 use super::disk::{Disk, Mode};
+use crate::sync::Mutex;
 
 mod codec;
 mod rebuild;
