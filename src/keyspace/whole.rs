@@ -85,7 +85,8 @@ impl<'k> Access<'k> {
     /// Empties the database: all its keys at once, in the same time however many they are.
     /// The access must hold all latches.
     pub fn flush(&mut self) -> Result<(), Halt> {
-        if self.keys() == 0 {
+        // That only those are left whose time is over need not be known after a restart; that it was emptied must.
+        if self.keys() == 0 && self.keydir().count_due(self.now()) == 0 {
             return Ok(());
         }
         let fresh = Arc::new(self.keyspace().fresh_keydir());

@@ -188,7 +188,10 @@ impl Log {
         let mut active = self.active.lock();
         if active.marked.1 < now {
             self.latest_now.fetch_max(now, Ordering::Relaxed);
-            self.admit(&mut active, MARK_BYTES as u64, 1, true)?;
+            self.admit(&mut active, MARK_BYTES as u64, 1, true).inspect_err(|_| {
+                // Who asked goes on and tells of it: once the log takes records again, the first has to know.
+                active.marked.1 = 0;
+            })?;
             if active.marked.1 < now {
                 self.push_mark(&mut active, Op::Mark);
             }
