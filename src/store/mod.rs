@@ -293,8 +293,15 @@ impl Store {
     }
 
     #[cfg(test)]
-    pub(crate) fn plant_in_compaction(&self, planted: Option<compact::Planted>) {
+    pub(crate) fn plant(&self, planted: Option<compact::Planted>) {
         self.log.compaction.plant(planted);
+    }
+
+    /// The moment that the log's last mark tells of, in milliseconds since the Unix epoch, and the position behind it.
+    #[cfg(test)]
+    pub(crate) fn marked(&self) -> (u64, Position) {
+        let (_, wall, end) = self.log.active.lock().marked;
+        (wall, end)
     }
 
     #[cfg(test)]

@@ -5,6 +5,7 @@
 //! | `model` | steps as data, and the states they lead through |
 //! | `runner` | does the steps in a keyspace |
 //! | `recorder` | a disk that keeps every state a crash may leave |
+//! | `trial` | a workload whose disk may fail, and what its callers were told |
 //! | `backup` | backups, and moments of the past |
 //! | `compaction` | what it leaves and takes away |
 //! | `crash` | crashes at every call |
@@ -12,6 +13,7 @@
 //! | `faults` | the disk fails at every call |
 //! | `listeners` | who is told of changes |
 //! | `moves` | keys that go from one database to another |
+//! | `random` | random steps, restarts, crashes and faults |
 //! | `repairs` | damaged disks are repaired |
 //! | `schedules` | threads whose order a scheduler decides |
 //! | `threads` | many writers, and a disk that fails |
@@ -26,12 +28,14 @@ mod listeners;
 mod loading;
 mod model;
 mod moves;
+mod random;
 mod recorder;
 mod regressions;
 mod repairs;
 mod runner;
 mod schedules;
 mod threads;
+mod trial;
 
 /// A number from the environment, for those who want more than each run of the tests does.
 fn number(name: &str, default: u64) -> u64 {

@@ -8,10 +8,14 @@ pub(super) enum Step {
     Set(u32, &'static str, usize),
     /// The same with a time to live, in milliseconds.
     SetEx(u32, &'static str, usize, u64),
+    /// Sets a value of exactly this length, none included, that no step can be told by.
+    Fill(u32, &'static str, usize),
     Get(u32, &'static str),
     Delete(u32, &'static str),
     /// Gives a key this time to live, or none.
     Expire(u32, &'static str, Option<u64>),
+    /// Gives a key this deadline, past or to come.
+    ExpireAt(u32, &'static str, u64),
     Rename(u32, &'static str, &'static str),
     Copy(u32, &'static str, u32, &'static str),
     /// Does nothing where the other database has the key.
@@ -45,14 +49,27 @@ pub(super) enum Step {
 }
 
 pub(super) type Value = (Vec<u8>, Option<u64>);
+pub(super) type Keys = BTreeMap<(u32, String), Value>;
+
+/// What whoever did a step was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    Done,
+    /// Whether there was anything to do it to.
+    Did(bool),
+    Found(Option<Value>),
+}
 
 /// All keys of all databases at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct State {
-    pub keys: BTreeMap<(u32, String), Value>,
+    pub keys: Keys,
     /// A moment that somebody was told has passed: it must never lie ahead again.
     pub floor: u64,
 }
+
+/// What [`Step::Fill`] fills values with.
+pub(super) const FILLER: u8 = b'.';
 
 /// The value that the step of this number sets.
 pub(super) fn value(number: usize, length: usize) -> Vec<u8> {
@@ -62,22 +79,22 @@ pub(super) fn value(number: usize, length: usize) -> Vec<u8> {
 
 impl State {
     /// The keys that are there at `now`.
-    pub fn visible(&self, now: u64) -> BTreeMap<(u32, String), Value> {
+    pub fn visible(&self, now: u64) -> Keys {
         let mut keys = self.keys.clone();
         keys.retain(|_, (_, expiry)| expiry.is_none_or(|deadline| deadline > now));
         keys
     }
 
-    /// The state after a step that is done at `now`.
-    pub fn after(&self, step: &Step, number: usize, now: u64) -> State {
-        let mut state = self.clone();
-        state.apply(step, number, now);
-        state
+    /// Whether this is what somebody finds who looks at all keys at `now`.
+    pub fn shows(&self, found: &Keys, now: u64) -> bool {
+        self.visible(now) == *found
     }
 
-    fn apply(&mut self, step: &Step, number: usize, now: u64) {
+    /// Does a step at `now`; returns what is told of it, and of each step in it.
+    pub fn apply(&mut self, step: &Step, number: usize, now: u64) -> Vec<Reply> {
         let at = |database: u32, key: &str| (database, key.to_owned());
         self.forget_expired(now, step);
+        let mut did = None;
         match step {
             Step::Set(database, key, length) => {
                 self.keys.insert(at(*database, key), (value(number, *length), None));
@@ -85,29 +102,27 @@ impl State {
             Step::SetEx(database, key, length, ttl) => {
                 self.keys.insert(at(*database, key), (value(number, *length), Some(now + ttl)));
             }
-            Step::Delete(database, key) => _ = self.keys.remove(&at(*database, key)),
-            Step::Expire(database, key, ttl) => {
-                if let Some((_, expiry)) = self.keys.get_mut(&at(*database, key)) {
-                    *expiry = ttl.map(|ttl| now + ttl);
-                }
+            Step::Fill(database, key, length) => {
+                self.keys.insert(at(*database, key), (vec![FILLER; *length], None));
             }
+            Step::Get(database, key) => return vec![Reply::Found(self.keys.get(&at(*database, key)).cloned())],
+            Step::Delete(database, key) => did = Some(self.keys.remove(&at(*database, key)).is_some()),
+            Step::Expire(database, key, ttl) => {
+                did = Some(self.expire(at(*database, key), ttl.map(|ttl| now + ttl)));
+            }
+            Step::ExpireAt(database, key, deadline) => did = Some(self.expire(at(*database, key), Some(*deadline))),
             Step::Rename(database, from, to) => {
-                if let Some(value) = self.keys.remove(&at(*database, from)) {
-                    self.keys.insert(at(*database, to), value);
-                }
+                let value = self.keys.remove(&at(*database, from));
+                did = Some(value.is_some_and(|value| self.put(at(*database, to), value)));
             }
             Step::Copy(database, from, other, to) => {
-                if let Some(value) = self.keys.get(&at(*database, from)).cloned() {
-                    self.keys.insert(at(*other, to), value);
-                }
+                let value = self.keys.get(&at(*database, from)).cloned();
+                did = Some(value.is_some_and(|value| self.put(at(*other, to), value)));
             }
             Step::Move(database, key, other) => {
-                if self.keys.contains_key(&at(*other, key)) {
-                    return;
-                }
-                if let Some(value) = self.keys.remove(&at(*database, key)) {
-                    self.keys.insert(at(*other, key), value);
-                }
+                let is_there = self.keys.contains_key(&at(*other, key));
+                let value = if is_there { None } else { self.keys.remove(&at(*database, key)) };
+                did = Some(value.is_some_and(|value| self.put(at(*other, key), value)));
             }
             Step::Flush(database) => self.keys.retain(|(of, _), _| of != database),
             Step::FlushAll => self.keys.clear(),
@@ -121,13 +136,24 @@ impl State {
                 self.keys = keys.map(|((of, key), value)| ((swapped(of), key), value)).collect();
             }
             Step::Together(steps) => {
-                steps.iter().enumerate().for_each(|(index, step)| self.apply(step, number + index, now));
+                let each = steps.iter().enumerate();
+                return each.flat_map(|(index, step)| self.apply(step, number + index, now)).collect();
             }
             Step::Pipeline(_) => unreachable!("a pipeline is not one step"),
-            Step::Get(..) | Step::ExpireDue | Step::Pass(_) | Step::SetBack(_) => {}
-            Step::Sync | Step::Tick | Step::Compact | Step::Reopen | Step::Kill => {}
-            Step::Backup(_) | Step::Keep(_) => {}
+            Step::ExpireDue | Step::Pass(_) | Step::SetBack(_) => return Vec::new(),
+            Step::Sync | Step::Tick | Step::Compact | Step::Reopen | Step::Kill => return Vec::new(),
+            Step::Backup(_) | Step::Keep(_) => return Vec::new(),
         }
+        vec![did.map_or(Reply::Done, Reply::Did)]
+    }
+
+    fn put(&mut self, at: (u32, String), value: Value) -> bool {
+        self.keys.insert(at, value);
+        true
+    }
+
+    fn expire(&mut self, at: (u32, String), deadline: Option<u64>) -> bool {
+        self.keys.get_mut(&at).map(|(_, expiry)| *expiry = deadline).is_some()
     }
 
     /// What a step finds expired is gone from then on, and everybody has been told that the time has come.
@@ -137,6 +163,7 @@ impl State {
             Step::Get(database, key)
             | Step::Delete(database, key)
             | Step::Expire(database, key, _)
+            | Step::ExpireAt(database, key, _)
             | Step::Rename(database, key, _)
             | Step::Copy(database, key, _, _) => vec![(*database, (*key).to_owned())],
             Step::Move(database, key, other) => {
@@ -162,7 +189,7 @@ pub(super) fn keys_of(steps: &[Step], databases: u32) -> Vec<(u32, String)> {
     let mut names = Vec::new();
     for step in steps {
         match step {
-            Step::Set(_, key, _) | Step::SetEx(_, key, _, _) => names.push((*key).to_owned()),
+            Step::Set(_, key, _) | Step::SetEx(_, key, _, _) | Step::Fill(_, key, _) => names.push((*key).to_owned()),
             Step::Rename(_, _, key) | Step::Copy(_, _, _, key) => names.push((*key).to_owned()),
             Step::Together(steps) | Step::Pipeline(steps) => {
                 names.extend(keys_of(steps, 1).into_iter().map(|(_, key)| key));

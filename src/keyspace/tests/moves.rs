@@ -42,7 +42,7 @@ fn moved(keyspace: &Keyspace, from: u32, to: u32, together: bool) -> bool {
 }
 
 /// What a keydir counts is what its entries are, and what counts as alive is what it refers to.
-fn assert_counts(keyspace: &Keyspace, keys: &[(u32, String)], at: &str) {
+pub(super) fn assert_counts(keyspace: &Keyspace, keys: &[(u32, String)], at: &str) {
     let mut referred = 0;
     for (database, keydir) in keyspace.bound.databases.iter().enumerate() {
         let keydir = keydir.load();
@@ -414,8 +414,10 @@ fn moves_go_with_everything_else() {
                 2..6 => {
                     let step = step(&mut rng);
                     done.push(format!("{step:?}"));
-                    let next = runner.history.last().unwrap().after(&step, number, now);
+                    let mut next = runner.history.last().unwrap().clone();
+                    let expected = next.apply(&step, number, now);
                     let wait = runner.perform(&step, number).unwrap();
+                    runner.compare_replies(&step, &expected).unwrap();
                     runner.keyspace().store().wait_acknowledged(wait).unwrap();
                     runner.history.push(next);
                 }
@@ -426,8 +428,8 @@ fn moves_go_with_everything_else() {
                     for index in 0..rng.usize(1..9) {
                         let step = step(&mut rng);
                         done.push(format!("together {step:?}"));
-                        runner.effect(&mut access, &step, number + index).unwrap();
-                        state = state.after(&step, number + index, now);
+                        let replies = runner.effect(&mut access, &step, number + index).unwrap();
+                        assert_eq!(replies, state.apply(&step, number + index, now), "seed {seed}, {done:?}");
                         assert_reads(&mut access, &state, false, &format!("seed {seed}, {done:?}"));
                     }
                     assert_reads(&mut access, &state, true, &format!("seed {seed}, {done:?}"));

@@ -1,12 +1,11 @@
 //! Does the steps of a workload in a real keyspace, and keeps the model beside it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::super::{Access, Halt, Keyspace, Mode};
-use super::model::{State, Step, Value, value};
+use super::model::{FILLER, Keys, Reply, State, Step, value};
 use super::recorder::{Progress, Recorder};
 use crate::store::clock::{Clock, TestClock};
 use crate::store::disk::Disk;
@@ -66,16 +65,18 @@ impl From<LogFailed> for Failed {
 pub(super) struct Runner {
     pub keyspace: Option<Keyspace>,
     pub clock: Arc<TestClock>,
-    disk: Arc<dyn Disk>,
+    pub disk: Arc<dyn Disk>,
     options: Options,
     pub history: Vec<State>,
     /// Steps so far, those inside others included: no two set the same value.
     number: usize,
+    /// What was told of the last step, and of each in it.
+    pub replies: Vec<Reply>,
     /// A planted fault: transactions take effect step by step.
     pub split: bool,
     /// A planted fault: nobody waits for the log.
     pub early: bool,
-    /// A planted fault of compaction.
+    /// A planted fault of the store.
     pub planted: Option<Planted>,
     /// When and how much is compacted, in every keyspace that is opened.
     policy: Option<Policy>,
@@ -93,13 +94,15 @@ impl Runner {
     pub fn closed(disk: Arc<dyn Disk>, options: Options, history: Vec<State>, wall: u64) -> Self {
         let clock = Arc::new(TestClock::new(wall));
         let number = history.len() * 100;
-        let (split, early, planted, policy) = (false, false, None, None);
-        Self { keyspace: None, clock, disk, options, history, number, split, early, planted, policy }
+        let (replies, split, early, planted, policy) = (Vec::new(), false, false, None, None);
+        Self { keyspace: None, clock, disk, options, history, number, replies, split, early, planted, policy }
     }
 
     /// Sets a policy of compaction, also for keyspaces that are opened later.
     pub fn keep_policy(&mut self, policy: Policy) {
-        self.keyspace().store().set_compaction(policy.clone());
+        if let Some(keyspace) = &self.keyspace {
+            keyspace.store().set_compaction(policy.clone());
+        }
         self.policy = Some(policy);
     }
 
@@ -139,12 +142,24 @@ impl Runner {
 
     fn begin(&mut self, step: &Step, recorder: &Recorder) -> Result<Position, Failed> {
         self.move_clock(step);
-        self.history.push(self.history.last().expect("never empty").after(step, self.number, self.now()));
+        let mut next = self.history.last().expect("never empty").clone();
+        let expected = next.apply(step, self.number, self.now());
+        self.history.push(next);
         let wall = self.clock.wall();
         recorder.progress(|progress: &mut Progress| (progress.started, progress.wall) = (progress.started + 1, wall));
         let number = self.number;
         self.number += if let Step::Together(steps) = step { steps.len() } else { 1 };
-        self.perform(step, number)
+        let wait = self.perform(step, number)?;
+        self.compare_replies(step, &expected)?;
+        Ok(wait)
+    }
+
+    /// Whether the last step was told of as it should have been.
+    pub fn compare_replies(&self, step: &Step, expected: &[Reply]) -> Result<(), Failed> {
+        if self.replies == expected {
+            return Ok(());
+        }
+        Err(Failed::Wrong(format!("{step:?} was told {:?}, not {expected:?}", self.replies)))
     }
 
     /// Lets the time pass that a step takes, and changes the clock if that is what it is about.
@@ -158,6 +173,11 @@ impl Runner {
 
     /// Does one step; returns what to wait for.
     pub fn perform(&mut self, step: &Step, number: usize) -> Result<Position, Failed> {
+        self.replies.clear();
+        self.go(step, number)
+    }
+
+    fn go(&mut self, step: &Step, number: usize) -> Result<Position, Failed> {
         let now = self.now();
         match step {
             Step::Pass(_) | Step::SetBack(_) => return Ok(0),
@@ -167,14 +187,11 @@ impl Runner {
             }
             Step::Sync => self.keyspace().store().sync()?,
             Step::Tick => self.keyspace().store().tick()?,
-            Step::Compact => {
-                self.keyspace().store().plant_in_compaction(self.planted);
-                while self.keyspace().compact_once(true).map_err(Failed::Compaction)? {}
-            }
+            Step::Compact => while self.keyspace().compact_once(true).map_err(Failed::Compaction)? {},
             Step::Backup(name) => _ = self.keyspace().store().backup(name).map_err(Failed::Backup)?,
             Step::Keep(time) => {
                 let retention = Duration::from_millis(*time);
-                self.keep_policy(Policy { retention, ..Policy::default() });
+                self.keep_policy(Policy { retention, ..self.policy.clone().unwrap_or_default() });
                 self.keyspace().store().release_retained();
             }
             Step::Reopen => {
@@ -184,13 +201,15 @@ impl Runner {
             Step::Kill => self.open()?,
             Step::Together(steps) if self.split => {
                 let mut steps = steps.iter().enumerate();
-                return steps.try_fold(0, |last, (index, step)| Ok(self.perform(step, number + index)?.max(last)));
+                return steps.try_fold(0, |last, (index, step)| Ok(self.go(step, number + index)?.max(last)));
             }
             _ => {
                 let mut access = self.access(step, now);
                 access.may_block = true;
-                self.effect(&mut access, step, number)?;
-                return Ok(access.commit()?.0);
+                let replies = self.effect(&mut access, step, number)?;
+                let wait = access.commit()?.0;
+                self.replies.extend(replies);
+                return Ok(wait);
             }
         }
         Ok(0)
@@ -202,6 +221,7 @@ impl Runner {
         let opened =
             Keyspace::open(self.disk.clone(), self.clock.clone(), self.options.clone(), DATABASES, &mut |_, _| {});
         let keyspace = opened.map_err(Failed::Open)?.0;
+        keyspace.store().plant(self.planted);
         if let Some(policy) = &self.policy {
             keyspace.store().set_compaction(policy.clone());
         }
@@ -215,8 +235,10 @@ impl Runner {
             Step::Get(database, key) => keyspace.access_one(*database, key.as_bytes(), Mode::Shared, now, false),
             Step::Set(database, key, _)
             | Step::SetEx(database, key, _, _)
+            | Step::Fill(database, key, _)
             | Step::Delete(database, key)
             | Step::Expire(database, key, _)
+            | Step::ExpireAt(database, key, _)
             | Step::Move(database, key, _) => {
                 keyspace.access_one(*database, key.as_bytes(), Mode::Exclusive, now, false)
             }
@@ -228,15 +250,17 @@ impl Runner {
         }
     }
 
-    /// Does one step by an access to its keys.
-    pub fn effect(&self, access: &mut Access<'_>, step: &Step, number: usize) -> Result<(), Failed> {
+    /// Does one step by an access to its keys; returns what is told of it, and of each step in it.
+    pub fn effect(&self, access: &mut Access<'_>, step: &Step, number: usize) -> Result<Vec<Reply>, Failed> {
         let now = access.now();
         let own = match step {
             Step::Set(database, ..)
             | Step::SetEx(database, ..)
+            | Step::Fill(database, ..)
             | Step::Get(database, _)
             | Step::Delete(database, _)
             | Step::Expire(database, ..)
+            | Step::ExpireAt(database, ..)
             | Step::Rename(database, ..)
             | Step::Copy(database, ..)
             | Step::Move(database, ..)
@@ -244,24 +268,27 @@ impl Runner {
             _ => 0,
         };
         access.select(own);
+        let mut did = None;
         match step {
             Step::Set(_, key, length) => access.put(key.as_bytes(), 0, &value(number, *length), None)?,
             Step::SetEx(_, key, length, ttl) => {
                 access.put(key.as_bytes(), 0, &value(number, *length), Some(now + ttl))?;
             }
-            Step::Get(database, key) => {
-                let found = access.value(key.as_bytes())?.map(|value| (value.bytes.to_vec(), value.expiry));
-                let state = self.history.last().expect("never empty");
-                let expected = state.visible(now).remove(&(*database, (*key).to_owned()));
-                if found != expected {
-                    return Err(Failed::Wrong(format!("{key} is {found:?}, not {expected:?}")));
-                }
+            Step::Fill(_, key, length) => access.put(key.as_bytes(), 0, &vec![FILLER; *length], None)?,
+            Step::Get(_, key) => {
+                let found = access.value(key.as_bytes())?;
+                return Ok(vec![Reply::Found(found.map(|value| (value.bytes.to_vec(), value.expiry)))]);
             }
-            Step::Delete(_, key) => _ = access.delete(key.as_bytes())?,
-            Step::Expire(_, key, ttl) => _ = access.set_expiry(key.as_bytes(), ttl.map(|ttl| now + ttl))?,
-            Step::Rename(database, from, to) => self.transfer(access, (*database, from), (*database, to), true)?,
-            Step::Copy(database, from, other, to) => self.transfer(access, (*database, from), (*other, to), false)?,
-            Step::Move(_, key, other) => _ = access.move_to(key.as_bytes(), *other)?,
+            Step::Delete(_, key) => did = Some(access.delete(key.as_bytes())?),
+            Step::Expire(_, key, ttl) => did = Some(access.set_expiry(key.as_bytes(), ttl.map(|ttl| now + ttl))?),
+            Step::ExpireAt(_, key, deadline) => did = Some(access.set_expiry(key.as_bytes(), Some(*deadline))?),
+            Step::Rename(database, from, to) => {
+                did = Some(self.transfer(access, (*database, from), (*database, to), true)?);
+            }
+            Step::Copy(database, from, other, to) => {
+                did = Some(self.transfer(access, (*database, from), (*other, to), false)?);
+            }
+            Step::Move(_, key, other) => did = Some(access.move_to(key.as_bytes(), *other)?),
             Step::Flush(_) => access.flush()?,
             Step::FlushAll => {
                 for database in 0..DATABASES {
@@ -271,30 +298,39 @@ impl Runner {
             }
             Step::Swap(first, second) => access.swap(*first, *second)?,
             Step::Together(steps) => {
+                let mut replies = Vec::new();
                 for (index, step) in steps.iter().enumerate() {
-                    self.effect(access, step, number + index)?;
+                    replies.extend(self.effect(access, step, number + index)?);
                 }
+                return Ok(replies);
             }
             _ => unreachable!("{step:?} has no effect on keys"),
         }
-        Ok(())
+        Ok(vec![did.map_or(Reply::Done, Reply::Did)])
     }
 
-    fn transfer(&self, access: &mut Access<'_>, from: (u32, &str), to: (u32, &str), delete: bool) -> Result<(), Halt> {
+    fn transfer(
+        &self,
+        access: &mut Access<'_>,
+        from: (u32, &str),
+        to: (u32, &str),
+        delete: bool,
+    ) -> Result<bool, Halt> {
         access.select(from.0);
-        let Some(value) = access.value(from.1.as_bytes())? else { return Ok(()) };
+        let Some(value) = access.value(from.1.as_bytes())? else { return Ok(false) };
         if delete {
             access.delete(from.1.as_bytes())?;
         }
         access.select(to.0);
-        access.put(to.1.as_bytes(), value.kind, &value.bytes, value.expiry)
+        access.put(to.1.as_bytes(), value.kind, &value.bytes, value.expiry)?;
+        Ok(true)
     }
 }
 
 /// What a keyspace holds, asked key by key; there may be no others.
-pub(super) fn contents(keyspace: &Keyspace, keys: &[(u32, String)]) -> Result<BTreeMap<(u32, String), Value>, String> {
+pub(super) fn contents(keyspace: &Keyspace, keys: &[(u32, String)]) -> Result<Keys, String> {
     let now = keyspace.now();
-    let mut found = BTreeMap::new();
+    let mut found = Keys::new();
     for (database, key) in keys {
         let mut access = keyspace.access_one(*database, key.as_bytes(), Mode::Shared, now, false);
         access.may_block = true;
@@ -304,8 +340,13 @@ pub(super) fn contents(keyspace: &Keyspace, keys: &[(u32, String)]) -> Result<BT
             found.insert((*database, key.clone()), (value.bytes.to_vec(), value.expiry));
         }
     }
-    let count: usize = (0..keyspace.databases()).map(|database| keyspace.size(database).keys).sum();
-    if count == found.len() { Ok(found) } else { Err(format!("{count} keys, of which only {} are known", found.len())) }
+    let sizes = (0..keyspace.databases()).map(|database| keyspace.size(database));
+    let (count, volatile) = sizes.fold((0, 0), |sum, size| (sum.0 + size.keys, sum.1 + size.volatile));
+    let expire = found.values().filter(|(_, expiry)| expiry.is_some()).count();
+    if (count, volatile) == (found.len(), expire) {
+        return Ok(found);
+    }
+    Err(format!("{count} keys, {volatile} with expiry, of which only {} and {expire} are known", found.len()))
 }
 
 /// Sends every value that may go back to the disk.

@@ -139,6 +139,8 @@ pub(crate) enum Planted {
     ToldEarly,
     /// Whoever finds a segment gone does not look once more where the value is now.
     NoSecondLook,
+    /// The log is not told that the time of a key has come.
+    TimeNotMarked,
 }
 
 impl Compaction {

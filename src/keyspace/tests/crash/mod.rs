@@ -156,8 +156,8 @@ impl Enumeration {
             return Err(format!("it is {now} again, although {floor} had passed"));
         }
         let mut state = contents(&keyspace, &self.keys)?;
-        let found = bounds.clone().find(|index| self.history[*index].visible(now) == state).ok_or_else(|| {
-            let known: Vec<_> = (0..self.history.len()).filter(|&i| self.history[i].visible(now) == state).collect();
+        let found = bounds.clone().find(|index| self.history[*index].shows(&state, now)).ok_or_else(|| {
+            let known: Vec<_> = (0..self.history.len()).filter(|&i| self.history[i].shows(&state, now)).collect();
             format!("the state is that after steps {known:?}, not one of {bounds:?}: {:?}", state.keys())
         })?;
         self.look_at_backups(disk, now, *bounds.start())?;

@@ -1,21 +1,19 @@
 //! The disk fails: an error of every kind at every call, once or from then on.
 
-mod trial;
-
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::trial::{Fault, Trial, Which};
 use super::super::Halt;
 use super::crash::workloads;
-use super::model::{State, Step};
-use super::runner::{Failed, Runner, START, contents, open, options};
-use crate::store::Fsync;
+use super::model::{Reply, State, Step, keys_of, value};
+use super::runner::{DATABASES, Failed, Runner, START, contents, open, options};
+use super::trial::{Fault, Trial, Which};
 use crate::store::clock::Clock;
 use crate::store::disk::SimDisk;
 use crate::store::disk::sim::{CallKind, Often, Survival};
+use crate::store::{Fsync, Refused};
 
 const MODES: [Fsync; 3] = [Fsync::Always, Fsync::Everysec, Fsync::No];
 
@@ -25,8 +23,8 @@ const MORE: [&str; 3] = ["segments", "compaction of deletions", "compaction of d
 const REST: [&str; 4] = ["overwrites", "expiry", "flushes", "moves"];
 
 /// Errors that the system has no kind of its own for.
-const EIO: i32 = 5;
-const EMFILE: i32 = 24;
+pub(super) const EIO: i32 = 5;
+pub(super) const EMFILE: i32 = 24;
 
 /// What callers may be told when files cannot be made.
 const NO_SEGMENT: &str = "a new segment cannot be created: simulated ";
@@ -37,8 +35,85 @@ const READ_ONLY: [&str; 2] =
 const FULL: [&str; 3] =
     ["the disk is full: free some space", "the log cannot be written: the disk is full", "compaction: "];
 
-fn of_system(number: i32) -> ErrorKind {
+pub(super) fn of_system(number: i32) -> ErrorKind {
     Error::from_raw_os_error(number).kind()
+}
+
+/// A workload on a failing disk.
+struct Failing {
+    trial: Trial,
+    fault: Option<Fault>,
+}
+
+impl Failing {
+    /// Does the steps one by one.
+    fn run(steps: &[Step], fsync: Fsync, fault: Option<Fault>) -> Self {
+        let mut keys = keys_of(steps, DATABASES);
+        keys.push((0, "after".to_owned()));
+        let mut trial = Trial::new(fsync, keys);
+        if let Some(fault) = fault {
+            fault.plant(&trial.disk);
+            trial.failing = true;
+        }
+        for step in steps {
+            for step in if let Step::Pipeline(steps) = step { &steps[..] } else { std::slice::from_ref(step) } {
+                trial.step(step);
+            }
+        }
+        Self { trial, fault }
+    }
+
+    /// Reads go on, and nothing acknowledged is lost by a kill or, as far as it was synced, by a power cut.
+    fn verify(&mut self, survival: Survival) {
+        let trial = &mut self.trial;
+        let now = match &trial.runner.keyspace {
+            Some(keyspace) => {
+                let now = keyspace.now();
+                let expected = trial.state().visible(now);
+                match contents(keyspace, &trial.keys) {
+                    Ok(found) if found == expected => {}
+                    Err(error)
+                        if self.fault.is_some_and(|fault| fault.which == Which::Reads)
+                            && error.contains("simulated Read error") => {}
+                    found => trial.violations.push(format!("it reads {found:?}, not {expected:?}")),
+                }
+                now
+            }
+            None => trial.runner.clock.wall(),
+        };
+        let killed = (trial.disk.after_kill(), trial.safe(true), "killed".to_owned());
+        let cut = (trial.disk.survivors(survival), trial.safe(false), format!("{survival:?}"));
+        for (disk, lower, how) in [killed, cut] {
+            let recovered = open(Arc::new(disk), trial.runner.clock.wall(), options(trial.fsync));
+            let found = recovered.map_err(|error| error.to_string());
+            let found = found.and_then(|keyspace| contents(&keyspace, &trial.keys));
+            if !found.as_ref().is_ok_and(|found| !trial.states(lower, found, now).is_empty()) {
+                let known = found.as_ref().map_or_else(|_| Vec::new(), |found| trial.states(0, found, now));
+                let error = found.err().unwrap_or_default();
+                trial.violations.push(format!("{how}: it is {known:?}, not after {lower}; {error}"));
+            }
+        }
+    }
+
+    /// Once the disk is sound, writing resumes by itself; a log that says that it is read-only needs another start.
+    fn resume(&mut self) {
+        let trial = &mut self.trial;
+        trial.disk.heal();
+        trial.runner.clock.advance(Duration::from_secs(1));
+        if trial.step(&Step::Set(0, "after", 10)) {
+            return;
+        }
+        let refused = trial.runner.keyspace.as_ref().and_then(|keyspace| keyspace.store().status().refused);
+        let is_final = matches!(refused, Some(Refused::ReadOnly(_)));
+        if !is_final || self.fault.is_some_and(|fault| fault.often == Often::Once) {
+            trial.violations.push(format!("nothing can be written afterwards: {refused:?}"));
+        }
+        let restarted = trial.start();
+        restarted.unwrap_or_else(|failed| trial.violations.push(format!("no start afterwards: {failed}")));
+        if !trial.step(&Step::Set(0, "after", 10)) {
+            trial.violations.push("nothing can be written after another start".to_owned());
+        }
+    }
 }
 
 /// Runs workloads with an error at each call of a kind, lets the disk be sound again, and goes on. What callers were told
@@ -54,7 +129,7 @@ fn each_call(names: &[&[&str]], error: ErrorKind, which: Which, often: Often, te
     };
     for (name, steps) in workloads::ALL.iter().filter(wanted) {
         for fsync in MODES {
-            let sound = Trial::run(&steps(), fsync, None);
+            let sound = Failing::run(&steps(), fsync, None).trial;
             assert!(sound.violations.is_empty() && sound.told.is_empty(), "{name}: {:?}", sound.violations);
             let numbers = match which {
                 Which::Changes => sound.disk.calls(),
@@ -66,11 +141,12 @@ fn each_call(names: &[&[&str]], error: ErrorKind, which: Which, often: Often, te
             let can_be = |call: usize| error != ErrorKind::WriteZero || history[call].kind == CallKind::Write;
             for number in (0..numbers).filter(|number| which != Which::Changes || can_be(*number as usize)) {
                 let fault = Fault { error, often, which, number };
-                let mut trial = Trial::run(&steps(), fsync, Some(fault));
+                let mut failing = Failing::run(&steps(), fsync, Some(fault));
                 let at = format!("{name}, {fsync:?}, {fault:?}");
-                trial.verify(ways[trials % ways.len()]);
-                trial.resume();
-                trial.verify(ways[(trials + 1) % ways.len()]);
+                failing.verify(ways[trials % ways.len()]);
+                failing.resume();
+                failing.verify(ways[(trials + 1) % ways.len()]);
+                let trial = failing.trial;
                 trials += 1;
                 violations.extend(trial.violations.into_iter().map(|violation| format!("{at}: {violation}")));
                 let unclear = trial.told.into_iter().filter(|told| !texts.iter().any(|text| told.starts_with(text)));
@@ -170,6 +246,37 @@ fn a_full_disk_takes_deletions() {
         keys.push((0, "a".to_owned()));
         let keyspace = open(Arc::new(disk.after_kill()), runner.clock.wall(), options(fsync)).unwrap();
         assert_eq!(contents(&keyspace, &keys).unwrap().len(), keys.len() - 5);
+    }
+}
+
+/// While the log takes no marks, nothing tells of the time but the machine's clock; as soon as it takes records, it knows
+/// what time readers were told.
+#[test]
+fn a_key_that_expired_on_a_full_disk_stays_gone_once_there_is_room() {
+    for has_room in [false, true] {
+        let disk = SimDisk::new();
+        let mut runner =
+            Runner::new(Arc::new(disk.clone()), options(Fsync::No), vec![State::default()], START).unwrap();
+        write(&mut runner, &Step::SetEx(0, "a", 10, 20)).unwrap();
+        runner.keyspace().store().close().unwrap();
+        disk.set_capacity(Some(disk.used()));
+        runner.open().unwrap();
+        runner.clock.advance(Duration::from_millis(20));
+        write(&mut runner, &Step::Flush(0)).unwrap_err();
+        write(&mut runner, &Step::Get(0, "a")).unwrap();
+        assert_eq!(runner.replies, [Reply::Found(None)]);
+        write(&mut runner, &Step::Set(0, "b", 10)).unwrap_err();
+        disk.set_capacity(None);
+        if has_room {
+            // What was refused is tried again after a while, which is no time at all on a clock that is set back.
+            runner.clock.advance(Duration::from_secs(1));
+            runner.clock.set_wall(START);
+            write(&mut runner, &Step::Set(0, "b", 10)).unwrap();
+        }
+        runner.clock.set_wall(START);
+        runner.open().unwrap();
+        write(&mut runner, &Step::Get(0, "a")).unwrap();
+        assert_eq!(runner.replies, [Reply::Found((!has_room).then(|| (value(0, 10), Some(START + 20))))]);
     }
 }
 
