@@ -179,6 +179,7 @@ impl<'k> Access<'k> {
     pub fn put(&mut self, key: &[u8], kind: u8, value: &[u8], expiry: Option<u64>) -> Result<(), Halt> {
         let slot = self.slot(key);
         let draft = Draft { op: Op::Put, keyspace: self.keydir.id, kind, expiry, object: None, key, value };
+        self.note_overlaid(expiry);
         if let Some(overlay) = &mut self.overlay {
             let record = overlay.batch.push(&draft);
             let value = Bytes::copy_from_slice(value);
@@ -245,6 +246,7 @@ impl<'k> Access<'k> {
             return Ok(false);
         }
         let draft = Draft { op: Op::Expire, keyspace: self.keydir.id, kind: 0, expiry, object: None, key, value: &[] };
+        self.note_overlaid(expiry);
         if let Some(overlay) = &mut self.overlay {
             overlay.batch.push(&draft);
             overlay.set_expiry(&self.keydir, self.database, &slot, key, expiry);
@@ -517,6 +519,13 @@ impl<'k> Access<'k> {
         let (end, removed) = keyspace.expired(&self.held, self.database, &self.keydir, slot, key, stored, self.now);
         self.wait_for(end.unwrap_or(0));
         self.tally.expired += u64::from(removed);
+    }
+
+    /// Sees to it that the log knows of the time before a transaction can find that a key it sets is over by then.
+    fn note_overlaid(&mut self, expiry: Option<u64>) {
+        if self.overlay.is_some() && expiry.is_some_and(|deadline| deadline <= self.now) {
+            self.prove_time();
+        }
     }
 
     /// Notes that a key is not there: another reader may just have removed it, since its time was over.

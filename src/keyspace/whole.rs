@@ -205,7 +205,7 @@ impl<'k> Access<'k> {
 
     /// Whoever does not see a key is told that its time is over: the log must know. If it takes no more marks, that
     /// changes nothing about the time.
-    fn prove_time(&mut self) {
+    pub(super) fn prove_time(&mut self) {
         if let Ok(end) = self.keyspace().store().mark_time(self.now()) {
             self.wait_for(end);
         }

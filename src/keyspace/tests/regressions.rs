@@ -441,3 +441,13 @@ fn dead_bytes_move_with_their_file() {
         assert!(written == read_back || !exact && written > read_back, "{written} and {read_back} bytes are alive");
     }
 }
+
+/// A transaction is told that a key is over which it has given a deadline that is not to come.
+#[test]
+fn what_a_transaction_has_let_expire_stays_gone() {
+    for set in [Expire(0, "a", Some(0)), SetEx(0, "a", 5, 0)] {
+        let steps = [SetEx(0, "a", 10, 1_000), Pass(20), Together(vec![set, Get(0, "a")])];
+        let (disk, runner) = run(Fsync::No, &steps);
+        recovers(disk.after_kill(), &runner, &steps, START);
+    }
+}
