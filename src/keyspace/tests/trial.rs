@@ -232,6 +232,10 @@ impl Trial {
             self.disk.heal();
             contents(self.runner.keyspace(), &self.keys)
         });
+        if self.disk.is_crashed() {
+            self.runner.keyspace = None;
+            return Err(Failed::Wrong("the machine is off".to_owned()));
+        }
         let floor = self.times.proved;
         let states = |from| found.as_ref().map_or_else(|_| Vec::new(), |found| self.states(from, found, now));
         match &states(self.acknowledged)[..] {
@@ -268,15 +272,25 @@ impl Trial {
         self.noted(&Step::ExpireDue, done);
     }
 
-    /// Cuts the power, and begins a process on what is left.
-    pub fn cut_power(&mut self, survival: Survival) -> Result<(), Failed> {
+    /// Cuts the power, or with no way to survive that kills the process, and begins another on what is left.
+    pub fn crash(&mut self, survival: Option<Survival>) -> Result<(), Failed> {
         self.runner.keyspace = None;
-        self.disk = self.disk.survivors(survival);
+        self.disk = survival.map_or_else(|| self.disk.after_kill(), |survival| self.disk.survivors(survival));
         self.runner.disk = Arc::new(self.disk.clone());
-        if self.fsync != Fsync::Always {
+        if survival.is_some() && self.fsync != Fsync::Always {
             (self.acknowledged, self.times.proved) = (self.synced, self.times.synced);
         }
         self.start()
+    }
+
+    /// The same at a call of the disk within a step, if it makes so many; otherwise after it.
+    pub fn crash_within(&mut self, step: &Step, call: u64, survival: Option<Survival>) -> Result<(), Failed> {
+        self.disk.crash_within(self.disk.calls() + call);
+        let done = self.attempt(step);
+        if !self.disk.is_crashed() {
+            self.noted(step, done);
+        }
+        self.crash(survival)
     }
 
     /// Looks at all keys and compares them, and whatever is counted, with the model.

@@ -12,6 +12,7 @@ use super::generate::{KEYS, Plan};
 use crate::store::clock::Clock;
 use crate::store::disk::Disk;
 use crate::store::disk::sim::{CallKind, Survival};
+use crate::store::inspect::{Cost, Inspection};
 use crate::store::{BACKUP_DIRECTORY, Planted};
 
 /// One event of a sequence.
@@ -35,6 +36,8 @@ pub(super) enum Event {
     SetForward(u64),
     /// The power goes, and a process begins on what is left.
     CutPower(Survival),
+    /// The power goes within a step, at a call of the disk; or the process dies there.
+    CrashWithin(Step, u64, Option<Survival>),
     Fail(Fault),
     /// The next write is done by half and fails.
     ShortWrite,
@@ -161,7 +164,12 @@ impl Course {
             Event::LoseHints(which) => self.lose_hints(*which),
             Event::SetForward(time) => self.trial.runner.clock.set_wall(self.trial.runner.clock.wall() + time),
             Event::CutPower(survival) => {
-                let started = self.trial.cut_power(*survival);
+                let started = self.trial.crash(Some(*survival));
+                self.trial.noted(&Step::Kill, started);
+                self.plant();
+            }
+            Event::CrashWithin(step, call, survival) => {
+                let started = self.trial.crash_within(step, *call, *survival);
                 self.trial.noted(&Step::Kill, started);
                 self.plant();
             }
@@ -234,11 +242,23 @@ impl Course {
         if !trial.step(&Step::Reopen) {
             trial.violations.push(format!("no start on a sound disk: {:?}", trial.told));
         }
+        let checked = self.check();
+        checked.unwrap_or_else(|damaged| self.trial.violations.push(damaged));
         for (backup, state, passed) in std::mem::take(&mut self.backups) {
             let compared = self.compare_backup(backup, &state, passed);
             compared.unwrap_or_else(|wrong| self.trial.violations.push(format!("the backup {backup}: {wrong}")));
             self.count("backups compared", 1);
         }
+    }
+
+    /// Whether a check finds that everything is sound.
+    fn check(&self) -> Result<(), String> {
+        let inspection = Inspection::open(Arc::new(self.trial.disk.after_kill())).map_err(|error| error.to_string())?;
+        let checked = inspection.expect("there is a store").check(1, &mut |_, _| {});
+        let mut checked = checked.map_err(|error| error.to_string())?;
+        // The power may have taken a header and left what was written behind it; the manifest says the same.
+        checked.findings.retain(|finding| finding.cost.is_damage() && finding.cost != Cost::Spare);
+        if checked.findings.is_empty() && checked.opens { Ok(()) } else { Err(format!("{:?}", checked.findings)) }
     }
 
     fn compare_backup(&self, name: &str, state: &State, passed: (u64, u64)) -> Result<(), String> {

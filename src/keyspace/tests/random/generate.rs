@@ -19,6 +19,8 @@ const LONG: &str = "a name that takes up as much of its record as the values of 
     for beside a value that is kept in memory: it is there so that the lengths of keys and of values are told apart";
 /// The names of all backups of one sequence.
 const BACKUPS: [&str; 4] = ["first", "second", "third", "fourth"];
+/// One that nobody asks for again.
+const BROKEN_OFF: &str = "broken-off";
 
 /// Bytes of values: none, few, as many as stay in an entry, more, and more than a segment takes.
 const LENGTHS: [usize; 12] = [7, 20, 60, 63, 64, 65, 200, 700, 900, 1_500, 4_100, 9_000];
@@ -87,12 +89,13 @@ enum Kind {
     Reopen,
     Kill,
     CutPower,
+    CrashWithin,
     Fail,
     Heal,
 }
 
 /// How often each comes; the first ones are about keys.
-const KINDS: [(Kind, u32); 35] = [
+const KINDS: [(Kind, u32); 36] = [
     (Kind::Set, 14),
     (Kind::SetEx, 7),
     (Kind::Fill, 3),
@@ -126,6 +129,7 @@ const KINDS: [(Kind, u32); 35] = [
     (Kind::Reopen, 2),
     (Kind::Kill, 3),
     (Kind::CutPower, 3),
+    (Kind::CrashWithin, 4),
     (Kind::Fail, 6),
     (Kind::Heal, 3),
 ];
@@ -187,6 +191,7 @@ impl Generator {
             Kind::LoseHints => return Event::LoseHints(self.rng.u64(..) | self.one_of(&[0, u64::MAX])),
             Kind::Compare => return Event::Compare,
             Kind::CutPower => return Event::CutPower(self.survival()),
+            Kind::CrashWithin => return self.crash_within(),
             Kind::Fail => return self.fault(),
             Kind::Heal => return Event::Heal,
             Kind::Pipeline => Pipeline(self.steps(6)),
@@ -230,7 +235,7 @@ impl Generator {
         let [key, to] = [0; 2].map(|_| KEYS[self.rng.usize(..KEYS.len()).min(self.rng.usize(..KEYS.len()))]);
         let (length, time) = (self.one_of(&LENGTHS), self.one_of(&TIMES));
         match kind {
-            Kind::SetEx => SetEx(database, key, length, time),
+            Kind::SetEx => SetEx(database, key, length, self.one_of(&[time, time, time, 0])),
             Kind::Fill => Fill(database, key, self.one_of(&[0, 0, 1, 1, 30, 1_000])),
             Kind::Get => Get(database, key),
             Kind::Delete => Delete(database, key),
@@ -256,6 +261,14 @@ impl Generator {
             4 | 5 => Survival::Prefix(seed),
             _ => Survival::Random(seed),
         }
+    }
+
+    fn crash_within(&mut self) -> Event {
+        let of_key = if self.rng.bool() { self.together() } else { self.of_key() };
+        let step = self.one_of(&[Compact, Compact, Tick, Tick, Sync, Reopen, Kill, Backup(BROKEN_OFF), of_key]);
+        let within = self.one_of(&[3, 12, 30]);
+        let survival = self.survival();
+        Event::CrashWithin(step, self.rng.u64(..within), self.one_of(&[None, Some(survival)]))
     }
 
     fn fault(&mut self) -> Event {

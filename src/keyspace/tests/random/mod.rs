@@ -123,6 +123,7 @@ fn whatever_is_done_on_a_failing_disk_callers_can_rely_on_what_they_were_told() 
 fn every_planted_fault_is_found_and_told_in_few_steps() {
     let of_store = |planted| Plant { planted: Some(planted), ..Plant::default() };
     for (fault, plant) in [
+        ("a victim removed early", of_store(Planted::RemovedEarly)),
         ("a tombstone dropped early", of_store(Planted::TombstonesDropped)),
         ("no sync before a victim goes", of_store(Planted::NoSyncOfTheLog)),
         ("a time that the log is not told of", of_store(Planted::TimeNotMarked)),
