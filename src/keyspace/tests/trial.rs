@@ -300,17 +300,21 @@ impl Trial {
         let mut next = State { floor: 0, ..self.runner.history[self.last()].clone() };
         let keyspace = self.runner.keyspace();
         let mut access = keyspace.access_all(0, Mode::Shared, now, false);
-        let counts: Vec<usize> = (0..DATABASES)
-            .map(|database| {
-                access.select(database);
-                access.keys()
-            })
-            .collect();
+        let (mut counts, mut walked) = (Vec::new(), Vec::new());
+        for database in 0..DATABASES {
+            access.select(database);
+            counts.push(access.keys());
+            let name = |key: &[u8]| (database, String::from_utf8_lossy(key).into_owned());
+            access.each_key(|key, meta| walked.push((name(key), meta.expiry)));
+        }
         let mut wait = access.commit()?.0;
         let expected = next.visible(now);
-        let of = |database| expected.keys().filter(|key| key.0 == database).count();
-        if counts != (0..DATABASES).map(of).collect::<Vec<_>>() {
-            return Err(Failed::Wrong(format!("{counts:?} keys are counted of {:?}", expected.keys())));
+        let count = |database| expected.keys().filter(|key| key.0 == database).count();
+        walked.sort();
+        let is_walked = walked.iter().map(|(key, expiry)| (key, expiry)).eq(expected.iter().map(|(k, v)| (k, &v.1)));
+        if !is_walked || counts != (0..DATABASES).map(count).collect::<Vec<_>>() {
+            let expected = shown(&expected);
+            return Err(Failed::Wrong(format!("{counts:?} keys are counted, {walked:?} walked, of {expected:?}")));
         }
         match contents(keyspace, &self.keys) {
             Ok(found) if found == expected => assert_counts(keyspace, &self.keys, "compared"),

@@ -101,6 +101,7 @@ fn search_all(runs: u64, failing: bool) {
     }
     println!("{counts:?}");
     let events = names(failing).map(|name| (name, EVENTS_MIN));
+    let events = events.chain(failing.then(|| ("errors told".to_owned(), 500)));
     for (what, often) in events.chain(OFTEN.map(|(what, often)| (what.to_owned(), often))) {
         let done = counts.get(&what).copied().unwrap_or(0);
         // A few sequences may leave things out.
