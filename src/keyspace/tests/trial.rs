@@ -287,7 +287,8 @@ impl Trial {
     pub fn crash_within(&mut self, step: &Step, call: u64, survival: Option<Survival>) -> Result<(), Failed> {
         self.disk.crash_within(self.disk.calls() + call);
         let done = self.attempt(step);
-        if !self.disk.is_crashed() {
+        // That a backup of a name is there already is no error of the disk.
+        if !self.disk.is_crashed() && !matches!(step, Step::Backup(_)) {
             self.noted(step, done);
         }
         self.crash(survival)
@@ -337,6 +338,9 @@ impl Trial {
     }
 
     fn note(&mut self, step: &Step, failed: &Failed) {
+        if !self.failing && !self.disk.is_crashed() {
+            return self.violations.push(format!("{step:?} on a sound disk: {failed}"));
+        }
         let text = match failed {
             Failed::Halt(Halt::Refused(
                 refused @ (Refused::DiskFull | Refused::ReadOnly(_) | Refused::NoSegment(_)),
