@@ -49,3 +49,12 @@ impl SegmentIdentity {
         Self { id, salt, dataset, file_length, hash_proof: hasher.proof() }
     }
 }
+
+/// A whole hint that counts something else, with a sound checksum.
+#[cfg(test)]
+pub(super) fn forged(hint: &[u8], change: &dyn Fn(&mut Summary)) -> Vec<u8> {
+    let (parts, footer) = hint.split_at(hint.len() - codec::FOOTER_BYTES - codec::LENGTH_BYTES);
+    let mut footer = codec::Footer::read(footer.try_into().unwrap()).unwrap();
+    change(&mut footer.summary);
+    [parts, &footer.write()].concat()
+}

@@ -9,6 +9,7 @@ use crate::store::hash::KeyHasher;
 use crate::store::hint::{BLOCKS, Hint, Hinted as Entry, SegmentIdentity, Summary};
 use crate::store::manifest::hint_file_name;
 use crate::store::record::Op;
+use crate::store::recovery::Found;
 
 /// A record of which only the hint of its segment tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,9 +66,11 @@ impl Hinted {
     }
 
     /// Whether a start takes it for the segment.
-    pub(in crate::store) fn is_trusted(&self) -> bool {
+    pub(in crate::store) fn is_trusted(&self, found: &Found) -> bool {
         self.hint.as_ref().is_some_and(|hint| {
-            hint.has_sound_filter() && (0..BLOCKS).all(|block| hint.block(block).is_ok_and(|block| block.is_some()))
+            hint.has_sound_filter()
+                && found.bears_out(hint.summary())
+                && (0..BLOCKS).all(|block| hint.block(block).is_ok_and(|block| block.is_some()))
         })
     }
 

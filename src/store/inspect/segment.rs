@@ -181,7 +181,7 @@ impl Look<'_> {
         self.lost.push(offset..next);
         self.of_another_version |= fault == Fault::Unknown;
         let told = self.around.hinted.map(|hinted| hinted.key_at(offset)).transpose()?.flatten();
-        let trusted = self.around.hinted.is_some_and(Hinted::is_trusted);
+        let trusted = self.around.hinted.is_some_and(|hinted| hinted.is_trusted(self.found));
         let extent = match next - offset {
             bytes if next >= self.found.end() => format!("nothing of the last {bytes} bytes can be made out"),
             bytes => format!("{bytes} bytes cannot be made out, the records behind them can"),

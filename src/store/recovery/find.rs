@@ -6,10 +6,10 @@ use super::scan::{Scan, Scanned};
 use crate::store::disk::{Disk, File, Mode};
 use crate::store::error::OpenError;
 use crate::store::hash::KeyHasher;
-use crate::store::hint::{Hint, SegmentIdentity};
+use crate::store::hint::{Hint, SegmentIdentity, Summary};
 use crate::store::manifest::{Manifest, Segment as Listed, SegmentKind, SegmentState, segment_file_name};
-use crate::store::reader::Reader;
-use crate::store::record::Record;
+use crate::store::reader::{READ_BYTES, Reader};
+use crate::store::record::{HEADER_BYTES, MARK_BYTES, Raw, Record};
 use crate::store::segment::{Count, FIRST_OFFSET, Header, HeaderFault, Position, SEGMENT_HEADER_BYTES, header_kind};
 
 /// All listed segments.
@@ -66,6 +66,21 @@ impl Found {
             self.hint = Hint::open(disk, &identity, hasher).ok().flatten().filter(Hint::has_sound_filter);
             self.bytes = length.saturating_sub(u64::from(FIRST_OFFSET));
         }
+    }
+
+    /// Whether what a hint claims of the segment can be: it begins and, as far as that can be told, ends with the numbers
+    /// claimed. Whatever its checksums say, with others the log would go on with numbers that are taken.
+    pub(in crate::store) fn bears_out(&self, claimed: &Summary) -> bool {
+        let last = if self.is_compacted() { None } else { last_record(self) };
+        let ends_so = last.is_none_or(|(sequence, wall)| {
+            sequence == claimed.sequence_max && wall.is_none_or(|wall| wall == claimed.wall)
+        });
+        claimed.sequence_min == self.base_sequence && ends_so
+    }
+
+    /// Takes no account of a hint that the segment does not bear out.
+    fn doubt_hint(&mut self) {
+        self.hint = self.hint.take().filter(|hint| self.bears_out(hint.summary()));
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -144,6 +159,7 @@ pub(in crate::store) fn find_held(
     // It tells whether the file is another's.
     read_header(&segment, manifest)?;
     segment.find_hint(disk, manifest, hasher);
+    segment.doubt_hint();
     if segment.hint.is_none() {
         let scanned = Scan::new(&segment, hasher, 0).sealed()?;
         segment.take(scanned);
@@ -157,13 +173,15 @@ pub(super) fn find(disk: &dyn Disk, mode: Mode, manifest: &Manifest, hasher: &Ke
     for listed in manifest.segments() {
         let mut segment = open(disk, mode, listed)?;
         segment.find_hint(disk, manifest, hasher);
-        match read_header(&segment, manifest)? {
+        let header = read_header(&segment, manifest)?;
+        if let Some(header) = header.as_ref().filter(|_| !segment.is_compacted()) {
+            segment.base = header.base_position;
+            segment.base_sequence = header.base_sequence;
+        }
+        segment.doubt_hint();
+        match header {
             _ if segment.is_compacted() && segment.sealed.is_some() => compacted.push(segment),
-            Some(header) => {
-                segment.base = header.base_position;
-                segment.base_sequence = header.base_sequence;
-                log.push(segment);
-            }
+            Some(_) => log.push(segment),
             // The manifest knows as much as the header.
             None if segment.sealed.is_some() || segment.base_sequence > 0 => log.push(segment),
             None => headless.push(segment),
@@ -218,4 +236,22 @@ pub(in crate::store) fn first_sequence(segment: &Found) -> Result<Option<u64>, O
     let mut reader = Reader::new(&*segment.file, segment.end());
     let bytes = reader.record(u64::from(FIRST_OFFSET)).map_err(segment.reading())?;
     Ok(Record::read(bytes, segment.listed.salt).ok().map(|record| record.sequence))
+}
+
+/// The number of the last record, and the time it tells if it is a mark or a seal; none where no record that ends with the
+/// segment can be made out close to its end. That is looked for at every byte: nothing says where the last one begins.
+fn last_record(segment: &Found) -> Option<(u64, Option<u64>)> {
+    // Most end with a seal.
+    [MARK_BYTES, READ_BYTES].into_iter().find_map(|reach| {
+        let start = segment.end().saturating_sub(reach as u64).max(u64::from(FIRST_OFFSET));
+        let mut bytes = vec![0; segment.end().checked_sub(start)? as usize];
+        // What cannot be read says nothing.
+        segment.file.read_at(&mut bytes, start).ok().filter(|read| *read == bytes.len())?;
+        (0..=bytes.len().checked_sub(HEADER_BYTES)?).rev().find_map(|at| {
+            let bytes = &bytes[at..];
+            let ends_here = Raw::read(bytes).length as usize == bytes.len();
+            let record = ends_here.then(|| Record::read(bytes, segment.listed.salt).ok()).flatten()?;
+            Some((record.sequence, record.mark().map(|(_, wall)| wall)))
+        })
+    })
 }

@@ -145,6 +145,7 @@ pub(super) fn read_back(
     scan_sealed(log.iter_mut().chain(&mut compacted), hasher, threads, &mut progress)?;
     let mut recovering = Recovering { hasher, floor: manifest.floor(), recovered, progress };
     let empty = recovering.read_log(&mut log, headless)?;
+    recovering.doubt_hints(&mut compacted)?;
     compacted.iter().for_each(|segment| recovering.note(segment));
     let Recovering { mut recovered, mut progress, .. } = recovering;
     let mut segments: Vec<Found> = log.into_iter().chain(compacted).collect();
@@ -253,7 +254,9 @@ impl Recovering<'_> {
     /// Reads a segment, from its hint where there is one; `true` where the log ends in it. Before and after it are
     /// those whose claims count.
     fn read(&mut self, segment: &mut Found, after: &[Found], headless: &[Found]) -> Result<bool, OpenError> {
-        if segment.hint.is_some() && self.recovered.sequence < segment.sequence_min() {
+        let next = after.first().map_or(0, |next| next.base_sequence);
+        let is_below = next == 0 || segment.sequence_max() < next;
+        if segment.hint.is_some() && self.recovered.sequence < segment.sequence_min() && is_below {
             self.note(segment);
             return Ok(false);
         }
@@ -267,6 +270,16 @@ impl Recovering<'_> {
         self.note(segment);
         self.recovered.torn_bytes += torn_bytes.unwrap_or(0);
         Ok(torn_bytes.is_some())
+    }
+
+    /// Reads those survivors of compactions whose hints claim numbers that the log never came to.
+    fn doubt_hints(&mut self, compacted: &mut [Found]) -> Result<(), OpenError> {
+        let highest = self.recovered.sequence.max(self.floor.sequence);
+        for segment in compacted.iter_mut().filter(|found| !found.was_scanned && found.sequence_max() > highest) {
+            let scanned = Scan::new(segment, self.hasher, 0).sealed()?;
+            segment.take(scanned);
+        }
+        Ok(())
     }
 
     fn note(&mut self, segment: &Found) {

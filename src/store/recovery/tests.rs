@@ -10,7 +10,7 @@ use super::*;
 use crate::store::clock::TestClock;
 use crate::store::disk::sim::{CallKind, Survival};
 use crate::store::disk::{Disk, SimDisk};
-use crate::store::hint::Hinted;
+use crate::store::hint::{Hinted, Summary, forged};
 use crate::store::manifest::{Edit, Segment as Listed, SegmentKind, SegmentState, hint_file_name, segment_file_name};
 use crate::store::record::{Draft, Record};
 use crate::store::segment::{Header, Location, SEGMENT_HEADER_BYTES, header_kind};
@@ -222,6 +222,87 @@ fn a_damaged_block_is_read_from_the_segment_instead() {
         assert_eq!(store.log.write_hints().unwrap(), 1);
         assert_eq!(open(&disk).recovered.without_hint, 0);
     }
+}
+
+/// With sound checksums all the same: the log must not go on with numbers that are taken.
+#[test]
+fn a_hint_that_claims_other_numbers_is_none() {
+    let changes: [fn(&mut Summary); 5] = [
+        |summary| summary.sequence_max -= 1,
+        |summary| summary.sequence_max += 1_000,
+        |summary| summary.sequence_max = summary.sequence_min,
+        |summary| summary.sequence_min -= 1,
+        |summary| summary.wall += 1,
+    ];
+    let disk = written();
+    let whole = open(&copy(&disk));
+    let hints = names(&disk, ".hint");
+    // One in the middle, and the last.
+    for name in [&hints[1], hints.last().unwrap()] {
+        for (index, change) in changes.into_iter().enumerate() {
+            let disk = copy(&disk);
+            disk.plant(name, &forged(&disk.bytes(name).unwrap(), &change));
+            for round in 0..3 {
+                let opened = open(&disk);
+                assert!(round > 0 || opened.recovered.without_hint == 1, "{name}, change {index}");
+                assert_eq!(opened.recovered.sequence > whole.recovered.sequence, round > 0);
+                assert!(opened.told.entries().starts_with(&whole.told.entries()), "{name}, change {index}");
+                opened.store.append(&Draft::put(0, 0, &[round], b"after")).unwrap();
+                // The next start has no hint that could be wrong.
+                names(&disk, ".hint").iter().for_each(|name| disk.remove(name).unwrap());
+                opened.store.close().unwrap();
+            }
+        }
+    }
+    // Where the last record says nothing, the segment behind does.
+    let log = hints[1].replace("hint", "log");
+    let end = disk.bytes(&log).unwrap().len() as u64;
+    disk.flip_bit(&log, end - 1, 0);
+    disk.plant(&hints[1], &forged(&disk.bytes(&hints[1]).unwrap(), &|summary| summary.sequence_max += 1_000));
+    let opened = open(&disk).recovered;
+    assert_eq!((opened.sequence, opened.without_hint), (whole.recovered.sequence, 1));
+}
+
+/// A log that ends without a seal, as one does that was cut off.
+#[test]
+fn the_last_record_says_how_far_a_segment_goes() {
+    for value in [10, 3_000_000] {
+        let disk = SimDisk::new();
+        let clock = Arc::new(TestClock::new(1_700_000_000_000));
+        let (store, _) =
+            Store::open(Arc::new(disk.clone()), clock, Options::default(), &mut Told::default(), &mut |_, _| {})
+                .unwrap();
+        store.append(&Draft::put(0, 1, b"large", &vec![b'v'; value])).unwrap();
+        store.append(&Draft::put(0, 1, b"key", b"value")).unwrap();
+        store.sync().unwrap();
+        let disk = copy(&disk);
+        let last = open(&disk).recovered.sequence;
+        let Opened { store, recovered, .. } = open(&disk);
+        assert_eq!(store.log.write_hints().unwrap(), 1);
+        drop(store);
+        let name = hint_file_name(1);
+        disk.plant(&name, &forged(&disk.bytes(&name).unwrap(), &|summary| summary.sequence_max += 5));
+        let again = open(&copy(&disk)).recovered;
+        assert_eq!((recovered.sequence, again.sequence, again.without_hint), (last, last, 1));
+    }
+}
+
+#[test]
+fn survivors_of_a_compaction_have_no_numbers_that_the_log_never_came_to() {
+    let disk = written();
+    let whole = open(&copy(&disk));
+    let entries = whole.told.entries();
+    let originals: Vec<Entry> = entries.into_iter().filter(|entry| entry.at.segment == 3).collect();
+    compact(&disk, 3, 90, &originals, true);
+    let opened = open(&disk);
+    opened.store.log.write_hints().unwrap();
+    opened.store.close().unwrap();
+    let name = hint_file_name(90);
+    assert_eq!(open(&copy(&disk)).recovered.without_hint, 0);
+    disk.plant(&name, &forged(&disk.bytes(&name).unwrap(), &|summary| summary.sequence_max = 1 << 47));
+    let again = open(&disk).recovered;
+    assert_eq!(again.without_hint, 1);
+    assert!(again.sequence < whole.recovered.sequence + 10, "{again:?}");
 }
 
 #[test]
