@@ -126,6 +126,11 @@ pub fn command(tool: &str, directory: &Path) -> String {
     format!("`caskade {tool} --dir {}`", word(&directory.to_string_lossy()))
 }
 
+/// The command line that carries out what a tool would do, as it is named in a message.
+pub fn command_to_do(tool: &str, directory: &Path) -> String {
+    format!("`caskade {tool} --dir {} --yes`", word(&directory.to_string_lossy()))
+}
+
 /// A word of a command line, in quotes where a shell would not take it as it is.
 fn word(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);

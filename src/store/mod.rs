@@ -54,7 +54,7 @@ pub use self::batch::Batch;
 #[cfg(test)]
 pub(crate) use self::compact::Planted;
 pub use self::compact::{Compacted, CompactionStatus, Index, Look, Policy, Retained, Window};
-pub use self::error::{LogFailed, OpenError, ReadError, Refused, command, remedy};
+pub use self::error::{LogFailed, OpenError, ReadError, Refused, command, command_to_do, remedy};
 pub use self::hash::KeyHasher;
 pub use self::hint::{Hinted, PARTITIONS, partition_of};
 pub use self::log::Appended;

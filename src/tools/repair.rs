@@ -10,8 +10,8 @@ use super::{Failed, Outcome, no_data, threads};
 use crate::store::clock::{Clock, SystemClock};
 use crate::store::disk::{Disk, OsDisk};
 use crate::store::inspect::Cost;
-use crate::store::remedy;
 use crate::store::salvage::{self, Repaired, Step};
+use crate::store::{command_to_do, remedy};
 
 /// Tells `out` what there is to be repaired, and repairs it where `yes` says so.
 ///
@@ -31,10 +31,10 @@ pub fn repair(directory: &Path, yes: bool, out: &mut dyn Write) -> Result<Outcom
     }
     if !yes {
         steps.iter().try_for_each(|step| writeln!(out, "would {step}"))?;
-        let count = steps.len();
+        let (count, repair) = (steps.len(), command_to_do("repair", directory));
         writeln!(
             out,
-            "DAMAGED: {count} steps would repair it; nothing was changed: copy the directory, and add --yes"
+            "DAMAGED: {count} steps would repair it; nothing was changed: copy the directory, and run {repair}"
         )?;
         return Ok(Outcome::Damaged);
     }

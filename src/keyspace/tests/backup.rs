@@ -15,7 +15,7 @@ use crate::store::{At, BACKUP_DIRECTORY, Fsync, Policy, RestoreError, Restored};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn begin(disk: &SimDisk, retention: Duration) -> Runner {
+pub(super) fn begin(disk: &SimDisk, retention: Duration) -> Runner {
     let first = vec![State::default()];
     let mut runner =
         Runner::new(Arc::new(disk.clone()), options(Fsync::Everysec), first, START).expect("an empty disk");
@@ -23,7 +23,7 @@ fn begin(disk: &SimDisk, retention: Duration) -> Runner {
     runner
 }
 
-fn go_on(disk: &SimDisk, runner: &mut Runner, steps: &[Step]) {
+pub(super) fn go_on(disk: &SimDisk, runner: &mut Runner, steps: &[Step]) {
     runner.run(steps, &Recorder::new(disk.clone(), None)).unwrap_or_else(|failed| panic!("{failed}"));
 }
 
@@ -38,13 +38,13 @@ fn expect(disk: Arc<dyn Disk>, wall: u64, keys: &[(u32, String)], state: &State,
     assert_eq!(found, state.visible(keyspace.now()), "{why}");
 }
 
-fn restore(from: &SimDisk, at: At, to: &SimDisk) -> Result<Restored, RestoreError> {
+pub(super) fn restore(from: &SimDisk, at: At, to: &SimDisk) -> Result<Restored, RestoreError> {
     let inspection = Inspection::open(Arc::new(from.clone())).unwrap().expect("a store");
     inspection.restore(at, Arc::new(to.clone()), 1, &mut |_, _| {})
 }
 
 /// Steps that meet all kinds of records, with compaction in between.
-fn steps() -> Vec<Step> {
+pub(super) fn steps() -> Vec<Step> {
     let mut steps = vec![Set(0, "a", 600), SetEx(0, "b", 700, 5_000), Set(1, "c", 300), Tick, Expire(0, "b", None)];
     steps.extend([Together(vec![Set(0, "d", 900), Delete(0, "a"), Set(1, "e", 20)]), Move(1, "c", 2), Tick, Compact]);
     steps.extend([Pass(6_000), Set(0, "a", 40), Delete(0, "b"), Swap(0, 1), Set(0, "a", 1_200), Tick, Compact]);

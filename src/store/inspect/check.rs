@@ -12,7 +12,7 @@ use crate::store::disk::os::LOCK_FILE;
 use crate::store::error::OpenError;
 use crate::store::manifest::{MANIFEST_FILE, Role, SegmentKind, role, segment_file_name};
 use crate::store::recovery::OnProgress;
-use crate::store::salvage::is_set_aside;
+use crate::store::salvage::{is_renaming, is_set_aside};
 use crate::store::segment::{FIRST_OFFSET, Header, SEGMENT_HEADER_BYTES, header_kind};
 
 /// The directory that backups are made in.
@@ -44,12 +44,13 @@ impl Inspection {
     /// When the disk fails to read: then nothing can be told.
     pub fn check(&self, threads: usize, on_progress: OnProgress<'_>) -> Result<Checked, OpenError> {
         let names = self.disk.list().map_err(OpenError::io("listing the directory"))?;
-        let mut check = Check { inspection: self, checked: Checked::default(), total: 0, on_progress };
+        let (checked, total, is_renaming) = (Checked::default(), 0, false);
+        let mut check = Check { inspection: self, checked, total, is_renaming, on_progress };
         for name in &names {
             check.name(name).map_err(OpenError::io(format!("reading {name}")))?;
         }
         let layout = check.layout()?;
-        let is_complete = layout.missing.is_empty();
+        let is_complete = layout.missing.is_empty() && !check.is_renaming;
         check.segments(layout)?;
         check.past()?;
         let mut checked = check.checked;
@@ -85,6 +86,8 @@ struct Check<'a> {
     inspection: &'a Inspection,
     checked: Checked,
     total: u64,
+    /// A file has no name of its own just now: no server starts.
+    is_renaming: bool,
     on_progress: OnProgress<'a>,
 }
 
@@ -104,12 +107,21 @@ impl Check<'_> {
         let listed: BTreeSet<u32> = segments.iter().map(|segment| segment.id).chain(held).collect();
         match role(name) {
             Role::Foreign if name == MANIFEST_FILE || name == LOCK_FILE || name == BACKUPS => {}
+            Role::Foreign if is_renaming(name) => {
+                let what = "a repair was broken off while it gave files their names, and this one has stepped aside: nothing \
+                            is lost, and a second repair does the rest";
+                self.note(name, Cost::Start, what);
+                self.is_renaming = true;
+            }
             Role::Foreign if is_set_aside(name) => {
                 self.note(name, Cost::Nothing, "what a repair has set aside; no server needs it");
             }
             Role::Foreign => self.note(name, Cost::Nothing, "not a file of the store; it is never touched"),
             Role::Of { segment } if listed.contains(&segment) => {}
-            Role::Of { segment } if name == segment_file_name(segment) && self.inspection.may_be_data(segment)? => {
+            Role::Of { segment }
+                if name == segment_file_name(segment)
+                    && self.inspection.may_be_data(segment, &[SegmentKind::Foreground])? =>
+            {
                 let what = "MANIFEST does not list it, and it has records of this store: was MANIFEST restored from an \
                             older copy?";
                 self.note(name, Cost::Removal, what);
@@ -182,9 +194,9 @@ impl Check<'_> {
 }
 
 impl Inspection {
-    /// Whether a segment that is not listed is one of the log: a crash leaves no such behind, unless the disk failed
-    /// before.
-    pub(in crate::store) fn may_be_data(&self, id: u32) -> io::Result<bool> {
+    /// Whether a segment that is not listed is one of these kinds, and newer than the manifest. A crash leaves no such of the
+    /// log behind, unless the disk failed before.
+    pub(in crate::store) fn may_be_data(&self, id: u32, kinds: &[SegmentKind]) -> io::Result<bool> {
         let manifest = &self.manifest;
         let file = self.disk.open(&segment_file_name(id), Mode::Read)?;
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
@@ -192,7 +204,7 @@ impl Inspection {
         let header = if read == bytes.len() { Header::read(&bytes).ok() } else { None };
         Ok(header.is_some_and(|header| {
             header.dataset == manifest.dataset_id()
-                && header.kind == header_kind(SegmentKind::Foreground)
+                && kinds.iter().any(|kind| header.kind == header_kind(*kind))
                 && id >= manifest.unused_segment_id()
         }))
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use self::codec::DecodeError;
 use super::disk::{Disk, Mode};
 use crate::sync::Mutex;
+use super::salvage::is_renaming;
 
 mod codec;
 mod rebuild;
@@ -116,6 +117,8 @@ pub enum ManifestError {
     Missing { segment: String },
     /// A listed segment has no file.
     SegmentMissing { segment: String },
+    /// A repair was giving files their names, and this one had stepped aside.
+    Renaming { file: String },
 }
 
 impl fmt::Display for ManifestError {
@@ -136,6 +139,11 @@ impl fmt::Display for ManifestError {
             Self::SegmentMissing { segment } => {
                 write!(f, "the file {segment}, listed in {MANIFEST_FILE}, is missing; nothing was changed")
             }
+            Self::Renaming { file } => write!(
+                f,
+                "a repair was broken off while it gave files their names ({file} has stepped aside): nothing is lost, and a \
+                 second repair does the rest; nothing was changed"
+            ),
         }
     }
 }
@@ -144,7 +152,7 @@ impl ManifestError {
     /// Whether something is damaged, so that a repair may help.
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::Damaged(_) | Self::Missing { .. } | Self::SegmentMissing { .. } => true,
+            Self::Damaged(_) | Self::Missing { .. } | Self::SegmentMissing { .. } | Self::Renaming { .. } => true,
             Self::Io { .. } | Self::Newer(_) => false,
         }
     }
@@ -285,6 +293,9 @@ impl Manifest {
     /// segments and hints of segments not listed, and temporary files. Others are never touched.
     pub fn open(disk: Arc<dyn Disk>) -> Result<Manifest, ManifestError> {
         let names = disk.list().map_err(failed("list the data directory"))?;
+        if let Some(file) = names.iter().find(|name| is_renaming(name)) {
+            return Err(ManifestError::Renaming { file: file.clone() });
+        }
         let contents = if names.iter().any(|name| name == MANIFEST_FILE) {
             // A process that was killed may have left its last rename unsynced. What is removed below relies on it.
             disk.sync_directory().map_err(failed("sync the data directory"))?;

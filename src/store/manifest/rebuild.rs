@@ -5,8 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::codec;
-use super::{Contents, Disk, Floor, Manifest, ManifestError, Mode, Moment, Segment, install, random, read_file};
-use crate::store::record::SEQUENCE_MAX;
+use super::{Contents, Disk, Floor, Held, Manifest, ManifestError, Mode, Moment, Segment, install, random, read_file};
 
 /// What a manifest is made of.
 pub(in crate::store) struct Rebuilt {
@@ -18,16 +17,18 @@ pub(in crate::store) struct Rebuilt {
     pub clock_floor: u64,
     pub floor: Floor,
     pub segments: Vec<Segment>,
+    pub held: Vec<Held>,
+    /// The moment before which nothing can be brought back, as far as anybody knows.
+    pub horizon: Moment,
 }
 
 impl Manifest {
     /// A manifest that is not on the disk until [`Manifest::install`].
     pub(in crate::store) fn rebuild(disk: Arc<dyn Disk>, rebuilt: Rebuilt) -> Result<Manifest, ManifestError> {
-        let Rebuilt { dataset_id, hash_seed, next_segment_id, clock_floor, floor, segments } = rebuilt;
+        let Rebuilt { dataset_id, hash_seed, next_segment_id, clock_floor, floor, segments, held, horizon } = rebuilt;
         let hash_seed = hash_seed.map_or_else(random, Ok)?;
         let segments: BTreeMap<u32, Segment> = segments.into_iter().map(|segment| (segment.id, segment)).collect();
-        // What was only held is listed again. How far back all of the past is there nobody knows any more.
-        let (held, horizon) = (BTreeMap::new(), Moment { sequence: SEQUENCE_MAX, time: clock_floor });
+        let held: BTreeMap<u32, Held> = held.into_iter().map(|held| (held.segment.id, held)).collect();
         let contents = Contents { dataset_id, hash_seed, next_segment_id, clock_floor, segments, held, floor, horizon };
         Ok(Self::of(disk, contents))
     }

@@ -87,7 +87,7 @@ pub(super) fn damage(inspection: &Inspection, on_progress: OnProgress<'_>) -> Re
             return Err(error);
         }
     }
-    let unplaced = layout.visit(&mut |around| {
+    let mut unplaced = layout.visit(&mut |around| {
         let found = around.found();
         let mut now = done;
         done += found.file_bytes;
@@ -121,9 +121,8 @@ pub(super) fn damage(inspection: &Inspection, on_progress: OnProgress<'_>) -> Re
     let mut sound = Vec::new();
     for found in log.into_iter().chain(compacted) {
         let Some(noted) = noted.remove(&found.listed.id) else {
-            if missing.contains(&found.listed.id) {
-                damage.flawed.push(Flawed::missing(found));
-            }
+            // It has its place behind the end of the log.
+            unplaced.push(found);
             continue;
         };
         if bad.contains(&found.name()) {

@@ -31,6 +31,7 @@ pub use self::step::Step;
 use self::aside::Aside;
 use self::damage::{Damage, LostValue, damage};
 use self::losses::lost_keys;
+pub(crate) use self::names::is_renaming;
 use self::names::{Renamed, misnamed, rename};
 use self::rebuild::{Rebuild, manifest};
 use self::rewrite::{Rewriting, files_of};

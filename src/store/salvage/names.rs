@@ -2,7 +2,7 @@
 //!
 //! Always true: a file gets the name that its header or its footer says, and only where what stands under that name is
 //! missing or says that it is something else; nothing is overwritten; after a crash at any step, the same is found to be
-//! done that is left.
+//! done that is left, and no server starts before, for it would remove what is not listed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,6 +12,15 @@ use crate::store::disk::{Disk, File, Mode};
 use crate::store::hint::{SegmentIdentity, hint_identity};
 use crate::store::manifest::{MANIFEST_FILE, Manifest, Role, hint_file_name, is_manifest, role, segment_file_name};
 use crate::store::segment::{Header, SEGMENT_HEADER_BYTES};
+
+/// What the names of files begin with that step aside while others get their names; a number follows.
+const RENAMING: &str = "renaming-";
+
+/// Whether this is the name of a file that steps aside.
+pub(crate) fn is_renaming(name: &str) -> bool {
+    name.strip_prefix(RENAMING)
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
 
 /// Files that have each other's names: each name as it is, and as it should be.
 pub(super) type Moves = BTreeMap<String, String>;
@@ -36,15 +45,16 @@ impl Content {
         }
     }
 
-    /// Whether the manifest knows a segment that it is of.
-    fn is_listed(&self, manifest: &Manifest) -> bool {
+    /// Whether the manifest lists or holds a segment that it is of.
+    fn is_known(&self, manifest: &Manifest) -> bool {
         let (id, salt, dataset) = match self {
             Self::Manifest => return true,
             Self::Segment(header) => (header.id, header.salt, header.dataset),
             Self::Hint(identity) => (identity.id, identity.salt, identity.dataset),
             Self::Unknown => return false,
         };
-        dataset == manifest.dataset_id() && manifest.segment(id).is_some_and(|listed| listed.salt == salt)
+        let held = || manifest.held().into_iter().map(|held| held.segment).find(|held| held.id == id);
+        dataset == manifest.dataset_id() && manifest.segment(id).or_else(held).is_some_and(|known| known.salt == salt)
     }
 }
 
@@ -52,7 +62,7 @@ impl Content {
 pub(super) fn misnamed(disk: &Arc<dyn Disk>) -> io::Result<Moves> {
     let mut contents = BTreeMap::new();
     for name in disk.list()? {
-        if name == MANIFEST_FILE || !matches!(role(&name), Role::Foreign) {
+        if name == MANIFEST_FILE || is_renaming(&name) || !matches!(role(&name), Role::Foreign) {
             let content = content(&**disk, &name)?;
             contents.insert(name, content);
         }
@@ -60,7 +70,7 @@ pub(super) fn misnamed(disk: &Arc<dyn Disk>) -> io::Result<Moves> {
     let of_manifest = moves(&contents, |content| matches!(content, Content::Manifest));
     let renamed = Arc::new(Renamed::new(disk.clone(), of_manifest));
     Ok(match Manifest::open_to_read(renamed) {
-        Ok(Some(manifest)) => moves(&contents, |content| content.is_listed(&manifest)),
+        Ok(Some(manifest)) => moves(&contents, |content| content.is_known(&manifest)),
         // Then only the headers say what there is.
         _ => moves(&contents, |_| true),
     })
@@ -122,8 +132,8 @@ pub(super) fn rename(disk: &dyn Disk, mut moves: Moves) -> io::Result<()> {
                 (from, to)
             }
             None => {
-                // All that is left goes round in circles: one steps aside. While it does, something is missing.
-                let aside = (0..).map(|id| format!("{}.tmp", segment_file_name(id)));
+                // All that is left goes round in circles: one steps aside. As long as it does, no server starts.
+                let aside = (1..).map(|number| format!("{RENAMING}{number}"));
                 let aside = aside.into_iter().find(|aside| !present.contains(aside)).unwrap_or_default();
                 let home = moves.remove(&to).unwrap_or(from);
                 moves.insert(aside.clone(), home);

@@ -1,8 +1,9 @@
 //! A manifest made anew from the headers of the segments, where the old one is damaged, missing, or older than they are.
 //! Nothing is changed here.
 //!
-//! Always true: every segment of the dataset that has records is listed; what cannot be listed and has anything in it is
-//! set aside, for a start removes what is not listed.
+//! Always true: every segment of the dataset that has records is listed, or held where the old manifest says so; what cannot
+//! be listed and has anything in it is set aside, for a start removes what is not listed. What was held and nobody knows of
+//! any more is listed: no deletion comes undone by it, for what a deletion hides was given up before the deletion was.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,8 +15,8 @@ use crate::store::error::OpenError;
 use crate::store::inspect::Inspection;
 use crate::store::inspect::walk::{Seen, Walk};
 use crate::store::manifest::{
-    Floor, Manifest, ManifestError, Rebuilt, Role, Segment as Listed, SegmentKind, SegmentState, hint_file_name, role,
-    segment_file_name,
+    Floor, Held, Manifest, ManifestError, Moment, Rebuilt, Role, Segment as Listed, SegmentKind, SegmentState,
+    hint_file_name, role, segment_file_name,
 };
 use crate::store::record::Op;
 use crate::store::recovery::{Found, claim_from, used_bytes};
@@ -68,13 +69,21 @@ pub(super) fn manifest(disk: &Arc<dyn Disk>) -> Result<Option<Result<Manifest, R
     }
 }
 
-/// A segment of the log that the manifest cannot know as its id was given out later.
+/// A segment that the manifest cannot know as its id was given out later: one of the log; or, where one that it lists is gone
+/// with its hint, as a compaction removes it, what that compaction may have left.
 fn unlisted(inspection: &Inspection) -> io::Result<Option<String>> {
-    for name in inspection.disk.list()? {
+    let names = inspection.disk.list()?;
+    let is_gone =
+        |listed: &Listed| !names.contains(&segment_file_name(listed.id)) && !names.contains(&hint_file_name(listed.id));
+    let kinds = match inspection.manifest.segments().iter().any(is_gone) {
+        true => &[SegmentKind::Foreground, SegmentKind::Compacted][..],
+        false => &[SegmentKind::Foreground],
+    };
+    for name in names {
         if let Role::Of { segment } = role(&name)
             && name == segment_file_name(segment)
             && inspection.manifest.segment(segment).is_none()
-            && inspection.may_be_data(segment)?
+            && inspection.may_be_data(segment, kinds)?
             && header_of(&*inspection.disk, &name)?.is_some_and(|header| header.id == segment)
         {
             return Ok(Some(name));
@@ -108,6 +117,8 @@ struct Rebuilding<'a> {
     listed: Vec<Listed>,
     floor: Floor,
     clock_floor: u64,
+    /// The highest number of any record.
+    last_sequence: u64,
 }
 
 fn rebuild(disk: &Arc<dyn Disk>, old: Option<&Manifest>, mut why: String) -> Result<Rebuild, OpenError> {
@@ -118,8 +129,10 @@ fn rebuild(disk: &Arc<dyn Disk>, old: Option<&Manifest>, mut why: String) -> Res
         why += &format!(", and {gone} segments that it lists are not there: compacted since, or lost");
     }
     let (floor, clock_floor) = old.map_or((Floor::default(), 0), |old| (old.floor(), old.clock_floor()));
-    let mut rebuilding = Rebuilding { disk, aside: Vec::new(), listed: Vec::new(), floor, clock_floor };
-    let candidates = rebuilding.candidates(&names, old)?;
+    let (aside, listed, last_sequence) = (Vec::new(), Vec::new(), floor.sequence);
+    let mut rebuilding = Rebuilding { disk, aside, listed, floor, clock_floor, last_sequence };
+    let (held, all_held) = held(&names, old);
+    let candidates = rebuilding.candidates(&names, old, &held)?;
     let dataset_id = old.map(Manifest::dataset_id).or_else(|| most_frequent(&candidates));
     let Some(dataset_id) = dataset_id else {
         let what = "the headers of all segments are damaged, too: nothing can be made out without MANIFEST".to_owned();
@@ -139,7 +152,10 @@ fn rebuild(disk: &Arc<dyn Disk>, old: Option<&Manifest>, mut why: String) -> Res
         _ => None,
     });
     let next = highest.max().unwrap_or(0).saturating_add(1).max(old.map_or(1, Manifest::unused_segment_id));
-    let Rebuilding { aside, listed, floor, clock_floor, .. } = rebuilding;
+    let Rebuilding { aside, listed, floor, clock_floor, last_sequence, .. } = rebuilding;
+    // What is held goes in its order: while the first is there, nothing has gone since. Otherwise nobody knows.
+    let horizon = old.map(Manifest::horizon).filter(|_| all_held);
+    let horizon = horizon.unwrap_or(Moment { sequence: last_sequence, time: clock_floor });
     // Without the seed no hint tells which keys it has.
     let hints = match old {
         Some(_) => Vec::new(),
@@ -147,9 +163,20 @@ fn rebuild(disk: &Arc<dyn Disk>, old: Option<&Manifest>, mut why: String) -> Res
     };
     let hash_seed = old.map(Manifest::hash_seed);
     let segments = listed.len();
-    let rebuilt = Rebuilt { dataset_id, hash_seed, next_segment_id: next, clock_floor, floor, segments: listed };
+    let next_segment_id = next;
+    let rebuilt =
+        Rebuilt { dataset_id, hash_seed, next_segment_id, clock_floor, floor, segments: listed, held, horizon };
     let manifest = Manifest::rebuild(disk.clone(), rebuilt).map_err(OpenError::Manifest)?;
     Ok(Rebuild { manifest, why, segments, aside, hints })
+}
+
+/// What the old manifest holds and is there; and whether that is something, and all of it.
+fn held(names: &[String], old: Option<&Manifest>) -> (Vec<Held>, bool) {
+    let known = old.map(Manifest::held).unwrap_or_default();
+    let is_there = |held: &&Held| names.contains(&segment_file_name(held.segment.id));
+    let held: Vec<Held> = known.iter().filter(is_there).copied().collect();
+    let all_held = !known.is_empty() && held.len() == known.len();
+    (held, all_held)
 }
 
 fn is_hint(name: &str) -> bool {
@@ -165,11 +192,16 @@ fn most_frequent(candidates: &[Candidate]) -> Option<[u8; 16]> {
 
 impl Rebuilding<'_> {
     /// The files that have the header of a segment of their name.
-    fn candidates(&mut self, names: &[String], old: Option<&Manifest>) -> Result<Vec<Candidate>, OpenError> {
+    fn candidates(
+        &mut self,
+        names: &[String],
+        old: Option<&Manifest>,
+        held: &[Held],
+    ) -> Result<Vec<Candidate>, OpenError> {
         let mut candidates = Vec::new();
         for name in names {
             let Role::Of { segment: id } = role(name) else { continue };
-            if *name != segment_file_name(id) {
+            if *name != segment_file_name(id) || held.iter().any(|held| held.segment.id == id) {
                 continue;
             }
             let reading = |error| OpenError::io(format!("reading {name}"))(error);
@@ -227,6 +259,7 @@ impl Rebuilding<'_> {
             let (found, later) = (&log[index].found, &log[index + 1..]);
             let limit = later.first().map_or(u64::MAX, |next| next.found.base - found.base + u64::from(FIRST_OFFSET));
             let measured = measure(found, limit)?;
+            self.last_sequence = self.last_sequence.max(measured.last_sequence);
             self.clock_floor = self.clock_floor.max(measured.wall).max(log[index].header.created);
             if found.base > position.max(self.floor.position) {
                 self.floor.raise(Floor { position: found.base, sequence: found.base_sequence.saturating_sub(1) });
@@ -253,6 +286,7 @@ impl Rebuilding<'_> {
     fn compacted(&mut self, candidate: Candidate) -> Result<(), OpenError> {
         let Candidate { found, header } = candidate;
         let measured = measure(&found, u64::MAX)?;
+        self.last_sequence = self.last_sequence.max(measured.last_sequence);
         self.clock_floor = self.clock_floor.max(header.created);
         if measured.last_sequence > 0 || measured.flaw.is_some() {
             self.listed.push(Listed { state: SegmentState::Sealed(measured.end), ..found.listed });

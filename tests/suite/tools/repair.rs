@@ -16,7 +16,10 @@ fn lost(said: &Said) -> BTreeSet<String> {
 fn repair(left: &Left, at: &str) -> Said {
     let said = left.look(&["repair"]);
     assert_eq!((said.code, said.error.as_str()), (Some(1), ""), "{at}: {}", said.out);
-    assert!(said.out.contains(" steps would repair it; nothing was changed"), "{at}: {}", said.out);
+    let dir = left.data();
+    let command = format!("`caskade repair --dir {} --yes`\n", dir.display());
+    let told = " steps would repair it; nothing was changed: copy the directory, and run ";
+    assert!(said.out.contains(told) && said.out.ends_with(&command), "{at}: {}", said.out);
     let planned: Vec<&str> = said.out.lines().filter_map(|line| line.strip_prefix("would ")).collect();
     assert!(!planned.is_empty(), "{at}: {}", said.out);
     let repaired = run(&["repair", "--yes"], &left.data());

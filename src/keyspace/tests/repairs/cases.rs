@@ -12,7 +12,7 @@ use super::{Damage, Found, Key, Written, ask, begun, copy, files, names, written
 use crate::store::Fsync;
 use crate::store::disk::sim::Survival;
 use crate::store::disk::{Disk, File, Mode, SimDisk};
-use crate::store::manifest::MANIFEST_FILE;
+use crate::store::manifest::{Edit, MANIFEST_FILE, Manifest, Segment, SegmentKind, SegmentState, segment_file_name};
 use crate::store::salvage::{Step as Done, plan, repair};
 
 /// Does steps on an empty disk.
@@ -131,6 +131,33 @@ fn what_nobody_can_name_is_told() {
     for (key, value) in written.state.iter().filter(|(key, _)| **key != (1, "g".to_owned())) {
         assert_eq!(ask(&keyspace, key, "others"), Found::Value(value.clone()), "{key:?}");
     }
+}
+
+/// One that took in what a failed sync had left, and of which the power left another file's bytes.
+#[test]
+fn a_segment_behind_a_torn_end_that_is_another_is_set_aside() {
+    let steps = [Set(0, "a", 900), Set(0, "b", 900), Set(0, "c", 900), Set(0, "d", 1_500), Sync, Set(0, "e", 300)];
+    let (disk, mut runner) = run(&steps);
+    let (now, history) = (runner.now(), std::mem::take(&mut runner.history));
+    drop(runner);
+    let disk = disk.after_kill();
+    let state = history[steps.len() - 1].visible(now);
+    let (torn, at) = find(&disk, b"e<");
+    plant(&disk, &torn, |bytes| bytes.truncate(at + 50));
+    let manifest = Manifest::open(Arc::new(disk.clone())).unwrap();
+    let (id, first) = (manifest.next_segment_id(), segment_file_name(manifest.segments()[0].id));
+    disk.plant(&segment_file_name(id), &disk.bytes(&first).unwrap());
+    let (kind, state_of_it) = (SegmentKind::Foreground, SegmentState::Active);
+    let listed = Segment { id, kind, salt: 7, base_sequence: 1_000, base_position: 1 << 30, state: state_of_it };
+    manifest.edit(&Edit::new().add(listed)).unwrap();
+    let written = Written { disk: disk.clone(), keys: keys_of(&steps, 1), state, now };
+    let refused = written.open(&copy(&disk)).err().expect("it is another's").to_string();
+    assert!(refused.contains("its header belongs to another file"), "{refused}");
+    let repaired = written.repair(&disk, "behind the end");
+    let file = segment_file_name(id);
+    assert!(matches!(&repaired.steps[..], [Done::Replace { file: replaced, .. }] if *replaced == file), "{repaired:?}");
+    assert!(disk.bytes(&format!("set-aside-1/{file}")) == disk.bytes(&first));
+    written.expect_repaired(&disk, &repaired, "behind the end");
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
-use super::{Damage, Written, begun, copy, files, names, written};
-use crate::store::disk::Disk;
+use super::{Damage, Written, begun, copy, files, names, past, written};
 use crate::store::disk::sim::{At, CallKind, Often, Survival};
-use crate::store::manifest::MANIFEST_FILE;
-use crate::store::salvage::repair;
+use crate::store::disk::{Disk, SimDisk};
+use crate::store::manifest::{MANIFEST_FILE, Manifest, segment_file_name};
+use crate::store::salvage::{is_renaming, repair};
 
 /// One damage of each kind, and where it is.
 fn kinds(written: &Written) -> Vec<Damage> {
@@ -86,6 +87,64 @@ fn a_repair_may_be_broken_off_at_any_call() {
     }
     println!("{crashes} crashes, {states} states");
     assert!(crashes > 1_000 && states > 100, "{crashes} crashes and {states} states are too few");
+}
+
+/// Each of these files gets what the next one has.
+fn exchanged(disk: &SimDisk, names: &[String]) -> SimDisk {
+    let disk = copy(disk);
+    let bytes: Vec<_> = names.iter().map(|name| disk.bytes(name).unwrap()).collect();
+    (0..names.len()).for_each(|index| disk.plant(&names[index], &bytes[(index + 1) % names.len()]));
+    disk
+}
+
+/// As long as a file has no name of its own no server starts, for that would remove what it does not know; it says what to
+/// do, and a second repair does the rest. That holds for what is only kept for earlier moments as well.
+#[test]
+fn names_that_are_being_given_back_are_given_back_by_a_second_repair() {
+    let written = past::written();
+    let manifest = Manifest::open_to_read(Arc::new(written.disk.clone())).unwrap().unwrap();
+    let held: Vec<String> = manifest.held().iter().map(|held| segment_file_name(held.segment.id)).collect();
+    let listed: Vec<String> = manifest.segments().iter().map(|listed| segment_file_name(listed.id)).collect();
+    let listed: Vec<String> =
+        listed.into_iter().filter(|name| begun(&written.disk).iter().any(|(of, _)| of == name)).collect();
+    let (first, last, manifest) = (&listed[0], &listed[listed.len() - 1], MANIFEST_FILE.to_owned());
+    let hint = first.replace(".log", ".hint");
+    let circles = [
+        vec![first.clone(), last.clone()],
+        vec![held[0].clone(), held[1].clone()],
+        vec![held[0].clone(), first.clone(), last.clone()],
+        vec![last.clone(), held[1].clone(), hint, first.clone()],
+        vec![manifest, held[0].clone(), last.clone()],
+    ];
+    let mut aside = 0;
+    for circle in circles {
+        let damaged = exchanged(&written.disk, &circle);
+        let whole = copy(&damaged);
+        let first = whole.calls();
+        let repaired = written.repair(&whole, &format!("{circle:?}"));
+        assert_eq!(files(&whole), files(&written.disk), "{circle:?}: {:?}", repaired.steps);
+        for call in first..whole.calls() {
+            let disk = copy(&damaged);
+            disk.crash_at(call);
+            repair(&(Arc::new(disk.clone()) as Arc<dyn Disk>), written.now, 1, &mut |_, _| {}).unwrap_err();
+            for survival in Survival::variants(1) {
+                let at = format!("{circle:?}, off before call {call}, {survival:?}");
+                let disk = disk.survivors(survival);
+                if disk.list().unwrap().iter().any(|name| is_renaming(name)) {
+                    aside += 1;
+                    let refused = written.open(&disk).err().unwrap_or_else(|| panic!("{at}: it has started"));
+                    let told = refused.in_directory(Path::new("/data"));
+                    assert!(told.contains("a second repair does the rest"), "{at}: {told}");
+                    assert!(told.contains("`caskade repair --dir /data`"), "{at}: {told}");
+                }
+                let again = written.repair(&disk, &at);
+                assert!(again.lost.is_empty() && again.checked.opens, "{at}: {again:?}");
+                assert_eq!(files(&disk), files(&written.disk), "{at}");
+            }
+        }
+        written.expect_values(&whole, &BTreeSet::new(), &format!("{circle:?}"));
+    }
+    assert!(aside > 10, "{aside} states with a file aside");
 }
 
 #[test]

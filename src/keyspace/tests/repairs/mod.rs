@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | `damages` | a single damage of any kind anywhere |
 //! | `crashes` | a repair that is broken off |
+//! | `past` | what is only held, without the manifest or with an old one |
 //! | `cases` | what takes more than one damage, or none at all |
 
 mod cases;
 mod crashes;
 mod damages;
+mod past;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -202,7 +204,7 @@ impl Written {
     fn expect_nothing_wrong(&self, disk: &SimDisk, lost: &BTreeSet<Key>, before: Option<&BTreeSet<Key>>, at: &str) {
         let keyspace = match self.open(disk) {
             Ok(keyspace) => keyspace,
-            Err(OpenError::Manifest(ManifestError::SegmentMissing { .. })) => return,
+            Err(OpenError::Manifest(ManifestError::SegmentMissing { .. } | ManifestError::Renaming { .. })) => return,
             Err(_) if before.is_none() => return,
             Err(error) => panic!("{at}: it opened before, and now: {error}"),
         };
