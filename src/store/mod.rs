@@ -292,6 +292,15 @@ impl Store {
         self.log.compaction_status()
     }
 
+    /// Counts a value as alive in a segment, or as dead, that is not there.
+    #[cfg(test)]
+    pub(crate) fn plant_count(&self, segment: u32, is_alive: bool) {
+        let table = self.log.table.load();
+        let segment = table.get(segment).expect("there is such a segment");
+        let count = segment::Count::one(1);
+        if is_alive { segment.place(count) } else { segment.retire(count) }
+    }
+
     #[cfg(test)]
     pub(crate) fn plant(&self, planted: Option<compact::Planted>) {
         self.log.compaction.plant(planted);

@@ -158,6 +158,8 @@ pub(super) struct Segment {
     damaged: AtomicBool,
     /// How many segments had been taken away when it was decided that its deletions must stay, plus one; 0: never.
     kept_at: AtomicU64,
+    /// How many values were alive when a pass could not take it away, plus one; 0: never.
+    stuck_at: AtomicU64,
     moved: OnceLock<Moved>,
 }
 
@@ -238,6 +240,7 @@ impl Segment {
             uncertain: AtomicBool::new(false),
             damaged: AtomicBool::new(false),
             kept_at: AtomicU64::new(0),
+            stuck_at: AtomicU64::new(0),
             moved: OnceLock::new(),
         }
     }
@@ -323,6 +326,16 @@ impl Segment {
 
     pub(super) fn keep_at(&self, removals: u64) {
         self.kept_at.store(removals + 1, Ordering::Relaxed);
+    }
+
+    /// Whether a pass copied what is alive here, and yet as many values as now were counted here.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.stuck_at.load(Ordering::Relaxed) == self.live().records + 1
+    }
+
+    /// Notes that a pass has come to this count.
+    pub(super) fn set_stuck(&self, live: Count) {
+        self.stuck_at.store(live.records + 1, Ordering::Relaxed);
     }
 
     /// Values put here so far.

@@ -10,6 +10,7 @@ use super::recorder::Recorder;
 use super::runner::{DATABASES, Runner, START, contents, open, options};
 use crate::store::disk::sim::{At, CallKind, Often};
 use crate::store::disk::{Disk, SimDisk};
+use crate::store::manifest::segment_file_name;
 use crate::store::{Fsync, Policy};
 
 fn begin(disk: &SimDisk) -> Runner {
@@ -142,6 +143,38 @@ fn a_pass_that_fails_loses_nothing_and_is_made_up_for() {
             let again = open(Arc::new(disk.after_kill()), START, options(Fsync::Everysec)).unwrap();
             expect(&runner, &again, &steps);
         }
+    }
+}
+
+/// It counts as worth it again and again, and nothing is won by it.
+#[test]
+fn a_segment_that_cannot_go_keeps_no_other_from_going() {
+    let run = |planted: &[u32]| {
+        let disk = SimDisk::new();
+        let mut runner = begin(&disk);
+        let mut steps = overwrites(3);
+        steps.extend([Set(0, "a", 600), Set(0, "c", 600), Set(0, "e", 600), Set(0, "g", 600), Tick, Tick]);
+        go_on(&disk, &mut runner, &steps);
+        planted.iter().for_each(|id| runner.keyspace().store().plant_count(*id, true));
+        while runner.keyspace().compact_once(true).unwrap() {}
+        expect(&runner, runner.keyspace(), &steps);
+        (disk, runner, steps)
+    };
+    let wanted = log_bytes(&run(&[]).0);
+    for planted in [&[1][..], &[2], &[1, 3]] {
+        let (disk, runner, steps) = run(planted);
+        let (bytes, keyspace) = (log_bytes(&disk), runner.keyspace());
+        assert!(bytes <= wanted + planted.len() * 4_200, "{planted:?}: {bytes} bytes instead of {wanted}");
+        let passes = keyspace.store().compaction_status().passes;
+        assert!(!keyspace.compact_once(true).unwrap());
+        assert_eq!(keyspace.store().compaction_status().passes, passes, "{planted:?} is left alone");
+        // Once something about it changes, it is looked at again.
+        planted.iter().for_each(|id| keyspace.store().plant_count(*id, false));
+        while keyspace.compact_once(true).unwrap() {}
+        let left: Vec<bool> = planted.iter().map(|id| disk.bytes(&segment_file_name(*id)).is_some()).collect();
+        assert!(!left.contains(&true), "{planted:?}: {left:?}");
+        let again = open(Arc::new(disk.after_kill()), START, options(Fsync::Everysec)).unwrap();
+        expect(&runner, &again, &steps);
     }
 }
 

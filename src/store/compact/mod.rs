@@ -2,7 +2,8 @@
 //!
 //! Always true: a segment is taken away only when nothing refers to it any more, all of what was copied out of it is durable,
 //! and so is whatever made the rest of it dead; all segments of a pass go by one edit of the manifest, or none goes. A
-//! record keeps its sequence number wherever it is. A record that does not verify keeps its segment.
+//! record keeps its sequence number wherever it is. A record that does not verify keeps its segment. A segment of which
+//! something is counted as alive that a pass has not found there is left alone until the count changes.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -218,18 +219,35 @@ impl Log {
         if self.is_ended() {
             return Ok(false);
         }
+        loop {
+            let victims = self.victims(policy, forced);
+            if victims.is_empty() {
+                return Ok(false);
+            }
+            let done = self.timed(|| self.pass(index, &victims, &mut unlisted, policy.retention, pace));
+            // Where some turned out to have to stay, the others go without them.
+            if !matches!(done, Ok(false)) || victims.iter().all(|victim| self.may_go(victim)) {
+                return done;
+            }
+        }
+    }
+
+    /// The segments of the next pass, those that begin first first.
+    fn victims(&self, policy: &Policy, forced: Option<u32>) -> Vec<Arc<Segment>> {
         let mut candidates = self.candidates();
         candidates.retain(|candidate| forced.is_none_or(|below| candidate.id < below));
         let ids = choose(&candidates, &self.budget(policy), forced.is_some());
-        if ids.is_empty() {
-            return Ok(false);
-        }
         let table = self.table.load_full();
         let mut victims: Vec<Arc<Segment>> = ids.iter().filter_map(|id| table.get(*id)).cloned().collect();
         victims.sort_by_key(|victim| victim.base_sequence());
+        victims
+    }
+
+    /// Makes a pass, and counts it.
+    fn timed(&self, pass: impl FnOnce() -> io::Result<bool>) -> io::Result<bool> {
         self.compaction.running.store(true, Ordering::Relaxed);
         let began = self.clock.monotonic();
-        let done = self.pass(index, &victims, &mut unlisted, policy.retention, pace);
+        let done = pass();
         let took = self.clock.monotonic().saturating_sub(began);
         self.compaction.last_microseconds.store((took.as_micros() as u64).max(1), Ordering::Relaxed);
         self.compaction.running.store(false, Ordering::Relaxed);
@@ -266,9 +284,6 @@ impl Log {
         let next_sequence = self.active.lock().sequence;
         let table = self.table.load();
         let patience = KEPT_FOR_REMOVALS.max(table.all().count() as u64);
-        let whole = |segment: &&Arc<Segment>| {
-            segment.is_sealed() && !segment.is_uncertain() && !self.is_broken(segment) && segment.moved().is_none()
-        };
         let candidate = |segment: &Arc<Segment>| {
             let (bytes, live) = (segment.bytes(), segment.live().bytes);
             let others = bytes.saturating_sub(segment.placed().bytes);
@@ -277,7 +292,13 @@ impl Log {
             let age = next_sequence.saturating_sub(segment.last_sequence());
             Candidate { id: segment.id, kind: segment.kind, bytes, live, kept, age }
         };
-        table.all().filter(whole).map(candidate).collect()
+        table.all().filter(|segment| self.may_go(segment)).map(candidate).collect()
+    }
+
+    /// Whether a pass may take a segment away.
+    fn may_go(&self, segment: &Segment) -> bool {
+        let is_whole = segment.is_sealed() && !segment.is_uncertain() && segment.moved().is_none();
+        is_whole && !self.is_broken(segment) && !segment.is_stuck()
     }
 
     /// Lists what passes have written whose edit failed.

@@ -104,8 +104,11 @@ impl Log {
         // What is held was taken off before, and goes before: it may have what the deletions of these hide.
         let holds = !retention.is_zero() || !self.manifest.held().is_empty();
         point();
+        let is_kept = retention.is_some_and(|retention| !retention.is_zero());
+        let holds = is_kept || !self.manifest.held().is_empty();
         // One that stays may have what the deletions of another hide, so that all of them have to.
-        let go = superseded && victims.iter().all(|victim| victim.live().records == 0 && !victim.is_damaged());
+        let left = |victim: &&Arc<Segment>| victim.live().records > 0;
+        let go = superseded && !victims.iter().any(|victim| left(&victim) || victim.is_damaged());
         if go {
             for victim in victims {
                 edit = if holds { edit.hold(victim.id, moment) } else { edit.remove(victim.id) };
@@ -117,6 +120,10 @@ impl Log {
             if !holds {
                 edit = edit.horizon(moment);
             }
+        }
+        if superseded {
+            // Another pass would copy as much and win as little, and others would wait for it.
+            victims.iter().filter(left).for_each(|victim| victim.set_stuck(victim.live()));
         }
         if !go && outputs.is_empty() {
             return Ok(false);
