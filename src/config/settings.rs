@@ -169,6 +169,12 @@ impl Settings {
         self.given.contains_key(row.name)
     }
 
+    /// Lowers the number of clients to what the process can serve; from now on that is what was set, as in Redis.
+    pub fn lower_clients(&mut self, clients: u32) {
+        self.maxclients = clients;
+        self.given.insert("maxclients", clients.to_string());
+    }
+
     pub(super) fn given(&self) -> &Given {
         &self.given
     }

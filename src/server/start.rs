@@ -345,7 +345,7 @@ fn fit_clients(settings: &mut Settings) {
             "maxclients is {clients} instead of {}: the limit on open files is {reached}; raise it with `ulimit -n {wanted}`",
             settings.maxclients
         );
-        settings.maxclients = u32::try_from(clients).unwrap_or(settings.maxclients);
+        settings.lower_clients(u32::try_from(clients).unwrap_or(settings.maxclients));
     }
 }
 

@@ -75,3 +75,34 @@ fn without_descriptors_writing_stops_and_resumes_by_itself() {
         }
     }
 }
+
+/// What CONFIG GET, INFO and the log tell is how many clients are served; another change does not undo it.
+#[test]
+fn fewer_clients_than_asked_for_are_told_everywhere() {
+    let Some(limit) = getrlimit(Resource::Nofile).maximum else {
+        println!("skipped: files are not limited here");
+        return;
+    };
+    let asked = (limit + 1000).to_string();
+    for program in [Some(Program::Caskade), Program::oracle()].into_iter().flatten() {
+        let server = Server::start(program, &["--maxclients", &asked]);
+        let mut client = server.connect();
+        let mut told = |set: bool| {
+            if set {
+                assert_eq!(client.ask(&["CONFIG", "SET", "timeout", "77"]), Reply::Status(b"OK".to_vec()));
+            }
+            let Reply::Array(pair) = client.ask(&["CONFIG", "GET", "maxclients"]) else { panic!("no pair") };
+            let info = client.ask(&["INFO", "clients"]);
+            let text = |reply: &Reply| String::from_utf8_lossy(reply.bytes().expect("a text")).into_owned();
+            (text(&pair[1]), text(&info))
+        };
+        let (clients, info) = told(false);
+        assert!(clients.parse::<u64>().expect("a number") < limit, "{program:?}: {clients}");
+        assert!(info.contains(&format!("\r\nmaxclients:{clients}\r\n")), "{program:?}: {info}");
+        assert_eq!(told(true).0, clients, "{program:?}");
+        if program == Program::Caskade {
+            let warning = format!("maxclients is {clients} instead of {asked}: the limit on open files is {limit}");
+            assert!(server.log().contains(&warning), "{}", server.log());
+        }
+    }
+}
