@@ -91,7 +91,8 @@ impl Batch {
 }
 
 impl Database {
-    /// Opens a directory, creating it where there is none.
+    /// Opens a directory, creating it where there is none. What a server holds there for earlier moments stays, unless
+    /// [`Options::retention`] says for how long.
     pub fn open(directory: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
         let disk = OsDisk::open(directory.as_ref()).map_err(|error| Error::Open(error.to_string()))?;
         let clock = Arc::new(SystemClock::new());

@@ -60,7 +60,7 @@ fn run_tool(tool: &Tool) -> ExitCode {
             let at = at.as_deref().map(str::parse).transpose().map_err(tools::Failed::from);
             at.and_then(|at| tools::restore(source, at, dir, &mut out))
         }
-        Task::Compact => tools::compact(dir, &mut out),
+        Task::Compact { release_held } => tools::compact(dir, *release_held, &mut out),
         Task::Repair { yes } => tools::repair(dir, *yes, &mut out),
         Task::Dump { from, to, keys_only } => {
             let moment = |text: &Option<String>| text.as_deref().map(str::parse).transpose();

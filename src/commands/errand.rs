@@ -18,7 +18,7 @@ pub enum Errand {
 pub type Finished = Result<Done, String>;
 
 /// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
     /// The log is on the disk.
     Synced,

@@ -406,6 +406,6 @@ fn compaction(settings: &Settings) -> store::Policy {
         bytes_per_second: settings.compaction_rate_limit,
         space_amplification: settings.space_amplification.value(),
         garbage_bytes_min: settings.compaction_garbage_min,
-        retention: Duration::from_secs(u64::from(settings.retention)),
+        retention: Some(Duration::from_secs(u64::from(settings.retention))),
     }
 }

@@ -281,6 +281,14 @@ impl Store {
         self.log.retained()
     }
 
+    /// Gives up all that is kept of the past; returns what that was.
+    ///
+    /// # Errors
+    /// When the disk fails: then all of it is kept still.
+    pub fn release_all_retained(&self) -> std::io::Result<Retained> {
+        self.log.release_all()
+    }
+
     /// Gives up what has been kept for long enough, as the thread does.
     #[cfg(test)]
     pub(crate) fn release_retained(&self) {

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 
 use super::clock::Clock;
 use super::commit::{Syncer, Writer};
-use super::compact::{Compaction, Orders};
+use super::compact::{Compaction, Orders, Policy};
 use super::disk::Disk;
 use super::error::{LogFailed, OpenError, Refused};
 use super::hash::KeyHasher;
@@ -98,7 +98,7 @@ impl Log {
             signals: Signals::default(),
             counters: Counters::default(),
             compaction: Compaction::default(),
-            orders: Orders::default(),
+            orders: Orders::new(Policy { retention: options.retention, ..Policy::default() }),
         };
         log.first_segment()?;
         Ok((log, recovered))

@@ -1,5 +1,7 @@
 //! What whoever opens a store may choose.
 
+use std::time::Duration;
+
 /// When a write counts as acknowledged, and who makes it durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fsync {
@@ -45,6 +47,10 @@ pub struct Options {
     pub window_bytes_max: usize,
     /// Bytes of the largest batch; [`BATCH_BYTES_MAX`] unless a test says less.
     pub batch_bytes_max: u64,
+    /// How long is kept what compaction takes away, so that earlier moments can be brought back. Without it, what a server
+    /// with `retention` keeps stays, however old it is, and as long as there is any, what compaction takes away is kept as
+    /// well; zero keeps nothing.
+    pub retention: Option<Duration>,
     /// Threads that read the log back when the store is opened.
     pub load_threads: usize,
 }
@@ -56,6 +62,7 @@ impl Default for Options {
             segment_size: SegmentSize::Auto,
             window_bytes_max: 32 << 20,
             batch_bytes_max: BATCH_BYTES_MAX,
+            retention: None,
             load_threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }

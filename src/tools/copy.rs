@@ -71,10 +71,16 @@ fn copy(
 }
 
 fn tell(copied: &Copied, out: &mut dyn Write) -> Result<(), Failed> {
-    let Copied { segments, files_linked, bytes_copied, sequence } = copied;
+    let Copied { segments, files_linked, bytes_copied, sequence, missing } = copied;
     writeln!(
         out,
         "{segments} segments up to record {sequence}: {files_linked} files shared by links, {bytes_copied} bytes copied"
     )?;
+    for file in missing {
+        writeln!(
+            out,
+            "note: {file} is missing, and was left out: it was only held for earlier moments, which cannot be brought back"
+        )?;
+    }
     Ok(())
 }

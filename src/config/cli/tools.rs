@@ -26,8 +26,8 @@ pub enum Task {
     Restore { source: PathBuf, at: Option<String> },
     /// Save what can be saved; only tell what would be done unless `yes` is given.
     Repair { yes: bool },
-    /// Give back all space that nothing needs.
-    Compact,
+    /// Give back all space that nothing needs; that of what is held for earlier moments only if it is to be released.
+    Compact { release_held: bool },
     /// Write out all records between two moments.
     Dump { from: Option<String>, to: Option<String>, keys_only: bool },
 }
@@ -75,7 +75,12 @@ const ROWS: &[Row] = &[
             keys_only: options.get_flag("keys-only"),
         },
     },
-    Row { name: "compact", usage: "[--dir DIR]", command: compact, task: |_| Task::Compact },
+    Row {
+        name: "compact",
+        usage: "[--dir DIR] [--release-held]",
+        command: compact,
+        task: |options| Task::Compact { release_held: options.get_flag("release-held") },
+    },
     Row {
         name: "repair",
         usage: "[--dir DIR] [--yes]",
@@ -195,6 +200,12 @@ fn compact(command: Command) -> Command {
     command
         .about("Gives back all space that nothing needs in a data directory that no server uses")
         .after_help("Exits with 0 if it is done, 1 if anything it met is damaged, 2 if it could not be done.")
+        .arg(
+            Arg::new("release-held")
+                .long("release-held")
+                .action(ArgAction::SetTrue)
+                .help("Gives up what `retention` holds for earlier moments, too"),
+        )
 }
 
 fn repair(command: Command) -> Command {

@@ -10,8 +10,9 @@ use super::recorder::Recorder;
 use super::runner::{DATABASES, Runner, START, contents, open, options};
 use crate::store::disk::sim::{At as Fault, CallKind, Often};
 use crate::store::disk::{Disk, Mode, SimDisk};
-use crate::store::inspect::Inspection;
-use crate::store::{At, BACKUP_DIRECTORY, Fsync, Policy, RestoreError, Restored};
+use crate::store::inspect::{Checked, Inspection};
+use crate::store::manifest::{Manifest, segment_file_name};
+use crate::store::{At, BACKUP_DIRECTORY, Fsync, Options, Policy, RestoreError, Restored};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -19,7 +20,7 @@ pub(super) fn begin(disk: &SimDisk, retention: Duration) -> Runner {
     let first = vec![State::default()];
     let mut runner =
         Runner::new(Arc::new(disk.clone()), options(Fsync::Everysec), first, START).expect("an empty disk");
-    runner.keep_policy(Policy { retention, garbage_bytes_min: 0, ..Policy::default() });
+    runner.keep_policy(Policy { retention: Some(retention), garbage_bytes_min: 0, ..Policy::default() });
     runner
 }
 
@@ -314,7 +315,7 @@ fn what_is_held_is_given_up_before_what_was_taken_off_later() {
     assert_eq!(runner.keyspace().store().retained().segments, 1, "that with the value of a");
     go_on(&disk, &mut runner, &[Set(0, "c", 10), Reopen]);
     // Nothing is kept from now on; but the disk fails when what is held is to be given up.
-    runner.keep_policy(Policy { garbage_bytes_min: 64 << 20, ..Policy::default() });
+    runner.keep_policy(Policy { retention: Some(Duration::ZERO), garbage_bytes_min: 64 << 20, ..Policy::default() });
     disk.fail(Fault::Kind(CallKind::Rename), ErrorKind::Other, Often::Once);
     runner.keyspace().store().release_retained();
     assert_eq!(runner.keyspace().store().retained().segments, 1);
@@ -326,6 +327,75 @@ fn what_is_held_is_given_up_before_what_was_taken_off_later() {
     expect(Arc::new(target), START, &keys_of(&steps, DATABASES), &state, "the last moment");
     runner.keyspace().store().release_retained();
     assert_eq!(runner.keyspace().store().retained().segments, 0);
+}
+
+/// A library that opens what a server keeps does not know for how long, unless it says so.
+#[test]
+fn without_a_retention_of_its_own_nobody_gives_up_what_is_held() {
+    let disk = SimDisk::new();
+    let mut runner = begin(&disk, HOUR);
+    let overwrites = [Set(0, "a", 900), Set(0, "a", 910), Set(0, "a", 920), Set(0, "b", 930), Set(0, "a", 940), Tick];
+    go_on(&disk, &mut runner, &overwrites);
+    go_on(&disk, &mut runner, &[Compact, Reopen]);
+    let held = runner.keyspace().store().retained();
+    assert!(held.segments > 0, "{held:?}");
+    let (copy, later) = (disk.after_kill(), runner.clock_wall() + 10 * 365 * 86_400_000);
+    drop(runner);
+    let opened = |retention: Option<Duration>| {
+        let options = Options { retention, ..options(Fsync::Everysec) };
+        open(Arc::new(copy.after_kill()), later, options).unwrap()
+    };
+    assert_eq!(Options::default().retention, None);
+    let keyspace = opened(None);
+    keyspace.store().release_retained();
+    assert_eq!(keyspace.store().retained(), held);
+    // What is taken away meanwhile has to be held as well: it may have the deletions of what is held.
+    let compacted = keyspace.compact(&mut |_, _| {}).unwrap();
+    keyspace.store().release_retained();
+    let kept = keyspace.store().retained();
+    assert!(kept.segments > held.segments || compacted.passes == 0, "{kept:?}, {compacted:?}");
+    assert_eq!(keyspace.store().release_all_retained().unwrap(), kept);
+    assert_eq!(keyspace.store().retained().segments, 0);
+    for (retention, left) in [(Duration::ZERO, 0), (HOUR, 0), (Duration::MAX, held.segments)] {
+        let keyspace = opened(Some(retention));
+        keyspace.store().release_retained();
+        assert_eq!(keyspace.store().retained().segments, left, "{retention:?}");
+    }
+}
+
+/// No key needs it: what is missing of the past is no reason to have no backup.
+#[test]
+fn what_is_held_and_missing_is_left_out_of_a_backup() {
+    let disk = SimDisk::new();
+    let mut runner = begin(&disk, HOUR);
+    let steps = steps();
+    go_on(&disk, &mut runner, &steps);
+    let manifest = |disk: Arc<dyn Disk>| Manifest::open_to_read(disk).unwrap().unwrap();
+    let held = manifest(Arc::new(disk.clone())).held();
+    let (gone, last) = (held[1], held[held.len() - 1]);
+    let name = segment_file_name(gone.segment.id);
+    disk.remove(&name).unwrap();
+    let copied = runner.keyspace().store().backup("one").unwrap();
+    assert_eq!(copied.missing, [name.as_str()]);
+    let target = SimDisk::new();
+    let restored = restore(&disk.after_kill(), At::End, &target).unwrap();
+    assert_eq!(restored.copied.missing, [name.as_str()]);
+    let (keys, state, wall) = (keys_of(&steps, DATABASES), runner.history.last().unwrap(), runner.clock_wall());
+    let checked = |disk: Arc<dyn Disk>| Inspection::open(disk).unwrap().unwrap().check(1, &mut |_, _| {}).unwrap();
+    let is_named = |checked: Checked| checked.findings.iter().any(|finding| finding.file == name);
+    assert!(is_named(checked(Arc::new(disk.after_kill()))));
+    for (copy, why) in [(backup(&disk, "one"), "the backup"), (Arc::new(target) as Arc<dyn Disk>, "the copy")] {
+        assert!(!is_named(checked(copy.clone())), "{why}");
+        let left = manifest(copy.clone());
+        assert_eq!(left.held().len(), held.len() - 1, "{why}");
+        assert!(left.horizon() >= gone.since && left.horizon() <= last.since, "{why}: {:?}", left.horizon());
+        let inspection = Inspection::open(copy.clone()).unwrap().unwrap();
+        let at = |sequence| inspection.restore(At::Sequence(sequence), Arc::new(SimDisk::new()), 1, &mut |_, _| {});
+        let refused = at(gone.since.sequence - 1).unwrap_err().to_string();
+        assert!(refused.contains("cannot be brought back"), "{why}: {refused}");
+        at(last.since.sequence).unwrap_or_else(|error| panic!("{why}: {error}"));
+        expect(copy, wall, &keys, state, why);
+    }
 }
 
 #[test]

@@ -192,6 +192,8 @@ impl Runner {
             Step::Keep(time) => {
                 let retention = Duration::from_millis(*time);
                 self.keep_policy(Policy { retention, ..self.policy.clone().unwrap_or_default() });
+                let retention = Some(Duration::from_millis(*time));
+                self.keep_policy(Policy { retention, ..Policy::default() });
                 self.keyspace().store().release_retained();
             }
             Step::Reopen => {

@@ -18,7 +18,7 @@ use std::io;
 pub use self::restore::{At, RestoreError, Restored};
 use super::disk::os::LOCK_FILE;
 use super::disk::{Disk, Mode};
-use super::manifest::{COPYING_FILE, MANIFEST_FILE, Role, hint_file_name, role, segment_file_name};
+use super::manifest::{COPYING_FILE, Held, MANIFEST_FILE, Moment, Role, hint_file_name, role, segment_file_name};
 use super::reader::READ_BYTES;
 
 /// The directory in a data directory that has the backups of a running store.
@@ -27,7 +27,7 @@ pub const BACKUP_DIRECTORY: &str = "backups";
 pub const BACKUP_NAME_BYTES_MAX: usize = 64;
 
 /// What a copy has become.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     /// Segments, those included that are only kept for earlier moments.
     pub segments: usize,
@@ -37,6 +37,8 @@ pub struct Copied {
     pub bytes_copied: u64,
     /// The number of its last record.
     pub sequence: u64,
+    /// Files that were left out: they were only held for earlier moments, and are missing.
+    pub missing: Vec<String>,
 }
 
 /// Whether a backup may have this name: letters, digits, `.`, `_` and `-`, and no dot at the beginning.
@@ -46,10 +48,27 @@ pub fn is_backup_name(name: &str) -> bool {
 }
 
 impl Copied {
+    /// Gives what is held to another directory; what of it is missing is left out, as no key needs it. Returns what was
+    /// given, and before which moment nothing can be brought back there.
+    fn take_held(&mut self, from: &dyn Disk, held: &[Held], to: &dyn Disk) -> io::Result<(Vec<Held>, Moment)> {
+        let (mut taken, mut horizon) = (Vec::new(), Moment::default());
+        for held in held {
+            match self.take(from, held.segment.id, to) {
+                Ok(()) => taken.push(*held),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.missing.push(segment_file_name(held.segment.id));
+                    horizon = horizon.max(held.since);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((taken, horizon))
+    }
+
     /// Gives a sealed segment and its hint, where it has one, to another directory.
     fn take(&mut self, from: &dyn Disk, id: u32, to: &dyn Disk) -> io::Result<()> {
-        self.segments += 1;
         self.file(from, &segment_file_name(id), to)?;
+        self.segments += 1;
         match self.file(from, &hint_file_name(id), to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             hint => hint,

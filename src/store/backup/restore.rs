@@ -28,7 +28,7 @@ pub enum At {
 }
 
 /// What has been brought back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// What was copied.
     pub copied: Copied,
@@ -107,14 +107,12 @@ impl Inspection {
         let mut copy = Copy { from: &*self.disk, target: &*target, copied: Copied::default(), listed: Vec::new() };
         copy.copied.sequence = sequence;
         parts.segments.iter().try_for_each(|found| copy.take(found, sequence))?;
-        for kept in &parts.kept {
-            let taken = copy.copied.take(&*self.disk, kept.segment.id, &*target);
-            taken.map_err(OpenError::io("copying a segment that is kept for earlier moments"))?;
-        }
+        let taken = copy.copied.take_held(&*self.disk, &parts.kept, &*target);
+        let (kept, lost) = taken.map_err(OpenError::io("copying a segment that is kept for earlier moments"))?;
         let Copy { copied, listed, .. } = copy;
         let finished = target
             .sync_directory()
-            .and_then(|()| self.manifest.write_to(&*target, &listed, &parts.kept, parts.clock_floor));
+            .and_then(|()| self.manifest.write_to(&*target, &listed, &kept, parts.clock_floor, lost));
         finished.map_err(OpenError::io("writing the manifest of the copy"))?;
         end(&*target);
         Ok(Restored { copied, asked })

@@ -69,11 +69,16 @@ impl Log {
             self.sync_round(true).map_err(io::Error::other)?;
             let Some(Parts { segments, held }) = self.parts_before(end.position) else { continue };
             let mut copied = Copied { sequence: end.sequence, ..Copied::default() };
-            for id in segments.iter().map(|segment| segment.id).chain(held.iter().map(|held| held.segment.id)) {
-                copied.take(&*self.disk, id, target)?;
-            }
+            segments.iter().try_for_each(|segment| copied.take(&*self.disk, segment.id, target))?;
+            let (held, horizon) = copied.take_held(&*self.disk, &held, target)?;
             target.sync_directory()?;
-            self.manifest.write_to(target, &segments, &held, self.now())?;
+            self.manifest.write_to(target, &segments, &held, self.now(), horizon)?;
+            for file in &copied.missing {
+                tracing::warn!(
+                    "the backup was made without {file}, which is missing: `retention` holds it, and no key needs it, but the \
+                     moments it was held for cannot be brought back"
+                );
+            }
             return Ok(copied);
         }
         Err(io::Error::other("the disk fails: what is complete has to be written again and again"))

@@ -25,7 +25,6 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use self::choose::{Budget, Candidate, choose};
 use self::output::Output;
@@ -181,11 +180,7 @@ impl Log {
             (on_progress.borrow_mut())(done.get().min(bytes_before), bytes_before);
             true
         };
-        let (mut policy, mut passes) = (self.orders.policy(), 0);
-        if !self.manifest.held().is_empty() {
-            // Whoever keeps the past decides when it is over.
-            policy.retention = Duration::MAX;
-        }
+        let (policy, mut passes) = (self.orders.policy(), 0);
         while self.compact_once(index, &policy, Some(self.manifest.next_segment_id()), &pace)? {
             passes += 1;
         }

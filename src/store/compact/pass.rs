@@ -60,7 +60,7 @@ impl Log {
         index: &dyn Index,
         victims: &[Arc<Segment>],
         unlisted: &mut Vec<Output>,
-        retention: Duration,
+        retention: Option<Duration>,
         pace: Pace<'_>,
     ) -> io::Result<bool> {
         let is_victim = |segment: &Arc<Segment>| victims.iter().any(|victim| victim.id == segment.id);
@@ -95,7 +95,7 @@ impl Log {
         victims: &[Arc<Segment>],
         mut outputs: Vec<Output>,
         unlisted: &mut Vec<Output>,
-        retention: Duration,
+        retention: Option<Duration>,
     ) -> io::Result<bool> {
         let mut edit = outputs.iter().fold(Edit::new(), |edit, output| edit.add(output.listed()));
         let superseded = self.make_durable();

@@ -5,6 +5,7 @@
 //! or has been copied.
 
 use std::io;
+use std::time::Duration;
 
 use super::super::log::Log;
 use super::super::manifest::{Edit, Held, SegmentState};
@@ -45,9 +46,9 @@ impl Log {
         if held.is_empty() || self.is_ended() {
             return;
         }
-        let retention = policy.retention.as_millis().try_into().unwrap_or(u64::MAX);
-        let now = self.now();
-        let is_over = |held: &Held| held.since.time.saturating_add(retention) <= now;
+        let milliseconds = |retention: Duration| u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
+        let (retention, now) = (policy.retention.map(milliseconds), self.now());
+        let is_over = |held: &Held| retention.is_some_and(|retention| held.since.time.saturating_add(retention) <= now);
         let mut count = held.partition_point(is_over);
         let is_short = count == 0 && self.is_short_of_space();
         if is_short {
@@ -67,6 +68,15 @@ impl Log {
                 tracing::warn!(%error, "segments whose retention is over could not be removed; it is tried again")
             }
         }
+    }
+
+    /// Gives up all of the past; returns what that was.
+    pub(in crate::store) fn release_all(&self) -> io::Result<Retained> {
+        let (retained, held) = (self.retained(), self.manifest.held());
+        if !held.is_empty() {
+            self.release_segments(&held)?;
+        }
+        Ok(retained)
     }
 
     fn release_segments(&self, held: &[Held]) -> io::Result<()> {

@@ -37,8 +37,9 @@ pub struct Policy {
     pub space_amplification: f64,
     /// Less than this, in bytes, is never too much.
     pub garbage_bytes_min: u64,
-    /// How long a segment is kept that was taken away, so that earlier moments can be brought back.
-    pub retention: Duration,
+    /// How long a segment is kept that was taken away, so that earlier moments can be brought back. Without it, nothing is
+    /// given up for its age, and what is taken away is kept if anything is.
+    pub retention: Option<Duration>,
 }
 
 impl Default for Policy {
@@ -49,7 +50,7 @@ impl Default for Policy {
             bytes_per_second: 0,
             space_amplification: 1.5,
             garbage_bytes_min: 64 << 20,
-            retention: Duration::ZERO,
+            retention: None,
         }
     }
 }
@@ -93,6 +94,12 @@ struct Told {
 }
 
 impl Orders {
+    pub(in crate::store) fn new(policy: Policy) -> Self {
+        let orders = Self::default();
+        orders.told.lock().policy = policy;
+        orders
+    }
+
     /// When and how much is compacted.
     pub(in crate::store) fn policy(&self) -> Policy {
         self.told.lock().policy.clone()

@@ -412,16 +412,18 @@ impl Manifest {
         (contents.segments.values().copied().collect(), contents.held.values().copied().collect())
     }
 
-    /// Writes a manifest of the same dataset to another disk, with these segments and those held, durably. Their files,
-    /// and the files' names, must be durable already.
+    /// Writes a manifest of the same dataset to another disk, with these segments and those held, durably; nothing can be
+    /// brought back there before `horizon`. Their files, and the files' names, must be durable already.
     pub(super) fn write_to(
         &self,
         disk: &dyn Disk,
         segments: &[Segment],
         held: &[Held],
         clock_floor: u64,
+        horizon: Moment,
     ) -> io::Result<()> {
         let mut contents = self.contents.lock().clone();
+        contents.horizon = contents.horizon.max(horizon);
         contents.clock_floor = contents.clock_floor.max(clock_floor);
         contents.segments = segments.iter().map(|segment| (segment.id, *segment)).collect();
         contents.held = held.iter().map(|held| (held.segment.id, *held)).collect();

@@ -1,7 +1,9 @@
 //! `caskade compact`.
 
-use super::{Left, files, run};
+use super::{Left, field, files, run};
 use crate::server::{Program, Server, wait_until};
+use caskade::database::Database;
+use caskade::store::Options;
 use std::fs;
 use std::time::Duration;
 
@@ -56,6 +58,59 @@ fn what_nothing_needs_is_given_back() {
         assert_eq!(client.ask(&["GET", key]).bytes(), Some(expected.as_bytes()), "{key}");
     }
     assert_eq!(client.ask(&["DBSIZE"]).integer(), Some(5));
+}
+
+/// The past is the server's: it stays what it was, unless it is said to go.
+#[test]
+fn what_retention_holds_stays_unless_it_is_released() {
+    let options = ["--segment-size", "64kb", "--compaction-interval", "3600", "--retention", "3600"];
+    let server = Server::start(Program::Caskade, &options);
+    let mut client = server.connect();
+    client.ask(&["SET", "config", "good"]);
+    client.ask(&["SAVE"]);
+    let sequence = field(&mut client, "log_sequence").to_string();
+    client.ask(&["SET", "config", "bad"]);
+    let value = "v".repeat(10_000);
+    wait_until("segments that are kept", Duration::from_secs(60), || {
+        (0..20).for_each(|_| _ = client.ask(&["SET", "key", &value]));
+        client.ask(&["SAVE"]);
+        client.ask(&["CASKADE", "COMPACT"]);
+        field(&mut client, "retained_segments") > 2
+    });
+    (0..20).for_each(|_| _ = client.ask(&["SET", "key", &value]));
+    let left = Left::by(server);
+    let home = tempfile::tempdir().unwrap();
+    let then = |name: &str| {
+        let target = home.path().join(name);
+        let said = run(&["restore", left.data().to_str().unwrap(), "--at", &sequence], &target);
+        (said.code == Some(0)).then(|| Server::start_on(&target, &[]).unwrap_or_else(|log| panic!("{log}")))
+    };
+    for round in ["first", "second"] {
+        let said = run(&["compact"], &left.data());
+        assert_eq!(said.code, Some(0), "{}", said.error);
+        assert!(
+            said.out.contains("are held for earlier moments, and stay: --release-held gives them up"),
+            "{}",
+            said.out
+        );
+        let server = then(round).expect("the past is there");
+        assert_eq!(server.connect().ask(&["GET", "config"]).bytes(), Some(&b"good"[..]), "{round}");
+    }
+    // A program that has it open does not know how long it is to be held.
+    let database = Database::open(left.data(), Options::default()).unwrap();
+    assert!(database.delete("key").unwrap());
+    database.close().unwrap();
+    assert!(then("third").is_some());
+    let said = run(&["compact", "--release-held"], &left.data());
+    assert_eq!(said.code, Some(0), "{}", said.error);
+    assert!(said.out.starts_with("released: ") && !said.out.contains("held for earlier moments, and"), "{}", said.out);
+    // What is reserved for records to come reads as zeros.
+    let used = |log: Vec<u8>| log.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+    let logs = files(&left.data()).into_iter().filter(|(name, _)| name.ends_with(".log"));
+    let logs: usize = logs.map(|(_, log)| used(log)).sum();
+    assert!(logs < 30_000, "{logs} bytes are left");
+    assert!(then("fourth").is_none());
+    assert_eq!(run(&["check"], &left.data()).code, Some(0));
 }
 
 #[test]
