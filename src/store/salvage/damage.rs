@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use super::names::header_of;
+use super::names::{header_of, is_renaming};
 use super::rewrite::is_copy;
 use crate::store::OnProgress;
 use crate::store::error::OpenError;
@@ -17,6 +17,7 @@ use crate::store::recovery::{Found, read_header, used_bytes};
 use crate::store::segment::FIRST_OFFSET;
 
 const BAD_HINT: &str = "it is a hint, and not that of its segment; the server writes it anew";
+const UNNAMED: &str = "it stepped aside while files got their names, and nothing says any more which one it was";
 const STRAY: &str = "it is another segment than its name says, and that is there as well, or is no part of the data";
 
 /// A segment that is to be replaced.
@@ -147,11 +148,17 @@ pub(super) fn damage(inspection: &Inspection, on_progress: OnProgress<'_>) -> Re
     Ok(damage)
 }
 
-/// Segments that are not listed, and by their headers others than their names say: no crash leaves these behind.
+/// Segments that are not listed, and by their headers others than their names say: no crash leaves these behind. And what has
+/// no name at all, for which no server starts.
 fn strays(inspection: &Inspection) -> Result<Vec<(String, &'static str)>, OpenError> {
     let Inspection { disk, manifest, .. } = inspection;
     let mut strays = Vec::new();
     for name in disk.list().map_err(OpenError::io("listing the directory"))? {
+        // What has a name of its own has got it before.
+        if is_renaming(&name) {
+            strays.push((name, UNNAMED));
+            continue;
+        }
         let Role::Of { segment } = role(&name) else { continue };
         if name != segment_file_name(segment) || manifest.segment(segment).is_some() {
             continue;

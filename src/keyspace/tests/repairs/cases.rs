@@ -160,6 +160,23 @@ fn a_segment_behind_a_torn_end_that_is_another_is_set_aside() {
     written.expect_repaired(&disk, &repaired, "behind the end");
 }
 
+/// A server does not start as long as it is there.
+#[test]
+fn what_stepped_aside_and_is_nothing_any_more_is_set_aside() {
+    let written = written();
+    let of_a_segment = find(&written.disk, &written.state[&(1, "g".to_owned())].0).0;
+    for bytes in [b"damaged since".to_vec(), Vec::new(), written.disk.bytes(&of_a_segment).unwrap()] {
+        let disk = copy(&written.disk);
+        disk.plant("renaming-1", &bytes);
+        let refused = written.open(&copy(&disk)).err().expect("it has stepped aside").to_string();
+        assert!(refused.contains("renaming-1 has stepped aside"), "{refused}");
+        let repaired = written.repair(&disk, "aside");
+        assert!(matches!(&repaired.steps[..], [Done::SetAside { file, .. }] if file == "renaming-1"), "{repaired:?}");
+        assert!(disk.bytes("set-aside-1/renaming-1") == Some(bytes));
+        written.expect_repaired(&disk, &repaired, "aside");
+    }
+}
+
 #[test]
 fn what_another_version_wrote_is_left_to_it() {
     let written = written();
