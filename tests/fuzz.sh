@@ -3,6 +3,7 @@
 #
 #     tests/fuzz.sh 60                  each target for 60 seconds
 #     tests/fuzz.sh 600 hint segment    these targets for 600 seconds each
+#     CASKADE_FUZZ_SEED=7 tests/fuzz.sh 5    each for 5 seconds, from the committed corpus alone and with this seed
 #
 # The targets are in tests/fuzz; what must hold stands in src/fuzzing.rs. A target begins with its corpus, which is
 # committed, and with what earlier runs have found to be new, which is kept below target/. An input that panics, takes
@@ -36,10 +37,12 @@ failed=()
 limit=(-max_total_time="$seconds")
 # Without any time, the committed corpus alone.
 [ "$seconds" -gt 0 ] || limit=(-runs=0)
+[ -z "${CASKADE_FUZZ_SEED:-}" ] || limit+=(-seed="$CASKADE_FUZZ_SEED")
 for target in "${targets[@]}"; do
     printf '\n-- %s, %s seconds\n' "$target" "$seconds"
     log="target/fuzz/$target.log"
     grown="target/fuzz/corpus/$target"
+    [ -z "${CASKADE_FUZZ_SEED:-}" ] || { grown="target/fuzz/seeded/$target" && rm -rf "$grown"; }
     mkdir -p "$grown"
     if fuzz run "$target" "$grown" "tests/fuzz/corpus/$target" -- "${limit[@]}" -timeout=10 \
         -malloc_limit_mb=64 -detect_leaks=0 -jobs=0 -print_final_stats=1 >"$log" 2>&1; then
