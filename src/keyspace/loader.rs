@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
@@ -17,6 +17,9 @@ use crate::store::{Beginning, Count, DATABASES_MAX, Hinted, KeyHasher, Location,
 /// Databases are bound to the keyspace of their own number until they are bound to another: ids that are given out
 /// later begin here.
 pub(super) const FIRST_FREE_ID: u32 = DATABASES_MAX;
+
+/// Nobody has emptied databases so often that a higher id was given out.
+const GIVEN_ID_MAX: u32 = u32::MAX / 2;
 
 /// Takes in what the log says.
 #[derive(Default)]
@@ -29,6 +32,8 @@ pub(super) struct Loader {
     segments: Vec<u32>,
     live: Mutex<Vec<Count>>,
     moved: AtomicBool,
+    /// The highest id of a keyspace that a record is of, those left out that nobody can have given out.
+    highest: AtomicU32,
 }
 
 /// What the log said.
@@ -59,7 +64,9 @@ impl Loader {
         for id in bound.keys().copied().filter(|id| *id < FIRST_FREE_ID) {
             bindings.entry(id).or_insert(id);
         }
-        let next_id = bindings.values().map(|id| id + 1).fold(FIRST_FREE_ID, u32::max);
+        // Where a binding was lost, there are keys of a keyspace that no database is bound to: they must not come back.
+        let known = self.highest.load(Relaxed).saturating_add(1).max(FIRST_FREE_ID);
+        let next_id = bindings.values().map(|id| id + 1).fold(known, u32::max);
         let keydir = |id| bound.get(&id).cloned().unwrap_or_else(|| Arc::new(Keydir::new(id, hasher.clone())));
         let databases = bindings.into_iter().map(|(database, id)| (database, keydir(id))).collect();
         let live = self.segments.iter().copied().zip(self.live.into_inner()).collect();
@@ -92,6 +99,9 @@ impl Replay for Loader {
         if !moving.is_empty() {
             self.moved.store(true, Relaxed);
         }
+        let ids = records.keyspaces().map(|(id, _)| id).chain(moving.iter().copied());
+        let highest = ids.filter(|id| *id <= GIVEN_ID_MAX).max();
+        self.highest.fetch_max(highest.unwrap_or(0), Relaxed);
         let wanted = |id: u32| self.is_bound(id) || moving.contains(&id);
         let keydirs: Vec<(Arc<Keydir>, usize)> = records
             .keyspaces()

@@ -153,3 +153,29 @@ fn a_partition_has_shards_of_its_own() {
         assert_eq!(*shards, (partition * each..(partition + 1) * each).collect::<HashSet<_>>());
     }
 }
+
+/// Where the binding of a keyspace was lost with a damaged record, its keys are there still, and nobody's.
+#[test]
+fn a_keyspace_that_nobody_is_bound_to_is_given_to_nobody() {
+    let disk = SimDisk::new();
+    let store = open_store(&disk);
+    for id in [FIRST_FREE_ID, FIRST_FREE_ID + 7, u32::MAX - 1] {
+        store.append(&Draft::put(id, 0, b"of a lost keyspace", b"value")).unwrap();
+    }
+    store.append(&Draft::put(1, 0, b"key", b"value")).unwrap();
+    store.close().unwrap();
+    let open = || {
+        let (clock, disk) = (Arc::new(TestClock::new(START)), Arc::new(disk.clone()));
+        Keyspace::open(disk, clock, Options::default(), DATABASES, &mut |_, _| {}).unwrap().0
+    };
+    for _ in 0..10 {
+        let keyspace = open();
+        let mut access = keyspace.access_all(1, Mode::Exclusive, keyspace.now(), false);
+        access.put(b"key", 0, b"value", None).unwrap();
+        access.flush().unwrap();
+        access.commit().unwrap();
+        keyspace.store().close().unwrap();
+        drop(keyspace);
+        assert_eq!(open().size(1).keys, 0);
+    }
+}
