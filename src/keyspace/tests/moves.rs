@@ -10,7 +10,7 @@ use super::super::{Access, Change, Cold, Event, Halt, Keyspace, Mode, Slot, Watc
 use super::model::Step::{self, *};
 use super::model::{State, Value, keys_of};
 use super::recorder::Recorder;
-use super::runner::{DATABASES, Runner, START, contents, demote, open, options};
+use super::runner::{DATABASES, Runner, START, contents, demote, effect, open, options};
 use crate::store::clock::{Clock, TestClock};
 use crate::store::disk::SimDisk;
 use crate::store::disk::sim::Survival;
@@ -428,7 +428,7 @@ fn moves_go_with_everything_else() {
                     for index in 0..rng.usize(1..9) {
                         let step = step(&mut rng);
                         done.push(format!("together {step:?}"));
-                        let replies = runner.effect(&mut access, &step, number + index).unwrap();
+                        let replies = effect(&mut access, &step, number + index).unwrap();
                         assert_eq!(replies, state.apply(&step, number + index, now), "seed {seed}, {done:?}");
                         assert_reads(&mut access, &state, false, &format!("seed {seed}, {done:?}"));
                     }

@@ -190,10 +190,8 @@ impl Runner {
             Step::Compact => while self.keyspace().compact_once(true).map_err(Failed::Compaction)? {},
             Step::Backup(name) => _ = self.keyspace().store().backup(name).map_err(Failed::Backup)?,
             Step::Keep(time) => {
-                let retention = Duration::from_millis(*time);
-                self.keep_policy(Policy { retention, ..self.policy.clone().unwrap_or_default() });
                 let retention = Some(Duration::from_millis(*time));
-                self.keep_policy(Policy { retention, ..Policy::default() });
+                self.keep_policy(Policy { retention, ..self.policy.clone().unwrap_or_default() });
                 self.keyspace().store().release_retained();
             }
             Step::Reopen => {
@@ -206,9 +204,9 @@ impl Runner {
                 return steps.try_fold(0, |last, (index, step)| Ok(self.go(step, number + index)?.max(last)));
             }
             _ => {
-                let mut access = self.access(step, now);
+                let mut access = access(self.keyspace(), step, now);
                 access.may_block = true;
-                let replies = self.effect(&mut access, step, number)?;
+                let replies = effect(&mut access, step, number)?;
                 let wait = access.commit()?.0;
                 self.replies.extend(replies);
                 return Ok(wait);
@@ -230,103 +228,95 @@ impl Runner {
         self.keyspace = Some(keyspace);
         Ok(())
     }
+}
 
-    fn access(&self, step: &Step, now: u64) -> Access<'_> {
-        let keyspace = self.keyspace();
-        match step {
-            Step::Get(database, key) => keyspace.access_one(*database, key.as_bytes(), Mode::Shared, now, false),
-            Step::Set(database, key, _)
-            | Step::SetEx(database, key, _, _)
-            | Step::Fill(database, key, _)
-            | Step::Delete(database, key)
-            | Step::Expire(database, key, _)
-            | Step::ExpireAt(database, key, _)
-            | Step::Move(database, key, _) => {
-                keyspace.access_one(*database, key.as_bytes(), Mode::Exclusive, now, false)
-            }
-            Step::Rename(database, from, to) | Step::Copy(database, from, _, to) => {
-                let keys = [from.as_bytes(), to.as_bytes()];
-                keyspace.access_several(*database, keys.into_iter(), Mode::Exclusive, now)
-            }
-            _ => keyspace.access_all(0, Mode::Exclusive, now, true),
+/// The access that a step needs.
+pub(super) fn access<'k>(keyspace: &'k Keyspace, step: &Step, now: u64) -> Access<'k> {
+    match step {
+        Step::Get(database, key) => keyspace.access_one(*database, key.as_bytes(), Mode::Shared, now, false),
+        Step::Set(database, key, _)
+        | Step::SetEx(database, key, _, _)
+        | Step::Fill(database, key, _)
+        | Step::Delete(database, key)
+        | Step::Expire(database, key, _)
+        | Step::ExpireAt(database, key, _)
+        | Step::Move(database, key, _) => keyspace.access_one(*database, key.as_bytes(), Mode::Exclusive, now, false),
+        Step::Rename(database, from, to) | Step::Copy(database, from, _, to) => {
+            let keys = [from.as_bytes(), to.as_bytes()];
+            keyspace.access_several(*database, keys.into_iter(), Mode::Exclusive, now)
         }
+        _ => keyspace.access_all(0, Mode::Exclusive, now, true),
     }
+}
 
-    /// Does one step by an access to its keys; returns what is told of it, and of each step in it.
-    pub fn effect(&self, access: &mut Access<'_>, step: &Step, number: usize) -> Result<Vec<Reply>, Failed> {
-        let now = access.now();
-        let own = match step {
-            Step::Set(database, ..)
-            | Step::SetEx(database, ..)
-            | Step::Fill(database, ..)
-            | Step::Get(database, _)
-            | Step::Delete(database, _)
-            | Step::Expire(database, ..)
-            | Step::ExpireAt(database, ..)
-            | Step::Rename(database, ..)
-            | Step::Copy(database, ..)
-            | Step::Move(database, ..)
-            | Step::Flush(database) => *database,
-            _ => 0,
-        };
-        access.select(own);
-        let mut did = None;
-        match step {
-            Step::Set(_, key, length) => access.put(key.as_bytes(), 0, &value(number, *length), None)?,
-            Step::SetEx(_, key, length, ttl) => {
-                access.put(key.as_bytes(), 0, &value(number, *length), Some(now + ttl))?;
-            }
-            Step::Fill(_, key, length) => access.put(key.as_bytes(), 0, &vec![FILLER; *length], None)?,
-            Step::Get(_, key) => {
-                let found = access.value(key.as_bytes())?;
-                return Ok(vec![Reply::Found(found.map(|value| (value.bytes.to_vec(), value.expiry)))]);
-            }
-            Step::Delete(_, key) => did = Some(access.delete(key.as_bytes())?),
-            Step::Expire(_, key, ttl) => did = Some(access.set_expiry(key.as_bytes(), ttl.map(|ttl| now + ttl))?),
-            Step::ExpireAt(_, key, deadline) => did = Some(access.set_expiry(key.as_bytes(), Some(*deadline))?),
-            Step::Rename(database, from, to) => {
-                did = Some(self.transfer(access, (*database, from), (*database, to), true)?);
-            }
-            Step::Copy(database, from, other, to) => {
-                did = Some(self.transfer(access, (*database, from), (*other, to), false)?);
-            }
-            Step::Move(_, key, other) => did = Some(access.move_to(key.as_bytes(), *other)?),
-            Step::Flush(_) => access.flush()?,
-            Step::FlushAll => {
-                for database in 0..DATABASES {
-                    access.select(database);
-                    access.flush()?;
-                }
-            }
-            Step::Swap(first, second) => access.swap(*first, *second)?,
-            Step::Together(steps) => {
-                let mut replies = Vec::new();
-                for (index, step) in steps.iter().enumerate() {
-                    replies.extend(self.effect(access, step, number + index)?);
-                }
-                return Ok(replies);
-            }
-            _ => unreachable!("{step:?} has no effect on keys"),
+/// Does one step by an access to its keys; returns what is told of it, and of each step in it.
+pub(super) fn effect(access: &mut Access<'_>, step: &Step, number: usize) -> Result<Vec<Reply>, Failed> {
+    let now = access.now();
+    let own = match step {
+        Step::Set(database, ..)
+        | Step::SetEx(database, ..)
+        | Step::Fill(database, ..)
+        | Step::Get(database, _)
+        | Step::Delete(database, _)
+        | Step::Expire(database, ..)
+        | Step::ExpireAt(database, ..)
+        | Step::Rename(database, ..)
+        | Step::Copy(database, ..)
+        | Step::Move(database, ..)
+        | Step::Flush(database) => *database,
+        _ => 0,
+    };
+    access.select(own);
+    let mut did = None;
+    match step {
+        Step::Set(_, key, length) => access.put(key.as_bytes(), 0, &value(number, *length), None)?,
+        Step::SetEx(_, key, length, ttl) => {
+            access.put(key.as_bytes(), 0, &value(number, *length), Some(now + ttl))?;
         }
-        Ok(vec![did.map_or(Reply::Done, Reply::Did)])
+        Step::Fill(_, key, length) => access.put(key.as_bytes(), 0, &vec![FILLER; *length], None)?,
+        Step::Get(_, key) => {
+            let found = access.value(key.as_bytes())?;
+            return Ok(vec![Reply::Found(found.map(|value| (value.bytes.to_vec(), value.expiry)))]);
+        }
+        Step::Delete(_, key) => did = Some(access.delete(key.as_bytes())?),
+        Step::Expire(_, key, ttl) => did = Some(access.set_expiry(key.as_bytes(), ttl.map(|ttl| now + ttl))?),
+        Step::ExpireAt(_, key, deadline) => did = Some(access.set_expiry(key.as_bytes(), Some(*deadline))?),
+        Step::Rename(database, from, to) => {
+            did = Some(transfer(access, (*database, from), (*database, to), true)?);
+        }
+        Step::Copy(database, from, other, to) => {
+            did = Some(transfer(access, (*database, from), (*other, to), false)?);
+        }
+        Step::Move(_, key, other) => did = Some(access.move_to(key.as_bytes(), *other)?),
+        Step::Flush(_) => access.flush()?,
+        Step::FlushAll => {
+            for database in 0..DATABASES {
+                access.select(database);
+                access.flush()?;
+            }
+        }
+        Step::Swap(first, second) => access.swap(*first, *second)?,
+        Step::Together(steps) => {
+            let mut replies = Vec::new();
+            for (index, step) in steps.iter().enumerate() {
+                replies.extend(effect(access, step, number + index)?);
+            }
+            return Ok(replies);
+        }
+        _ => unreachable!("{step:?} has no effect on keys"),
     }
+    Ok(vec![did.map_or(Reply::Done, Reply::Did)])
+}
 
-    fn transfer(
-        &self,
-        access: &mut Access<'_>,
-        from: (u32, &str),
-        to: (u32, &str),
-        delete: bool,
-    ) -> Result<bool, Halt> {
-        access.select(from.0);
-        let Some(value) = access.value(from.1.as_bytes())? else { return Ok(false) };
-        if delete {
-            access.delete(from.1.as_bytes())?;
-        }
-        access.select(to.0);
-        access.put(to.1.as_bytes(), value.kind, &value.bytes, value.expiry)?;
-        Ok(true)
+fn transfer(access: &mut Access<'_>, from: (u32, &str), to: (u32, &str), delete: bool) -> Result<bool, Halt> {
+    access.select(from.0);
+    let Some(value) = access.value(from.1.as_bytes())? else { return Ok(false) };
+    if delete {
+        access.delete(from.1.as_bytes())?;
     }
+    access.select(to.0);
+    access.put(to.1.as_bytes(), value.kind, &value.bytes, value.expiry)?;
+    Ok(true)
 }
 
 /// What a keyspace holds, asked key by key; there may be no others.

@@ -102,10 +102,9 @@ impl Log {
         // What made the rest of the victims dead came before.
         let moment = Moment { sequence: self.active.lock().sequence - 1, time: self.now() };
         // What is held was taken off before, and goes before: it may have what the deletions of these hide.
-        let holds = !retention.is_zero() || !self.manifest.held().is_empty();
-        point();
         let is_kept = retention.is_some_and(|retention| !retention.is_zero());
         let holds = is_kept || !self.manifest.held().is_empty();
+        point();
         // One that stays may have what the deletions of another hide, so that all of them have to.
         let left = |victim: &&Arc<Segment>| victim.live().records > 0;
         let go = superseded && !victims.iter().any(|victim| left(&victim) || victim.is_damaged());

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use self::codec::DecodeError;
 use super::disk::{Disk, Mode};
-use crate::sync::Mutex;
 use super::salvage::is_renaming;
+use crate::sync::Mutex;
 
 mod codec;
 mod rebuild;

@@ -5,16 +5,7 @@ use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
 
-use super::super::model::{State, Step, Value};
-
-/// What a call was answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reply {
-    Done,
-    /// Whether there was such a key.
-    Was(bool),
-    Value(Option<Value>),
-}
+use super::super::model::{Reply, State, Step};
 
 /// One call.
 #[derive(Clone, Debug)]
@@ -26,7 +17,7 @@ pub(super) struct Call {
     pub now: u64,
     /// When it began and ended, in an order that all threads share; without an end it may have happened or not.
     pub began: usize,
-    pub ended: Option<(usize, Reply)>,
+    pub ended: Option<(usize, Vec<Reply>)>,
 }
 
 /// Calls that were made one after the other, each list by one thread.
@@ -56,21 +47,19 @@ pub(super) fn with_labels(step: &Step) -> Step {
     }
 }
 
+/// The same with the label of its value alone.
+pub(super) fn with_label(reply: Reply) -> Reply {
+    match reply {
+        Reply::Found(Some((bytes, expiry))) => Reply::Found(Some((label(&bytes), expiry))),
+        other => other,
+    }
+}
+
 /// The state after a call, and what it is answered.
-fn answer(state: &State, call: &Call) -> (State, Reply) {
-    let visible = |database: u32, key: &str| {
-        let found = state.keys.get(&(database, key.to_owned()));
-        found.filter(|(_, expiry)| expiry.is_none_or(|deadline| deadline > call.now)).cloned()
-    };
-    let reply = match &call.step {
-        Step::Get(database, key) => Reply::Value(visible(*database, key)),
-        Step::Delete(database, key) | Step::Expire(database, key, _) => Reply::Was(visible(*database, key).is_some()),
-        Step::Move(database, key, other) => {
-            Reply::Was(visible(*database, key).is_some() && visible(*other, key).is_none())
-        }
-        _ => Reply::Done,
-    };
-    (state.after(&call.step, call.number, call.now), reply)
+fn answer(state: &State, call: &Call) -> (State, Vec<Reply>) {
+    let mut after = state.clone();
+    let replies = after.apply(&call.step, call.number, call.now);
+    (after, replies)
 }
 
 /// Whether an order of the calls, in which none comes before one that had ended before it began, explains every reply and
@@ -92,9 +81,9 @@ fn search(lists: &Lists, done: Vec<u8>, state: State, is_found: &dyn Fn(&State) 
     }
     (0..lists.len()).any(|list| {
         let Some(call) = ahead(list).filter(|call| first_end.is_none_or(|end| call.began < end)) else { return false };
-        let (next, reply) = answer(&state, call);
+        let (next, replies) = answer(&state, call);
         // Whether what had not ended has happened makes no difference where it changes nothing.
-        if call.ended.as_ref().map_or(next == state, |ended| ended.1 != reply) {
+        if call.ended.as_ref().map_or(next == state, |ended| ended.1 != replies) {
             return false;
         }
         let mut done = done.clone();
@@ -109,11 +98,11 @@ mod tests {
     use super::*;
 
     fn call(step: Step, number: usize, began: usize, ended: Option<(usize, Reply)>) -> Call {
-        Call { step, number, now: 100, began, ended }
+        Call { step, number, now: 100, began, ended: ended.map(|(at, reply)| (at, vec![reply])) }
     }
 
     fn found(number: usize) -> Reply {
-        Reply::Value(Some((value(number, 0), None)))
+        Reply::Found(Some((value(number, 0), None)))
     }
 
     #[test]
@@ -123,9 +112,9 @@ mod tests {
         let explains = |lists: &Lists| explained(lists, &State::default(), &|_| true);
         // They overlap: either may be first.
         assert!(explains(&vec![vec![set(1, 0, 5)], vec![get(1, 4, found(1))]]));
-        assert!(explains(&vec![vec![set(1, 0, 5)], vec![get(1, 4, Reply::Value(None))]]));
+        assert!(explains(&vec![vec![set(1, 0, 5)], vec![get(1, 4, Reply::Found(None))]]));
         // It had ended.
-        assert!(!explains(&vec![vec![set(1, 0, 2)], vec![get(3, 4, Reply::Value(None))]]));
+        assert!(!explains(&vec![vec![set(1, 0, 2)], vec![get(3, 4, Reply::Found(None))]]));
         // Who has seen the new value never sees the old one again.
         let twice = vec![get(2, 3, found(2)), get(4, 5, found(1))];
         assert!(!explains(&vec![vec![set(1, 0, 1), set(2, 2, 9)], twice]));

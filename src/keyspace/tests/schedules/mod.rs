@@ -16,13 +16,13 @@ use parking_lot::Mutex;
 use shuttle::rand::Rng as _;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 
-use self::calls::{Call, Lists, Reply, explained, label, with_labels};
+use self::calls::{Call, Lists, explained, label, with_label, with_labels};
 use self::disk::Scheduled;
 use super::super::{Access, Halt, Keyspace, Mode, Pins};
-use super::model::{State, Step, Value, value};
+use super::model::{Keys, State, Step};
 use super::number;
 use super::recorder::Recorder;
-use super::runner::{DATABASES, Runner, START, contents, open, options};
+use super::runner::{DATABASES, Failed, Runner, START, access, contents, effect, open, options};
 use crate::store::clock::TestClock;
 use crate::store::disk::SimDisk;
 use crate::store::disk::sim::Survival;
@@ -109,21 +109,20 @@ impl World {
         };
         let mut pins = Pins::default();
         self.keyspace.store().wait_for_room();
-        let (reply, wait) = loop {
-            let mut access = access(&self.keyspace, &step, now);
+        let (replies, wait) = loop {
+            let mut access = open_access(&self.keyspace, &step, now);
             access.pins = pins.clone();
-            let done = effect(&mut access, &step, number, now);
-            match done.and_then(|reply| Ok((reply, access.commit()?.0))) {
+            match effect(&mut access, &step, number).and_then(|replies| Ok((replies, access.commit()?.0))) {
                 Ok(done) => break done,
-                Err(Halt::Cold(cold)) => {
+                Err(Failed::Halt(Halt::Cold(cold))) => {
                     totals.cold.fetch_add(1, Ordering::Relaxed);
                     cold.into_iter().for_each(|cold| pins.add(cold.fetch(&self.keyspace)));
                 }
-                Err(halt) => panic!("{step:?}: {halt:?}"),
+                Err(failed) => panic!("{step:?}: {failed}"),
             }
         };
         self.keyspace.store().wait_acknowledged(wait).expect("the disk does not fail");
-        self.lists.lock()[list][at].ended = Some((self.moment(), reply));
+        self.lists.lock()[list][at].ended = Some((self.moment(), replies.into_iter().map(with_label).collect()));
         totals.calls.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -158,53 +157,12 @@ impl World {
     }
 }
 
-fn access<'k>(keyspace: &'k Keyspace, step: &Step, now: u64) -> Access<'k> {
+/// The access that a step needs; one to all keys would take too many latches to try many orders.
+fn open_access<'k>(keyspace: &'k Keyspace, step: &Step, now: u64) -> Access<'k> {
     match step {
-        Step::Get(database, key) => keyspace.access_one(*database, key.as_bytes(), Mode::Shared, now, false),
-        Step::Set(database, key, _)
-        | Step::SetEx(database, key, _, _)
-        | Step::Delete(database, key)
-        | Step::Expire(database, key, _)
-        | Step::Move(database, key, _) => keyspace.access_one(*database, key.as_bytes(), Mode::Exclusive, now, false),
-        Step::Rename(database, one, other) | Step::Copy(database, one, _, other) => {
-            let keys = [one.as_bytes(), other.as_bytes()];
-            keyspace.access_several(*database, keys.into_iter(), Mode::Exclusive, now)
-        }
-        _ => keyspace.access_several(0, KEYS.iter().map(|key| key.as_bytes()), Mode::Exclusive, now),
+        Step::Together(_) => keyspace.access_several(0, KEYS.iter().map(|key| key.as_bytes()), Mode::Exclusive, now),
+        _ => access(keyspace, step, now),
     }
-}
-
-fn effect(access: &mut Access<'_>, step: &Step, number: usize, now: u64) -> Result<Reply, Halt> {
-    match step {
-        Step::Get(_, key) => {
-            let found = access.value(key.as_bytes())?;
-            return Ok(Reply::Value(found.map(|value| (label(&value.bytes), value.expiry))));
-        }
-        Step::Set(_, key, length) => access.put(key.as_bytes(), 0, &value(number, *length), None)?,
-        Step::SetEx(_, key, length, ttl) => access.put(key.as_bytes(), 0, &value(number, *length), Some(now + ttl))?,
-        Step::Delete(_, key) => return access.delete(key.as_bytes()).map(Reply::Was),
-        Step::Expire(_, key, ttl) => {
-            return access.set_expiry(key.as_bytes(), ttl.map(|ttl| now + ttl)).map(Reply::Was);
-        }
-        Step::Move(_, key, other) => return access.move_to(key.as_bytes(), *other).map(Reply::Was),
-        Step::Rename(_, from, to) | Step::Copy(_, from, _, to) => {
-            let Some(found) = access.value(from.as_bytes())? else { return Ok(Reply::Done) };
-            if matches!(step, Step::Rename(..)) {
-                access.delete(from.as_bytes())?;
-            }
-            if let Step::Copy(_, _, other, _) = step {
-                access.select(*other);
-            }
-            access.put(to.as_bytes(), found.kind, &found.bytes, found.expiry)?;
-        }
-        Step::Together(steps) => {
-            for (index, step) in steps.iter().enumerate() {
-                effect(access, step, number + index, now)?;
-            }
-        }
-        _ => unreachable!("{step:?} is no call"),
-    }
-    Ok(Reply::Done)
 }
 
 /// A call of a client.
@@ -244,7 +202,7 @@ fn run(planted: Option<Planted>, totals: &'static Totals) {
         &mut |_, _| {},
     );
     let keyspace = opened.expect("it is sound").0;
-    keyspace.store().plant_in_compaction(planted);
+    keyspace.store().plant(planted);
     let world = Arc::new(World {
         keyspace,
         disk,
@@ -299,7 +257,7 @@ fn others(world: &World, random: &mut Rng, has_threads: bool, totals: &Totals) {
 }
 
 /// What a keyspace holds, each value told by its label.
-fn labels(keyspace: &Keyspace) -> Result<BTreeMap<(u32, String), Value>, String> {
+fn labels(keyspace: &Keyspace) -> Result<Keys, String> {
     let of = |database| KEYS.iter().map(move |key| (database, (*key).to_owned()));
     let keys: Vec<_> = (0..DATABASES).flat_map(of).collect();
     let found = contents(keyspace, &keys)?;
@@ -311,12 +269,12 @@ fn check(world: &World, at: &str, totals: &Totals) {
     let lists = std::mem::take(&mut *world.lists.lock());
     let now = keyspace.now();
     let found = labels(keyspace);
-    let shown = |found: &Result<BTreeMap<_, Value>, String>| {
+    let shown = |found: &Result<Keys, String>| {
         let mut text = format!("{at}: found {found:?}\n");
         lists.iter().flatten().for_each(|call| text += &format!("{call:?}\n"));
         text
     };
-    let is = |found: &Result<BTreeMap<(u32, String), Value>, String>, state: &State, now| {
+    let is = |found: &Result<Keys, String>, state: &State, now| {
         found.as_ref().is_ok_and(|found| state.visible(now) == *found)
     };
     let start = &BEFORE.state;
