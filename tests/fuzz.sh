@@ -3,7 +3,8 @@
 #
 #     tests/fuzz.sh 60                  each target for 60 seconds
 #     tests/fuzz.sh 600 hint segment    these targets for 600 seconds each
-#     CASKADE_FUZZ_SEED=7 tests/fuzz.sh 5    each for 5 seconds, from the committed corpus alone and with this seed
+#     CASKADE_FUZZ_SEED=7 tests/fuzz.sh 2000x    each 2,000 times, from the committed corpus alone and with this seed: the
+#                                                same inputs on every machine
 #
 # The targets are in tests/fuzz; what must hold stands in src/fuzzing.rs. A target begins with its corpus, which is
 # committed, and with what earlier runs have found to be new, which is kept below target/. An input that panics, takes
@@ -15,7 +16,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-seconds=${1:?how many seconds for each target}
+amount=${1:?how many seconds for each target, or how many times with an x}
 shift
 targets=("$@")
 
@@ -34,12 +35,15 @@ fuzz() { "$tool" "$1" "${flags[@]}" "${@:2}"; }
 fuzz build
 
 failed=()
-limit=(-max_total_time="$seconds")
+case "$amount" in
+*x) limit=(-runs="${amount%x}") ;;
 # Without any time, the committed corpus alone.
-[ "$seconds" -gt 0 ] || limit=(-runs=0)
+0) limit=(-runs=0) ;;
+*) limit=(-max_total_time="$amount") ;;
+esac
 [ -z "${CASKADE_FUZZ_SEED:-}" ] || limit+=(-seed="$CASKADE_FUZZ_SEED")
 for target in "${targets[@]}"; do
-    printf '\n-- %s, %s seconds\n' "$target" "$seconds"
+    printf '\n-- %s, %s\n' "$target" "${limit[0]#-}"
     log="target/fuzz/$target.log"
     grown="target/fuzz/corpus/$target"
     [ -z "${CASKADE_FUZZ_SEED:-}" ] || { grown="target/fuzz/seeded/$target" && rm -rf "$grown"; }
