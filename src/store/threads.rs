@@ -159,13 +159,19 @@ impl Log {
                 }
                 std::mem::take(&mut asked.sync)
             };
-            let fsync = self.fsync();
-            if asked || (fsync != Fsync::No && self.has_unsynced()) || self.failing.load(Ordering::SeqCst) {
-                // What becomes of it is kept in `failure`.
-                if self.sync_round(fsync != Fsync::No).is_ok() && !asked {
-                    self.claim();
-                }
-            }
+            self.sync_turn(asked);
+        }
+    }
+
+    /// What the sync thread does when it is asked, or once nobody has asked for a while.
+    pub(super) fn sync_turn(&self, asked: bool) {
+        let fsync = self.fsync();
+        let is_due = asked || (fsync != Fsync::No && self.has_unsynced()) || self.failing.load(Ordering::SeqCst);
+        // What becomes of it is kept in `failure`.
+        let is_well = !is_due || self.sync_round(fsync != Fsync::No).is_ok();
+        // Whoever made it durable: as long as nothing says so, damage to the last records looks like a torn tail.
+        if is_well && !asked {
+            self.claim();
         }
     }
 

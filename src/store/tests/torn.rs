@@ -61,3 +61,26 @@ fn after_a_clean_stop_there_is_no_tail_that_could_be_torn() {
     }
     assert!(refused > bytes.len() && damaged >= 3 * 50, "{refused} refused, {damaged} damaged");
 }
+
+/// Once nobody writes any more, the log says how far it is durable, whoever has made it so; damage to the last record is
+/// then known as such, also after a kill.
+#[test]
+fn an_idle_log_says_that_all_of_it_is_durable() {
+    for fsync in [Fsync::Always, Fsync::Everysec] {
+        let disk = SimDisk::new();
+        let opened = open(&disk, fsync).unwrap();
+        opened.put("key", 50);
+        opened.put("key", 60);
+        opened.store.sync().unwrap();
+        let end = 64 + opened.store.appended() as usize;
+        opened.store.pass_idle_second();
+        let claimed = opened.store.appended();
+        opened.store.pass_idle_second();
+        assert_eq!(opened.store.appended(), claimed, "it says so once");
+        let disk = disk.after_kill();
+        overwrite(&disk, 1, end - 10..end - 9, 0);
+        let opened = open(&disk, fsync).unwrap();
+        assert_eq!((opened.recovered.torn_bytes, opened.recovered.damaged), (0, 1), "{fsync:?}");
+        assert_eq!(opened.found.damaged, [b"key"], "{fsync:?}");
+    }
+}
