@@ -375,6 +375,18 @@ impl Store {
         Ok(())
     }
 
+    /// Does what the sync thread does once nobody has asked it for a while.
+    #[cfg(test)]
+    pub(crate) fn pass_idle_second(&self) {
+        self.log.sync_turn(false);
+    }
+
+    /// Does what the thread that compacts does, once.
+    #[cfg(test)]
+    pub(crate) fn compact_by_schedule(&self, index: &dyn Index, asked: bool) {
+        self.log.compaction_turn(index, asked);
+    }
+
     /// What INFO says of the store.
     pub fn status(&self) -> Status {
         self.log.status()

@@ -11,7 +11,7 @@ use super::runner::{DATABASES, Runner, START, contents, open, options};
 use crate::store::disk::sim::{At, CallKind, Often};
 use crate::store::disk::{Disk, SimDisk};
 use crate::store::manifest::segment_file_name;
-use crate::store::{Fsync, Policy};
+use crate::store::{Fsync, Policy, Window};
 
 fn begin(disk: &SimDisk) -> Runner {
     Runner::new(Arc::new(disk.clone()), options(Fsync::Everysec), vec![State::default()], START).expect("an empty disk")
@@ -308,4 +308,36 @@ fn dead_bytes_move_with_their_file() {
         let (written, read_back) = (live(runner.keyspace()), live(&again));
         assert!(written == read_back || !exact && written > read_back, "{written} and {read_back} bytes are alive");
     }
+}
+
+/// The schedule compacts within its hours alone; what is asked for is done at any time.
+#[test]
+fn the_schedule_keeps_to_its_hours() {
+    let disk = SimDisk::new();
+    let mut runner = begin(&disk);
+    go_on(&disk, &mut runner, &overwrites(20));
+    let passes = |runner: &Runner| runner.keyspace().store().compaction_status().passes;
+    let turn = |runner: &Runner, asked| {
+        let keyspace = runner.keyspace();
+        keyspace.store().compact_by_schedule(&*keyspace.bound, asked);
+    };
+    // It is 22:13.
+    let within = |from, until| Policy {
+        window: Some(Window { from, until }),
+        garbage_bytes_min: 0,
+        space_amplification: 1.1,
+        ..Policy::default()
+    };
+    runner.keyspace().store().set_compaction(within(1, 5));
+    turn(&runner, false);
+    assert_eq!(passes(&runner), 0);
+    turn(&runner, true);
+    let asked_for = passes(&runner);
+    assert!(asked_for > 0);
+    go_on(&disk, &mut runner, &overwrites(20));
+    turn(&runner, false);
+    assert_eq!(passes(&runner), asked_for);
+    runner.keyspace().store().set_compaction(within(22, 5));
+    turn(&runner, false);
+    assert!(passes(&runner) > asked_for);
 }

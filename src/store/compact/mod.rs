@@ -141,6 +141,8 @@ pub(crate) enum Planted {
     NoSecondLook,
     /// The log is not told that the time of a key has come.
     TimeNotMarked,
+    /// What has expired hides nothing that is older.
+    ExpiredDropped,
 }
 
 impl Compaction {

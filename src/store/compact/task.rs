@@ -81,6 +81,8 @@ impl Window {
 pub(in crate::store) struct Orders {
     told: Plain<Told>,
     changed: Condvar,
+    /// Told of what a rest in the middle of a pass ends for.
+    hurried: Condvar,
 }
 
 #[derive(Default)]
@@ -108,6 +110,7 @@ impl Orders {
     pub(in crate::store) fn set_policy(&self, policy: Policy) {
         self.told.lock().policy = policy;
         self.changed.notify_all();
+        self.hurried.notify_all();
     }
 
     /// Asks for everything to be compacted.
@@ -128,13 +131,14 @@ impl Orders {
     fn stop(&self) {
         self.told.lock().stop = true;
         self.changed.notify_all();
+        self.hurried.notify_all();
     }
 
     /// Sleeps, unless told to stop; `false` if so.
     fn rest(&self, time: Duration) -> bool {
         let mut told = self.told.lock();
         if !told.stop && !time.is_zero() {
-            wait(&self.changed, &mut told, Some(time));
+            wait(&self.hurried, &mut told, Some(time));
         }
         !told.stop
     }
@@ -165,7 +169,7 @@ impl Log {
 
     fn run_compaction(&self, index: &dyn Index) {
         loop {
-            let (asked, policy) = {
+            let asked = {
                 let mut told = self.orders.told.lock();
                 let interval = told.policy.interval;
                 if !(told.asked || told.stop || interval.is_zero() && told.sealed) {
@@ -176,36 +180,49 @@ impl Log {
                     return;
                 }
                 told.sealed = false;
-                (std::mem::take(&mut told.asked), told.policy.clone())
+                std::mem::take(&mut told.asked)
             };
-            self.release(&policy);
-            let is_short = self.is_short_of_space();
-            let is_time = policy.window.is_none_or(|window| window.contains(self.now()));
-            if asked || is_short || is_time {
-                self.compact(index, &policy, asked || is_short);
-            }
+            self.compaction_turn(index, asked);
         }
     }
 
-    /// Makes passes until nothing is worth another.
-    fn compact(&self, index: &dyn Index, policy: &Policy, forced: bool) {
+    /// What the thread does each time.
+    pub(in crate::store) fn compaction_turn(&self, index: &dyn Index, asked: bool) {
+        self.release(&self.orders.policy());
+        let forced = asked || self.is_short_of_space();
+        self.compact(index, forced);
+    }
+
+    /// Makes passes until nothing is worth another, or, unless it is forced, until it is no longer time for it.
+    fn compact(&self, index: &dyn Index, forced: bool) {
         // What comes to be meanwhile is left for the next time, or this one would never end.
         let below = self.manifest.next_segment_id();
         loop {
-            let excess = self.excess(policy);
+            // As it is set now: it may have changed during the last pass.
+            let policy = self.orders.policy();
+            if !forced && !self.is_time(&policy) {
+                return;
+            }
+            let excess = self.excess(&policy);
             let pass = || {
-                let pace = self.pace(policy, if forced { f64::INFINITY } else { excess });
-                self.compact_once(index, policy, forced.then_some(below), &pace)
+                let rest = |time| self.orders.rest(time);
+                let pace = self.pace(if forced { None } else { Some(excess) }, &rest);
+                self.compact_once(index, &policy, forced.then_some(below), &pace)
             };
             let done = if forced || excess > URGENT_EXCESS { pass() } else { behind_others(&pass) };
             match done {
                 // What was won is held first: where space is short, that is no gain yet.
-                Ok(true) => self.release(policy),
+                Ok(true) => self.release(&policy),
                 Ok(false) => return,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return,
                 Err(error) => return tracing::warn!(%error, "compaction failed; it is tried again"),
             }
         }
+    }
+
+    /// Whether the schedule allows passes at this hour.
+    fn is_time(&self, policy: &Policy) -> bool {
+        policy.window.is_none_or(|window| window.contains(self.now()))
     }
 
     /// By what part the budget is exceeded.
@@ -214,20 +231,34 @@ impl Log {
         budget.total as f64 / budget.total_max.max(1) as f64 - 1.0
     }
 
-    /// What holds a pass back: the limit of its rate, and the more time for others the less it is over the budget.
-    fn pace(&self, policy: &Policy, excess: f64) -> impl Fn(u64) -> bool {
-        let duty = (excess / EXCESS_MAX).clamp(DUTY_MIN, 1.0);
-        let bytes_per_second = policy.bytes_per_second;
-        let woke = Plain::new(self.clock.monotonic());
+    /// What holds a pass back: the limit of its rate, and the more time for others the less it is over the budget; without
+    /// an `excess`, the rate alone. The pass ends where `rest` says so, or it is no longer time for it.
+    pub(in crate::store) fn pace<'a>(
+        &'a self,
+        excess: Option<f64>,
+        rest: &'a (dyn Fn(Duration) -> bool + Sync),
+    ) -> impl Fn(u64) -> bool + 'a {
+        let duty = excess.map_or(1.0, |excess| (excess / EXCESS_MAX).clamp(DUTY_MIN, 1.0));
+        let state = Plain::new((self.clock.monotonic(), Debt::default()));
         move |bytes| {
-            let mut woke = woke.lock();
+            let (woke, debt) = &mut *state.lock();
             let worked = self.clock.monotonic().saturating_sub(*woke);
-            let mut rest = worked.mul_f64(1.0 / duty - 1.0);
-            if bytes_per_second > 0 {
-                let due = Duration::from_secs_f64(bytes as f64 / bytes_per_second as f64);
-                rest = rest.max(due.saturating_sub(worked));
-            }
-            let goes_on = self.orders.rest(rest.min(REST_MAX));
+            let mut time = worked.mul_f64(1.0 / duty - 1.0).min(REST_MAX);
+            let mut paid = worked;
+            debt.0 += bytes as f64;
+            let goes_on = loop {
+                // The settings may change while it rests.
+                let policy = self.orders.policy();
+                debt.pay(paid, policy.bytes_per_second);
+                time = time.max(debt.rest(policy.bytes_per_second));
+                if excess.is_some() && !self.is_time(&policy) || !rest(time) {
+                    break false;
+                }
+                if time.is_zero() {
+                    break true;
+                }
+                (paid, time) = (time, Duration::ZERO);
+            };
             *woke = self.clock.monotonic();
             goes_on
         }
@@ -241,6 +272,24 @@ impl Log {
     /// Whether the log takes no more records, so that nothing can be taken away either.
     pub(super) fn is_ended(&self) -> bool {
         self.read_only.load(Ordering::SeqCst)
+    }
+}
+
+/// Bytes that were read and written beyond what the limit of the rate has allowed until now.
+#[derive(Default)]
+struct Debt(f64);
+
+impl Debt {
+    /// Time has passed, at so many bytes a second; without a limit nothing is owed.
+    fn pay(&mut self, time: Duration, bytes_per_second: u64) {
+        let left = self.0 - time.as_secs_f64() * bytes_per_second as f64;
+        self.0 = if bytes_per_second == 0 { 0.0 } else { left.max(0.0) };
+    }
+
+    /// How long to rest for it, before it is looked at again.
+    fn rest(&self, bytes_per_second: u64) -> Duration {
+        // It is nothing without a limit.
+        Duration::from_secs_f64((self.0 / bytes_per_second.max(1) as f64).min(REST_MAX.as_secs_f64()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod changed_fsync;
 mod limits;
+mod pace;
 mod records;
 mod start_of_segment;
 mod times;

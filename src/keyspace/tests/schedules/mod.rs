@@ -351,6 +351,18 @@ fn whatever_order_threads_run_in_one_order_explains_what_they_were_told() {
     // Few changes of the running thread, at moments chosen at random, find what needs a certain order.
     let few = explore(PctScheduler::new_from_seed(seed(), CHANGES, runs()), None);
     println!("{} schedules; at random {random:?}, with few changes {few:?}", 2 * runs());
+    for totals in [random, few] {
+        let often = |what: &str, count: &AtomicUsize, least: usize| {
+            let count = count.load(Ordering::Relaxed);
+            assert!(count * 1000 >= least * runs(), "{what} only {count} times in {} schedules", runs());
+        };
+        often("called", &totals.calls, 4_000);
+        often("fetched from the disk", &totals.cold, 300);
+        often("took segments away", &totals.passes, 1_000);
+        often("expired", &totals.expired, 100);
+        often("stopped", &totals.crashes, 500);
+        often("began a segment", &totals.rolled, 50);
+    }
 }
 
 /// Faults of which the order of threads decides whether they do harm.
