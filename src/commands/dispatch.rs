@@ -3,12 +3,14 @@
 //! Always true: a request gets exactly one reply, in order; latches are held from the handler's first look to its
 //! last effect, and never longer; what a pipeline waits for is the highest log position any of its commands needs.
 
+use super::effects::Effect;
 use super::errand::{Errand, Finished};
 use super::error::{Stop, text};
 use super::registry::{Registry, Row};
 use super::table::Flags;
 use super::{Args, Context, Outcome, gates};
 use crate::keyspace::{Access, Cold, Keyspace, Mode, Pins, Tally};
+use crate::node::notify::EventClass;
 use crate::node::{Node, Queued, Session};
 use crate::protocol::{Arguments, Reply, ReplyBuffer};
 use crate::store::Position;
@@ -182,7 +184,8 @@ fn run<'k>(
     prepared: Option<&Prepared>,
 ) -> Outcome {
     let finished = prepared.and_then(|prepared| prepared.finished.as_ref());
-    let mut ctx = Context { node, registry, session, out, access: None, in_transaction: false, finished };
+    let effects = Vec::new();
+    let mut ctx = Context { node, registry, session, out, access: None, in_transaction: false, finished, effects };
     if let Err(stop) = gates::pass(&ctx, row) {
         ctx.session.spoil_transaction();
         return Err(stop);
@@ -195,7 +198,11 @@ fn run<'k>(
         // It has waited for the disk; times to live count from when it has an effect.
         Some(_) => batch.now = node.now(),
     }
-    let Some(keyspace) = node.keyspace() else { return (row.command.handler)(&mut ctx, arguments(row, words)) };
+    let Some(keyspace) = node.keyspace() else {
+        let outcome = (row.command.handler)(&mut ctx, arguments(row, words));
+        send(node, &std::mem::take(&mut ctx.effects), 0);
+        return outcome;
+    };
     let held_back = prepared.is_some_and(|prepared| prepared.admitted);
     if !held_back && !keyspace.store().has_room() && has(registry, ctx.session, row, Flags::WRITE) {
         return Err(Stop::Room);
@@ -206,12 +213,21 @@ fn run<'k>(
     }
     access.counts = row.is(Flags::READONLY);
     access.touches = !ctx.session.no_touch;
+    let notified = node.notified();
+    access.notes_new = notified.has(EventClass::NEW);
+    access.notes_misses = notified.has(EventClass::MISS);
     ctx.access = Some(&mut access);
     let outcome = (row.command.handler)(&mut ctx, arguments(row, words));
+    ctx.take_noted();
+    let effects = std::mem::take(&mut ctx.effects);
     if matches!(outcome, Ok(_) | Err(Stop::Written | Stop::Silent)) {
-        let (wait, tally) = access.commit()?;
+        let (wait, tally) = access.take_effect()?;
         batch.wait = batch.wait.max(wait);
         batch.tally.add(&tally);
+        send(node, &effects, wait);
+        drop(access);
+        // Whoever sends to itself reads the message before the answer.
+        session.take_messages(out);
     } else {
         // An error may tell what was read, and expiry may have happened.
         let (wait, tally) = access.abandon();
@@ -223,6 +239,10 @@ fn run<'k>(
         }
     }
     outcome
+}
+
+fn send(node: &Node, effects: &[Effect], wait: Position) {
+    effects.iter().for_each(|effect| effect.send(node, wait));
 }
 
 /// Runs a queued command inside EXEC, with the transaction's own access.

@@ -5,10 +5,11 @@
 use super::TABLES;
 use super::table::{Command, Group};
 
-const GROUPS: [(Group, &str); 5] = [
+const GROUPS: [(Group, &str); 6] = [
     (Group::String, "Strings"),
     (Group::Generic, "Keys"),
     (Group::Transactions, "Transactions"),
+    (Group::PubSub, "Publish and subscribe"),
     (Group::Connection, "Connection"),
     (Group::Server, "Server"),
 ];

@@ -9,7 +9,7 @@ use crate::keyspace::Keyspace;
 
 type Gate = fn(&Context<'_, '_>, &Row) -> Result<(), Stop>;
 
-const GATES: &[Gate] = &[authenticated, not_in_transaction, enough_memory, loaded];
+const GATES: &[Gate] = &[authenticated, not_in_transaction, enough_memory, not_listening, loaded];
 
 /// Lets the command through or says why not.
 #[inline]
@@ -36,6 +36,16 @@ fn enough_memory(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
         return Err(text::OUT_OF_MEMORY.into());
     }
     Ok(())
+}
+
+fn not_listening(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
+    if row.is(Flags::LISTENING) || !ctx.session.only_listens() {
+        return Ok(());
+    }
+    Err(Stop::error(format!(
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        row.name
+    )))
 }
 
 fn loaded(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {

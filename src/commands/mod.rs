@@ -13,6 +13,7 @@
 //! | `gates` | what may refuse a command before it runs, in Redis's order |
 //! | `arguments` | reading arguments |
 //! | `docs` | the page of all commands |
+//! | `effects` | messages and events, which go out once the changes stand |
 //! | `errand` | what waits for the disk before a command can run |
 //! | `error` | what a client can read as an error |
 //! | the rest | one module per group of commands |
@@ -21,11 +22,13 @@ mod arguments;
 mod connection;
 mod dispatch;
 pub mod docs;
+mod effects;
 mod errand;
 mod error;
 mod gates;
 mod generic;
 mod introspection;
+mod pubsub;
 mod registry;
 mod server;
 mod strings;
@@ -43,7 +46,11 @@ pub use error::{Stop, text};
 pub use registry::{Registry, Row};
 pub use table::{Command, Flags, Group};
 
-use crate::keyspace::{Access, Keyspace};
+use bytes::Bytes;
+
+use self::effects::Effect;
+use crate::keyspace::{Access, Keyspace, Noted};
+use crate::node::notify::EventClass;
 use crate::node::{Node, Session};
 use crate::protocol::{Reply, ReplyBuffer};
 
@@ -65,6 +72,8 @@ pub struct Context<'a, 'k> {
     pub in_transaction: bool,
     /// What has come of the [`Errand`] that this command asked for.
     finished: Option<&'a Finished>,
+    /// What goes out once the changes stand.
+    effects: Vec<Effect>,
 }
 
 impl<'k> Context<'_, 'k> {
@@ -79,6 +88,37 @@ impl<'k> Context<'_, 'k> {
     pub fn keys_and_out(&mut self) -> Result<(&mut Access<'k>, &mut ReplyBuffer), Stop> {
         let access = self.access.as_deref_mut().ok_or_else(text::loading)?;
         Ok((access, &mut *self.out))
+    }
+
+    /// Notes an event of a key in the database that is looked at: whoever is to be told of such is told once the changes
+    /// stand.
+    #[inline]
+    pub(crate) fn notify(&mut self, class: EventClass, event: &'static str, key: &[u8]) {
+        let database = self.access.as_ref().map_or(self.session.database, |access| access.database());
+        self.notify_in(database, class, event, key);
+    }
+
+    /// The same for another database.
+    #[inline]
+    pub(crate) fn notify_in(&mut self, database: u32, class: EventClass, event: &'static str, key: &[u8]) {
+        self.take_noted();
+        if self.node.notified().has(class) {
+            self.effects.push(Effect::Event { class, event, database, key: Bytes::copy_from_slice(key) });
+        }
+    }
+
+    /// Turns what was noted of keys into events.
+    fn take_noted(&mut self) {
+        let Some(access) = self.access.as_deref_mut().filter(|access| access.notes_new || access.notes_misses) else {
+            return;
+        };
+        for (noted, database, key) in access.take_noted() {
+            let (class, event) = match noted {
+                Noted::New => (EventClass::NEW, "new"),
+                Noted::Miss => (EventClass::MISS, "keymiss"),
+            };
+            self.effects.push(Effect::Event { class, event, database, key });
+        }
     }
 
     /// The longest string there may be, in bytes.
@@ -98,5 +138,12 @@ impl<'k> Context<'_, 'k> {
 }
 
 /// Every command, in the groups of the documentation.
-pub(crate) const TABLES: &[&[Command]] =
-    &[connection::TABLE, generic::TABLE, introspection::TABLE, server::TABLE, strings::TABLE, transactions::TABLE];
+pub(crate) const TABLES: &[&[Command]] = &[
+    connection::TABLE,
+    generic::TABLE,
+    introspection::TABLE,
+    pubsub::TABLE,
+    server::TABLE,
+    strings::TABLE,
+    transactions::TABLE,
+];

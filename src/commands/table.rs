@@ -31,6 +31,10 @@ impl Flags {
     pub const SKIP_SLOWLOG: Self = Self(1 << 12);
     pub const NO_ASYNC_LOADING: Self = Self(1 << 13);
     pub const MOVABLE_KEYS: Self = Self(1 << 14);
+    pub const PUBSUB: Self = Self(1 << 15);
+    pub const BLOCKING: Self = Self(1 << 17);
+    /// A connection that only listens may run it.
+    pub const LISTENING: Self = Self(1 << 18);
     /// The command looks at the whole database, so it takes every latch.
     pub const WHOLE: Self = Self(1 << 20);
     /// Inside MULTI the command runs at once, instead of being queued.
@@ -54,7 +58,9 @@ impl Flags {
         (Self::READONLY, "readonly"),
         (Self::DENYOOM, "denyoom"),
         (Self::ADMIN, "admin"),
+        (Self::PUBSUB, "pubsub"),
         (Self::NOSCRIPT, "noscript"),
+        (Self::BLOCKING, "blocking"),
         (Self::LOADING, "loading"),
         (Self::STALE, "stale"),
         (Self::SKIP_MONITOR, "skip_monitor"),
@@ -92,6 +98,7 @@ impl BitOr for Flags {
 pub enum Group {
     Connection,
     Generic,
+    PubSub,
     Server,
     String,
     Transactions,
@@ -103,6 +110,7 @@ impl Group {
         match self {
             Self::Connection => "connection",
             Self::Generic => "generic",
+            Self::PubSub => "pubsub",
             Self::Server => "server",
             Self::String => "string",
             Self::Transactions => "transactions",
@@ -129,6 +137,8 @@ pub struct Command {
     /// What happens to its keys, in the words of COMMAND INFO (`RO access`): one text for all of them, or one for
     /// each. Where there is none it follows from the kind of the command.
     pub keys: &'static [&'static str],
+    /// The words from the first to the last of these are shard channels, which key specs name although they are no keys.
+    pub shard_channels: Option<(usize, isize)>,
     /// What a proxy or a client may want to know, in the words of COMMAND INFO.
     pub tips: &'static [&'static str],
     /// Where it does not follow from the usage.
@@ -161,6 +171,7 @@ impl Command {
             complexity: "O(1)",
             subcommands: &[],
             keys: &[],
+            shard_channels: None,
             tips: &[],
             arity: None,
             deprecated: None,
@@ -194,6 +205,11 @@ impl Command {
 
     pub const fn keys(mut self, access: &'static [&'static str]) -> Self {
         self.keys = access;
+        self
+    }
+
+    pub const fn shard_channels(mut self, first: usize, last: isize) -> Self {
+        self.shard_channels = Some((first, last));
         self
     }
 

@@ -12,7 +12,6 @@ const REPLICATION: &str = "this server does not replicate";
 const CLUSTER: &str = "this server does not join a cluster";
 const TLS: &str = "this server does not speak TLS";
 const ENCODING: &str = "values are packed by rules of their own";
-const EVENTS: &str = "this server does not publish keyspace events";
 const FREEING: &str = "memory is always freed in the background";
 const DEFRAGMENTATION: &str = "the allocator is not defragmented by the server";
 const TIMERS: &str = "background work sets its own pace";
@@ -168,7 +167,6 @@ pub(super) const ACCEPTED: &[Parameter] = &[
     live("hll-sparse-max-bytes", SIZE, "3000", ENCODING),
     live("stream-node-max-bytes", SIZE, "4096", ENCODING),
     live("stream-node-max-entries", COUNT, "100", ENCODING),
-    live("notify-keyspace-events", Kind::KeyspaceEvents, "", EVENTS),
     live("lazyfree-lazy-eviction", FLAG, "no", FREEING),
     live("lazyfree-lazy-expire", FLAG, "no", FREEING),
     live("lazyfree-lazy-server-del", FLAG, "no", FREEING),

@@ -6,6 +6,7 @@ mod accepted;
 pub mod cli;
 pub mod docs;
 mod environment;
+mod events;
 mod field;
 mod files;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -19,6 +20,7 @@ mod syntax;
 mod table;
 
 pub use environment::variable;
+pub use events::{EventClass, EventClasses};
 pub use field::{
     AppendFsync, BindAddress, FileMode, Hours, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimit, OutputLimits,
     ProtectedMode, Ratio, SegmentSize,

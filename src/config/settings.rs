@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use super::events::EventClasses;
 use super::field::{
     AppendFsync, BindAddress, Field, FileMode, Hours, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimits,
     ProtectedMode, Ratio, SegmentSize,
@@ -82,6 +83,11 @@ parameters! {
         /// when it stays above them, and for how many seconds it may do so. 0 means no limit.
         "client-output-buffer-limit" client_output_buffer_limit: OutputLimits, Kind::OutputLimits,
             "normal 1073741824 268435456 60 slave 268435456 67108864 60 pubsub 33554432 8388608 60", live;
+        /// Which changes of keys are published, by letters: `K` on channels `__keyspace@<db>__:<key>`, `E` on channels
+        /// `__keyevent@<db>__:<event>`; of the kinds `g` (commands of no type, such as DEL and EXPIRE), `$` (strings),
+        /// `x` (keys whose time is over), `m` (keys that were looked for and are not there), `n` (new keys), and `A` for all
+        /// but the last two. Empty for none.
+        "notify-keyspace-events" notify_keyspace_events: EventClasses, Kind::KeyspaceEvents, "", live;
     }
     Security {
         /// The password clients must give with AUTH before anything else; empty for none.

@@ -84,6 +84,20 @@ pub struct Access<'k> {
     pub counts: bool,
     /// What happened, for the statistics.
     pub tally: Tally,
+    /// Whether keys that are new are noted.
+    pub notes_new: bool,
+    /// Whether keys are noted that a look-up that counts does not find.
+    pub notes_misses: bool,
+    noted: Vec<(Noted, u32, Bytes)>,
+}
+
+/// Something that happened to a key, for whoever is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// It was not there before.
+    New,
+    /// It was looked for, and is not there.
+    Miss,
 }
 
 impl<'k> Access<'k> {
@@ -98,6 +112,9 @@ impl<'k> Access<'k> {
             touches: true,
             counts: false,
             tally: Tally::default(),
+            notes_new: false,
+            notes_misses: false,
+            noted: Vec::new(),
             held,
             database,
             now,
@@ -153,7 +170,7 @@ impl<'k> Access<'k> {
     pub fn meta(&mut self, key: &[u8]) -> Option<Meta> {
         let slot = self.slot(key);
         let meta = self.meta_of(&slot, key);
-        self.count(meta.is_some());
+        self.count(key, meta.is_some());
         if let (Some(_), true) = (meta, self.touches) {
             self.home(key).touch(&slot, key, self.now_seconds());
         }
@@ -175,9 +192,19 @@ impl<'k> Access<'k> {
         Some(Usage { idle_seconds: last.map(|last| now.saturating_sub(last)), uses, bytes })
     }
 
+    /// What was noted of keys since the last call: what, the database, and the key.
+    pub fn take_noted(&mut self) -> Vec<(Noted, u32, Bytes)> {
+        std::mem::take(&mut self.noted)
+    }
+
+    fn note(&mut self, noted: Noted, key: &[u8]) {
+        self.noted.push((noted, self.database, Bytes::copy_from_slice(key)));
+    }
+
     /// Sets `key` to `value`, whatever it was, with this expiry or none.
     pub fn put(&mut self, key: &[u8], kind: u8, value: &[u8], expiry: Option<u64>) -> Result<(), Halt> {
         let slot = self.slot(key);
+        let is_new = self.notes_new && self.meta_of(&slot, key).is_none();
         let draft = Draft { op: Op::Put, keyspace: self.keydir.id, kind, expiry, object: None, key, value };
         self.note_overlaid(expiry);
         if let Some(overlay) = &mut self.overlay {
@@ -185,11 +212,14 @@ impl<'k> Access<'k> {
             let value = Bytes::copy_from_slice(value);
             let state = State::Present { kind, expiry, value, record };
             overlay.set(&self.keydir, self.database, &slot, key, state);
-            return Ok(());
+        } else {
+            let appended = self.keyspace.store.append(&draft)?;
+            let meta = Meta { location: appended.location, kind, expiry };
+            self.stored(&slot, key, &meta, value, appended.end);
         }
-        let appended = self.keyspace.store.append(&draft)?;
-        let meta = Meta { location: appended.location, kind, expiry };
-        self.stored(&slot, key, &meta, value, appended.end);
+        if is_new {
+            self.note(Noted::New, key);
+        }
         Ok(())
     }
 
@@ -275,6 +305,11 @@ impl<'k> Access<'k> {
     /// Commits what the overlay collected (nothing without one). Returns the log position that a reply to this
     /// command has to wait for: that of what it wrote, and of what it read.
     pub fn commit(mut self) -> Result<(Position, Tally), Halt> {
+        self.take_effect()
+    }
+
+    /// As [`Access::commit`]; the latches are held on until this goes, and nothing may be looked at or changed any more.
+    pub fn take_effect(&mut self) -> Result<(Position, Tally), Halt> {
         if let Some(mut overlay) = self.overlay.take()
             && let Some(end) = self.keyspace.commit(&mut overlay, &self.held, self.now)?
         {
@@ -328,8 +363,11 @@ impl<'k> Access<'k> {
         slot
     }
 
-    fn count(&mut self, hit: bool) {
+    fn count(&mut self, key: &[u8], hit: bool) {
         if self.counts {
+            if self.notes_misses && !hit {
+                self.note(Noted::Miss, key);
+            }
             self.tally.hits += u64::from(hit);
             self.tally.misses += u64::from(!hit);
         }
@@ -390,12 +428,12 @@ impl<'k> Access<'k> {
             Some(State::Expiry(expiry)) => self.view_stored(slot, key, None, Some(expiry), look),
             Some(State::Moved { source, expiry, .. }) => self.view_stored(slot, key, Some(&source), Some(expiry), look),
             Some(State::Gone) => {
-                self.count(false);
+                self.count(key, false);
                 Ok(None)
             }
             Some(State::Present { kind, expiry, value, .. }) => {
                 let alive = expiry.is_none_or(|deadline| deadline > self.now);
-                self.count(alive);
+                self.count(key, alive);
                 let view = View { value: &value, shared: Some(&value), kind, expiry };
                 Ok(alive.then(|| look(view)))
             }
@@ -438,24 +476,24 @@ impl<'k> Access<'k> {
         match met {
             Met::Nothing => {
                 self.missing(slot);
-                self.count(false);
+                self.count(key, false);
                 Ok(None)
             }
             Met::Expired(stored) => {
                 if expiry_now.is_none() {
                     self.expire(slot, key, &stored);
                 }
-                self.count(false);
+                self.count(key, false);
                 Ok(None)
             }
             Met::Done(result) => {
-                self.count(true);
+                self.count(key, true);
                 Ok(Some(result))
             }
             Met::Damaged => Err(Halt::Damaged),
             Met::Cold(meta, look) => {
                 let value = self.fetch(slot, key, home, &meta)?;
-                self.count(true);
+                self.count(key, true);
                 Ok(Some(look(View { value: &value, shared: Some(&value), kind: meta.kind, expiry: meta.expiry })))
             }
         }

@@ -44,14 +44,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 
-pub use access::{Access, Halt, Usage, Value, View};
+pub use access::{Access, Halt, Noted, Usage, Value, View};
 pub use catalog::Catalog;
 pub use cold::{Cold, Fetched, Pins};
 pub use entry::Meta;
 pub use keydir::Slot;
 pub use latch::{Held, Mode};
 pub use memory::MemoryUse;
-pub use watch::{Change, Event, SUBSCRIPTION_EVENTS_MAX, Subscription, Watch};
+pub use watch::{Change, Event, Listener, SUBSCRIPTION_EVENTS_MAX, Subscription, Watch};
 
 use crate::store::clock::Clock;
 use crate::store::disk::Disk;
@@ -250,6 +250,11 @@ impl Keyspace {
         self.watchers.watched()
     }
 
+    /// Has a listener told of keys from now on; there is one at most.
+    pub fn set_listener(&self, listener: Box<dyn Listener>) {
+        self.watchers.set_listener(listener);
+    }
+
     /// All changes from now on.
     pub fn subscribe(&self) -> Subscription {
         self.watchers.subscribe()
@@ -299,8 +304,8 @@ impl Keyspace {
         let Some((key, before)) = keydir.remove_expired(slot, now) else {
             return keydir.forget_deadline(slot, deadline);
         };
-        self.prove_time(held, slot, now);
-        self.note_expired(database, &key, &before.meta);
+        let end = self.prove_time(held, slot, now);
+        self.note_expired(database, &key, &before.meta, end);
     }
 
     /// Removes a key that is expired at `now`, if nobody else did. Returns the log position of the proof that the
@@ -320,7 +325,7 @@ impl Keyspace {
         let end = self.prove_time(held, slot, now);
         let before = keydir.remove_if(slot, key, |meta| meta == stored);
         if let Some(before) = before {
-            self.note_expired(database, key, &before.meta);
+            self.note_expired(database, key, &before.meta, end);
         }
         (end, before.is_some())
     }
@@ -333,10 +338,11 @@ impl Keyspace {
         Some(end)
     }
 
-    fn note_expired(&self, database: u32, key: &[u8], before: &Meta) {
+    fn note_expired(&self, database: u32, key: &[u8], before: &Meta, end: Option<Position>) {
         self.store.retire(before.location);
         self.stats.expired.fetch_add(1, Relaxed);
         self.watchers.changed(database, key, Change::Expired);
+        self.watchers.expired(database, key, end.unwrap_or(0));
     }
 
     /// Logs an overlay's batch and makes its effects visible. Nothing happens if the log refuses it.

@@ -4,13 +4,14 @@
 //! marked by every change of its key; it never compares versions, since compaction moves records.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::store::Position;
 use crate::sync::{Mutex, RwLock};
 
 /// How many changes may wait for one subscriber; what comes on top is counted and dropped.
@@ -85,6 +86,13 @@ pub(super) struct Watchers {
     keys: Mutex<HashMap<u32, WatchedKeys>>,
     subscribed: AtomicUsize,
     subscribers: RwLock<Vec<Subscriber>>,
+    listener: OnceLock<Box<dyn Listener>>,
+}
+
+/// Who is told of keys while their latches are held; it must not look at keys itself, nor wait.
+pub trait Listener: Send + Sync {
+    /// The time of a key was over, and it is gone; the log says that the time has come below `position`.
+    fn expired(&self, database: u32, key: &[u8], position: Position);
 }
 
 struct Subscriber {
@@ -93,6 +101,19 @@ struct Subscriber {
 }
 
 impl Watchers {
+    /// Has a listener told from now on; there is one at most.
+    pub(super) fn set_listener(&self, listener: Box<dyn Listener>) {
+        let is_first = self.listener.set(listener).is_ok();
+        debug_assert!(is_first, "there is one listener");
+    }
+
+    /// Tells the listener that a key's time was over.
+    pub(super) fn expired(&self, database: u32, key: &[u8], position: Position) {
+        if let Some(listener) = self.listener.get() {
+            listener.expired(database, key, position);
+        }
+    }
+
     /// Begins to watch a key; call it with the key's latch held, after looking at the key.
     pub(super) fn watch(&self, database: u32, key: &[u8], watch: &Arc<Watch>) {
         let mut keys = self.keys.lock();

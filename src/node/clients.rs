@@ -8,6 +8,9 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
+use super::outbox::{Outbox, Post};
+use crate::protocol::Version;
+
 /// Where a connection comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
@@ -24,6 +27,8 @@ pub enum Peer {
 pub enum ClientKind {
     /// Requests and replies.
     Normal,
+    /// It has subscribed to something.
+    PubSub,
 }
 
 /// One connection, as others see it.
@@ -49,8 +54,25 @@ pub struct Client {
     output_bytes: AtomicU64,
     input_buffer: AtomicUsize,
     names: Mutex<Names>,
+    /// What others have for it.
+    pub outbox: Outbox,
+    /// Bytes that wait for its socket, beside the outbox.
+    unsent: AtomicUsize,
+    /// Subscriptions to channels, patterns and shard channels.
+    subscriptions: [AtomicUsize; 3],
     killed: AtomicBool,
+    /// It let more wait than it may.
+    cut_off: AtomicBool,
     waker: Mutex<Option<Waker>>,
+}
+
+/// What a connection is told by others while it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It was killed.
+    Killed,
+    /// There is something in its outbox.
+    Messages,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -92,7 +114,11 @@ impl Clients {
             output_bytes: AtomicU64::new(0),
             input_buffer: AtomicUsize::new(0),
             names: Mutex::new(Names { user: "default".into(), ..Names::default() }),
+            outbox: Outbox::default(),
+            unsent: AtomicUsize::new(0),
+            subscriptions: Default::default(),
             killed: AtomicBool::new(false),
+            cut_off: AtomicBool::new(false),
             waker: Mutex::default(),
         });
         self.all.lock().insert(client.id, client.clone());
@@ -240,20 +266,68 @@ impl Client {
         self.killed.load(SeqCst)
     }
 
-    /// Wakes `waker` when the connection is killed; false where it is already.
-    pub fn on_kill(&self, waker: &Waker) -> bool {
+    /// What it is told; where that is nothing, `waker` is woken when it is.
+    pub fn poll_told(&self, waker: &Waker) -> Option<Told> {
         let mut slot = self.waker.lock();
         if !slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *slot = Some(waker.clone());
         }
         drop(slot);
-        !self.is_killed()
+        match () {
+            () if self.is_killed() => Some(Told::Killed),
+            () if !self.outbox.is_empty() => Some(Told::Messages),
+            () => None,
+        }
+    }
+
+    /// Puts a message into its outbox; returns the bytes that wait for it in all.
+    pub(super) fn deliver(&self, post: &Post) -> usize {
+        if self.is_killed() {
+            return 0;
+        }
+        let version = if self.version.load(Relaxed) == 3 { Version::Resp3 } else { Version::Resp2 };
+        let (is_first, bytes) = self.outbox.push(post, version);
+        if is_first {
+            self.wake();
+        }
+        bytes + self.unsent.load(Relaxed)
+    }
+
+    /// Ends the connection as it does not read what it is sent.
+    pub(super) fn cut_off(&self) {
+        self.cut_off.store(true, SeqCst);
+        self.kill();
+        self.outbox.clear();
+    }
+
+    /// Whether it was ended for that.
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off.load(SeqCst)
+    }
+
+    /// Notes the bytes that wait for its socket.
+    pub fn note_unsent(&self, bytes: usize) {
+        self.unsent.store(bytes, Relaxed);
+    }
+
+    /// Notes how many channels, patterns and shard channels it has subscribed to.
+    pub fn note_subscriptions(&self, counts: [usize; 3]) {
+        self.subscriptions.iter().zip(counts).for_each(|(known, count)| known.store(count, Relaxed));
+    }
+
+    /// What it is used for.
+    pub fn kind(&self) -> ClientKind {
+        let has_some = self.subscriptions.iter().any(|count| count.load(Relaxed) > 0);
+        if has_some { ClientKind::PubSub } else { ClientKind::Normal }
     }
 
     /// Its line in CLIENT LIST; `command_name` tells the name of a command's number.
     pub fn describe(&self, now: u64, command_name: impl Fn(usize) -> String) -> String {
         let names = self.names.lock().clone();
         let mut flags = String::new();
+        if self.kind() == ClientKind::PubSub {
+            flags.push('P');
+        }
         if self.in_transaction.load(Relaxed) {
             flags.push('x');
         }
@@ -275,11 +349,12 @@ impl Client {
             index => command_name(index),
         };
         let buffered = self.input_buffer.load(Relaxed);
+        let subscriptions = [0, 1, 2].map(|space: usize| self.subscriptions[space].load(Relaxed));
         let mut line = String::new();
         // Writing to a string cannot fail.
         let _ = write!(
             line,
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
              qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem={} events=r cmd={} \
              user={} redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={}",
             self.id,
@@ -291,6 +366,9 @@ impl Client {
             now.saturating_sub(self.last_active()) / 1000,
             flags,
             self.database.load(Relaxed),
+            subscriptions[0],
+            subscriptions[1],
+            subscriptions[2],
             multi,
             self.watched.load(Relaxed),
             buffered,

@@ -2,13 +2,18 @@
 //! brings bytes in and out.
 
 mod clients;
+pub mod notify;
+mod outbox;
+mod pubsub;
 mod session;
 
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-pub use clients::{Client, ClientKind, Clients, Peer};
+pub use clients::{Client, ClientKind, Clients, Peer, Told};
+pub use outbox::Post;
+pub use pubsub::{PubSub, Space};
 pub use session::{Queued, ReplyMode, Session, Transaction};
 
 use crate::config::Config;
@@ -52,6 +57,8 @@ pub struct Node {
     pub stats: Stats,
     /// The connections.
     pub clients: Clients,
+    /// Who listens to which channel.
+    pub pubsub: PubSub,
     /// The server around this node.
     pub host: Box<dyn Host>,
     /// 40 hexadecimal digits, new at every start.
@@ -92,6 +99,7 @@ impl Node {
         Self {
             stats: Stats::new(commands),
             clients: Clients::default(),
+            pubsub: PubSub::default(),
             run_id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
             started: clock.wall(),
             last_save: AtomicU64::new(clock.wall() / 1000),

@@ -1,10 +1,12 @@
 //! One connection's state, as its own commands see and change it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Client;
+use super::{Client, Node, Space};
 use crate::keyspace::{Keyspace, Watch};
-use crate::protocol::{Arguments, Version};
+use crate::protocol::{Arguments, ReplyBuffer, Version};
+use crate::store::Position;
 
 /// What CLIENT REPLY asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,8 +42,14 @@ pub struct Session {
     reply_mode: ReplyMode,
     /// The request that runs now is not answered.
     skips: bool,
+    /// What the request that runs now has written is sent even if it goes without an answer.
+    pushes: bool,
     watch: Arc<Watch>,
     watched: Vec<(u32, Box<[u8]>)>,
+    /// Channels, patterns and shard channels.
+    subscriptions: [BTreeSet<Box<[u8]>>; 3],
+    /// What messages that are in the output have to wait for.
+    wait: Position,
 }
 
 /// The commands queued since MULTI.
@@ -114,8 +122,11 @@ impl Session {
             closing: false,
             reply_mode: ReplyMode::On,
             skips: false,
+            pushes: false,
             watch: Arc::default(),
             watched: Vec::new(),
+            subscriptions: Default::default(),
+            wait: 0,
         }
     }
 
@@ -147,6 +158,74 @@ impl Session {
         self.watch = Arc::default();
     }
 
+    /// Subscribes to a channel or a pattern, if it has not yet.
+    pub fn subscribe(&mut self, node: &Node, space: Space, name: &[u8]) {
+        if self.subscriptions[space as usize].insert(name.into()) {
+            node.pubsub.subscribe(space, name, &self.client);
+            self.note_subscriptions();
+        }
+    }
+
+    /// Ends that, if it had; messages that came before are in `out` then, and none comes later.
+    pub fn unsubscribe(&mut self, node: &Node, space: Space, name: &[u8], out: &mut ReplyBuffer) {
+        if self.subscriptions[space as usize].remove(name) {
+            node.pubsub.unsubscribe(space, name, &self.client);
+            self.note_subscriptions();
+            self.take_messages(out);
+        }
+    }
+
+    /// Ends all subscriptions.
+    pub fn unsubscribe_all(&mut self, node: &Node) {
+        for space in [Space::Channel, Space::Pattern, Space::Shard] {
+            for name in std::mem::take(&mut self.subscriptions[space as usize]) {
+                node.pubsub.unsubscribe(space, &name, &self.client);
+            }
+        }
+        self.note_subscriptions();
+    }
+
+    /// What it has subscribed to, in the order of the bytes.
+    pub fn subscriptions(&self, space: Space) -> &BTreeSet<Box<[u8]>> {
+        &self.subscriptions[space as usize]
+    }
+
+    /// How many channels and patterns it has subscribed to; shard channels are counted apart.
+    pub fn subscription_count(&self, space: Space) -> usize {
+        match space {
+            Space::Shard => self.subscriptions[Space::Shard as usize].len(),
+            _ => [Space::Channel, Space::Pattern].iter().map(|space| self.subscriptions[*space as usize].len()).sum(),
+        }
+    }
+
+    /// Whether it may only subscribe, unsubscribe and ping: with the older protocol, replies could not be told from
+    /// messages.
+    pub fn only_listens(&self) -> bool {
+        self.version == Version::Resp2 && self.subscriptions.iter().any(|names| !names.is_empty())
+    }
+
+    fn note_subscriptions(&self) {
+        self.client.note_subscriptions([0, 1, 2].map(|space: usize| self.subscriptions[space].len()));
+    }
+
+    /// Moves what others have for this connection to the end of `out`.
+    pub fn take_messages(&mut self, out: &mut ReplyBuffer) {
+        if !self.client.outbox.is_empty() {
+            self.wait = self.wait.max(self.client.outbox.take(out));
+        }
+    }
+
+    /// What the messages taken since the last call have to wait for.
+    pub fn take_wait(&mut self) -> Position {
+        std::mem::take(&mut self.wait)
+    }
+
+    /// Speaks this version from now on, also to those who have messages for it.
+    pub fn set_version(&mut self, version: Version) {
+        self.version = version;
+        self.publish();
+    }
+
     /// Makes EXEC fail, if there is a transaction: a command in it was refused.
     pub fn spoil_transaction(&mut self) {
         if let Some(transaction) = &mut self.transaction {
@@ -166,6 +245,7 @@ impl Session {
             mode => mode,
         };
         self.skips = mode == ReplyMode::Skip;
+        self.pushes = false;
         self.reply_mode = if self.skips { ReplyMode::On } else { mode };
         mode
     }
@@ -177,7 +257,12 @@ impl Session {
 
     /// Whether the request that runs now goes without an answer.
     pub fn is_silent(&self) -> bool {
-        self.skips || self.is_reply_off()
+        (self.skips || self.is_reply_off()) && !self.pushes
+    }
+
+    /// Has what the request that runs now writes sent in any case: it is no answer but a message.
+    pub fn push(&mut self) {
+        self.pushes = true;
     }
 
     /// Undoes [`Session::begin_reply`]: the request will run again.

@@ -172,6 +172,15 @@ impl ReplyBuffer {
     pub fn raw(&mut self, reply: &[u8]) {
         self.text.extend_from_slice(reply);
     }
+
+    /// As [`raw`](Self::raw), without a copy from [`SHARED_BYTES_MIN`] on.
+    pub fn raw_shared(&mut self, reply: Bytes) {
+        if reply.len() < SHARED_BYTES_MIN {
+            return self.raw(&reply);
+        }
+        self.shared_bytes += reply.len();
+        self.shared.push_back((self.text_end(), reply));
+    }
 }
 
 /// Taking back, and sending.

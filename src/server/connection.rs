@@ -16,8 +16,9 @@ use super::listen::{READ_BYTES, Stream};
 use super::pipeline::{self, Found, Pipeline};
 use super::workers::Shared;
 use crate::commands::{self, Batch, Errand, Executed, Finished, Prepared};
+use crate::config::OutputLimit;
 use crate::keyspace::{Cold, Fetched, Pins};
-use crate::node::{Client, Node, Session};
+use crate::node::{Client, ClientKind, Node, Session, Told};
 use crate::protocol::{Limits, ReplyBuffer, Version};
 
 /// A buffer that grew beyond this is given back once it is empty.
@@ -30,6 +31,9 @@ const OUTPUT_BYTES_HIGH: usize = 1024 * 1024;
 const FETCH_THREADS_MAX: usize = 32;
 
 const SLICES: usize = 16;
+
+/// How often is looked whether more waits for a client that does not read than may for long.
+const SOFT_LIMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -95,6 +99,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: Stream, client: Arc<Clien
     if let Some(keyspace) = shared.node.keyspace() {
         connection.session.unwatch(keyspace);
     }
+    connection.session.unsubscribe_all(&shared.node);
     shared.node.clients.remove(&client);
 }
 
@@ -119,8 +124,13 @@ impl Connection {
             node.stats.input_bytes.add(received as u64);
             let mut batch = Batch::begin(node);
             let executed = self.execute_some(&mut batch).await;
+            self.session.take_messages(&mut self.out);
+            batch.wait = batch.wait.max(self.session.take_wait());
             batch.finish(&self.shared.node);
-            self.session.client.note_activity(batch.now, batch.last_command(), received as u64, self.input.len());
+            if received > 0 || batch.last_command().is_some() {
+                let buffered = self.input.len();
+                self.session.client.note_activity(batch.now, batch.last_command(), received as u64, buffered);
+            }
             self.session.publish();
             self.settle(&batch).await?;
             match executed {
@@ -189,6 +199,7 @@ impl Connection {
     }
 
     async fn execute_one(&mut self, request: &Found, batch: &mut Batch) -> Result<(), End> {
+        self.session.take_messages(&mut self.out);
         let mut executed = self.attempt(request, batch, None)?;
         if matches!(executed, Executed::Done) {
             return Ok(());
@@ -276,12 +287,13 @@ impl Connection {
         settled.map_err(|failed| End::LogFailed(failed.to_string()))
     }
 
-    /// Reads what has arrived. Nothing is reserved for what was only announced.
+    /// Reads what has arrived, unless others have something for this connection first; returns how many bytes that are.
+    /// Nothing is reserved for what was only announced.
     async fn read(&mut self) -> Result<usize, End> {
         self.input.reserve(READ_BYTES);
-        let killed = killed(&self.session.client);
+        let told = told(&self.session.client);
         let read = self.stream.read_buf(&mut self.input);
-        let idle = idle_for_too_long(&self.shared.node);
+        let idle = idle_for_too_long(&self.shared.node, &self.session.client);
         // Bytes that are there come first: only who has to wait pays for being woken by the others.
         tokio::select! {
             biased;
@@ -289,7 +301,10 @@ impl Connection {
                 Ok(0) | Err(_) => Err(End::Closed),
                 Ok(received) => Ok(received),
             },
-            () = killed => Err(End::Closed),
+            told = told => match told {
+                Told::Killed => Err(self.killed()),
+                Told::Messages => Ok(0),
+            },
             () = idle => Err(End::Idle),
         }
     }
@@ -320,27 +335,53 @@ impl Connection {
             }
         }
         self.over_soft_since = None;
+        self.session.client.note_unsent(0);
         Ok(received)
+    }
+
+    /// How a connection ends that was killed.
+    fn killed(&self) -> End {
+        if self.session.client.is_cut_off() { End::OutputLimit } else { End::Closed }
+    }
+
+    /// What may wait for this client.
+    fn output_limit(&self) -> OutputLimit {
+        let limits = &self.shared.node.config.get().client_output_buffer_limit;
+        match self.session.client.kind() {
+            ClientKind::Normal => limits.normal,
+            ClientKind::PubSub => limits.pubsub,
+        }
+    }
+
+    /// The bytes that wait for it.
+    fn waiting_bytes(&self) -> u64 {
+        (self.out.memory_bytes() + self.session.client.outbox.bytes()) as u64
     }
 
     /// Waits until the client takes replies. If it sends something first and `reads`, that is taken in, and its length
     /// returned.
     async fn wait_for_reader(&mut self, reads: bool) -> Result<Option<usize>, End> {
-        let limit = self.shared.node.config.get().client_output_buffer_limit.normal;
-        let over_soft = limit.soft > 0 && self.out.memory_bytes() as u64 > limit.soft;
-        let since = if over_soft { Some(*self.over_soft_since.get_or_insert_with(Instant::now)) } else { None };
+        let limit = self.output_limit();
+        let over_soft = limit.soft > 0 && self.waiting_bytes() > limit.soft;
+        let since = over_soft.then(|| *self.over_soft_since.get_or_insert_with(Instant::now));
+        if since.is_none() {
+            self.over_soft_since = None;
+        }
+        self.session.client.note_unsent(self.out.memory_bytes());
         let killed = killed(&self.session.client);
-        let too_long = async {
+        // Messages may come meanwhile, which count as well.
+        let look_again = async {
             match since {
+                Some(since) => sleep_until(since + Duration::from_secs(limit.soft_seconds)).await,
+                None if limit.soft > 0 => sleep_until(Instant::now() + SOFT_LIMIT_INTERVAL).await,
                 None => std::future::pending().await,
-                Some(since) => tokio::time::sleep_until(since + Duration::from_secs(limit.soft_seconds)).await,
             }
         };
         tokio::select! {
             biased;
-            () = killed => Err(End::Closed),
+            () = killed => Err(self.killed()),
             ready = self.stream.writable() => ready.map(|()| None).map_err(|_| End::Closed),
-            () = too_long => Err(End::OutputLimit),
+            () = look_again => if over_soft { Err(End::OutputLimit) } else { Ok(None) },
             read = self.stream.read_ready(&mut self.input), if reads => read.map(Some).map_err(|_| End::Closed),
         }
     }
@@ -351,8 +392,8 @@ impl Connection {
     }
 
     fn check_output_limit(&self) -> Result<(), End> {
-        let limit = self.shared.node.config.get().client_output_buffer_limit.normal;
-        if limit.hard > 0 && self.out.memory_bytes() as u64 > limit.hard {
+        let limit = self.output_limit();
+        if limit.hard > 0 && self.waiting_bytes() > limit.hard {
             return Err(End::OutputLimit);
         }
         Ok(())
@@ -361,11 +402,12 @@ impl Connection {
 
 /// Ready once `timeout` has passed, counted from the first poll that finds one set. The setting is looked up at each
 /// poll, and a change of it is followed by one.
-fn idle_for_too_long(node: &Node) -> impl Future<Output = ()> + '_ {
+fn idle_for_too_long<'a>(node: &'a Node, client: &'a Client) -> impl Future<Output = ()> + 'a {
     let mut waiting: Option<(Instant, Pin<Box<Sleep>>)> = None;
     poll_fn(move |context| {
         let timeout = Duration::from_secs(node.config.get().timeout);
-        if timeout.is_zero() {
+        // Who listens may be silent for ever.
+        if timeout.is_zero() || client.kind() == ClientKind::PubSub {
             return Poll::Pending;
         }
         let (began, sleep) = waiting.get_or_insert_with(|| {
@@ -381,8 +423,14 @@ fn idle_for_too_long(node: &Node) -> impl Future<Output = ()> + '_ {
 
 /// Ready once the client is killed.
 fn killed(client: &Client) -> impl Future<Output = ()> + '_ {
-    poll_fn(|context| match client.on_kill(context.waker()) {
-        true => Poll::Pending,
-        false => Poll::Ready(()),
+    poll_fn(|context| match client.poll_told(context.waker()) {
+        Some(Told::Killed) => Poll::Ready(()),
+        // It is taken once what is on its way is sent.
+        Some(Told::Messages) | None => Poll::Pending,
     })
+}
+
+/// Ready once the client is told something by others.
+fn told(client: &Client) -> impl Future<Output = Told> + '_ {
+    poll_fn(|context| client.poll_told(context.waker()).map_or(Poll::Pending, Poll::Ready))
 }

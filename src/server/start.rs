@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ use super::workers::{Shared, Workers};
 use crate::commands::Registry;
 use crate::config::cli::Launch;
 use crate::config::{AppendFsync, Config, ProtectedMode, SegmentSize, Settings};
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, Listener};
+use crate::node::notify::EventClass;
 use crate::node::{Host, Node, ShutdownRequest};
 use crate::store;
 use crate::store::clock::SystemClock;
@@ -61,7 +62,7 @@ impl From<String> for StartError {
 struct ServerHost {
     shutdown: UnboundedSender<ShutdownRequest>,
     level: Level,
-    node: Mutex<std::sync::Weak<Shared>>,
+    node: Mutex<Weak<Shared>>,
 }
 
 impl Host for ServerHost {
@@ -208,7 +209,18 @@ async fn end_of(
     Ok(())
 }
 
-fn load(shared: &Shared, disk: OsDisk, clock: Arc<SystemClock>) -> Result<(), String> {
+/// Tells of keys whose time was over.
+struct Expiries(Weak<Shared>);
+
+impl Listener for Expiries {
+    fn expired(&self, database: u32, key: &[u8], position: store::Position) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.node.notify(EventClass::EXPIRED, "expired", database, key, position);
+        }
+    }
+}
+
+fn load(shared: &Arc<Shared>, disk: OsDisk, clock: Arc<SystemClock>) -> Result<(), String> {
     let node = &shared.node;
     let settings = node.config.snapshot();
     let began = node.monotonic_nanoseconds();
@@ -244,6 +256,7 @@ fn load(shared: &Shared, disk: OsDisk, clock: Arc<SystemClock>) -> Result<(), St
         tracing::info!("{} segments had no sound hint and were read whole", recovered.without_hint);
     }
     keyspace.set_memory_limit(settings.maxmemory);
+    keyspace.set_listener(Box::new(Expiries(Arc::downgrade(shared))));
     let keys: usize = (0..keyspace.databases()).map(|database| keyspace.size(database).keys).sum();
     let seconds = (node.monotonic_nanoseconds() - began) as f64 / 1e9;
     tracing::info!("loaded {keys} keys from {} MB of log in {seconds:.3} seconds", recovered.bytes >> 20);

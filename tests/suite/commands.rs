@@ -21,6 +21,7 @@ const ARGUMENTS_SINCE_7_2: &[(&str, &str)] = &[
     ("command|getkeys", "7.0 documents none"),
     ("config|get", "a parameter repeats without a block"),
     ("client|list", "client-id stands behind its token without a block"),
+    ("psubscribe", "a pattern repeats without a block"),
     ("client|kill", "SKIPME takes YES or NO, and ID is no block"),
 ];
 

@@ -18,6 +18,7 @@ mod descriptors;
 mod differential;
 mod durability;
 mod keys;
+mod listening;
 mod memory;
 mod process;
 mod reply;

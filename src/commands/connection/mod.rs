@@ -40,20 +40,23 @@ pub(super) const TABLE: &[Command] = &checked(
         Command::new("PING", "[message]", ping)
             .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
             .summary("Answers PONG, or what it is told.")
-            .flag(Flags::FAST),
+            .flag(Flags::FAST)
+            .flag(Flags::LISTENING),
         Command::new("QUIT", "", quit)
             .arity(-1)
             .summary("Closes the connection after answering.")
             .deprecated("7.2.0", "just closing the connection")
             .flag(ALWAYS)
             .flag(Flags::NO_AUTH)
-            .flag(Flags::IMMEDIATE),
+            .flag(Flags::IMMEDIATE)
+            .flag(Flags::LISTENING),
         Command::new("RESET", "", reset)
             .summary("Makes the connection as if it were new.")
             .since("6.2.0")
             .flag(ALWAYS)
             .flag(Flags::NO_AUTH)
-            .flag(Flags::IMMEDIATE),
+            .flag(Flags::IMMEDIATE)
+            .flag(Flags::LISTENING),
         Command::new("SELECT", "index", select)
             .summary("Chooses the database that keys are looked up in.")
             .flag(Flags::LOADING)
@@ -62,10 +65,14 @@ pub(super) const TABLE: &[Command] = &checked(
     ],
 );
 
-fn ping(_: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+fn ping(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let message = args.optional();
     if !args.is_empty() {
         return Err(text::wrong_arity("ping"));
+    }
+    if ctx.session.only_listens() {
+        // Who reads messages takes it for one.
+        return Ok(Reply::Array(vec![Reply::bulk(b"pong"), Reply::bulk(message.unwrap_or_default())]));
     }
     Ok(message.map_or(Reply::Simple("PONG"), Reply::bulk))
 }
@@ -90,6 +97,7 @@ fn reset(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
     if let Some(keyspace) = ctx.node.keyspace() {
         ctx.session.unwatch(keyspace);
     }
+    ctx.session.unsubscribe_all(ctx.node);
     ctx.session.database = 0;
     ctx.session.authenticated = !ctx.needs_password();
     ctx.session.no_touch = false;
@@ -112,7 +120,7 @@ impl Context<'_, '_> {
     }
 
     fn set_version(&mut self, version: Version) {
-        self.session.version = version;
+        self.session.set_version(version);
         self.out.set_version(version);
     }
 }

@@ -1,6 +1,7 @@
 //! One value from one key to another.
 
 use super::{Args, Context, Outcome, Reply, text};
+use crate::node::notify::EventClass;
 
 pub(super) fn copy(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let (source, destination) = (args.word()?, args.word()?);
@@ -22,11 +23,16 @@ pub(super) fn copy(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let access = ctx.keys()?;
     let Some(value) = access.value(source)? else { return Ok(Reply::Integer(0)) };
     access.select(to);
-    let copied = replace || !access.exists(destination);
+    let existed = access.exists(destination);
+    let copied = replace || !existed;
     if copied {
         access.put(destination, value.kind, &value.bytes, value.expiry)?;
     }
     access.select(from);
+    if copied {
+        tell_replaced(ctx, to, destination, existed);
+        ctx.notify_in(to, EventClass::GENERIC, "copy_to", destination);
+    }
     Ok(Reply::zero_or_one(copied))
 }
 
@@ -37,7 +43,20 @@ pub(super) fn move_to(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome 
     if access.database() == to {
         return Err(text::SAME_OBJECT.into());
     }
-    Ok(Reply::zero_or_one(access.move_to(key, to)?))
+    let moved = access.move_to(key, to)?;
+    if moved {
+        ctx.notify_in(to, EventClass::NEW, "new", key);
+        ctx.notify(EventClass::GENERIC, "move_from", key);
+        ctx.notify_in(to, EventClass::GENERIC, "move_to", key);
+    }
+    Ok(Reply::zero_or_one(moved))
+}
+
+/// As in Redis, where a key that takes the place of another is a new one.
+fn tell_replaced(ctx: &mut Context<'_, '_>, database: u32, key: &[u8], existed: bool) {
+    if existed {
+        ctx.notify_in(database, EventClass::NEW, "new", key);
+    }
 }
 
 pub(super) fn rename(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
@@ -60,13 +79,18 @@ fn rename_if(
     if !access.exists(key) {
         return Err(text::NO_SUCH_KEY.into());
     }
-    if !may(access.exists(new)) {
+    let existed = access.exists(new);
+    if !may(existed) {
         return Ok(false);
     }
     if key != new {
         let value = access.value(key)?.ok_or(text::NO_SUCH_KEY)?;
         access.delete(key)?;
         access.put(new, value.kind, &value.bytes, value.expiry)?;
+        let database = access.database();
+        tell_replaced(ctx, database, new, existed);
+        ctx.notify(EventClass::GENERIC, "rename_from", key);
+        ctx.notify(EventClass::GENERIC, "rename_to", new);
     }
     Ok(true)
 }

@@ -2,6 +2,7 @@
 
 use super::{Args, Context, Outcome, Reply, text};
 use crate::commands::Stop;
+use crate::node::notify::EventClass;
 use crate::types::time::{self, Basis, Unit};
 
 /// Under what condition an expiry is set.
@@ -51,6 +52,7 @@ pub(super) fn persist(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome 
     let volatile = access.meta(key).is_some_and(|meta| meta.expiry.is_some());
     if volatile {
         access.set_expiry(key, None)?;
+        ctx.notify(EventClass::GENERIC, "persist", key);
     }
     Ok(Reply::zero_or_one(volatile))
 }
@@ -67,8 +69,14 @@ fn set(ctx: &mut Context<'_, '_>, mut args: Args<'_>, unit: Unit, basis: Basis, 
         return Ok(Reply::Integer(0));
     }
     match u64::try_from(deadline) {
-        Ok(deadline) if deadline > now => _ = access.set_expiry(key, Some(deadline))?,
-        _ => _ = access.delete(key)?,
+        Ok(deadline) if deadline > now => {
+            access.set_expiry(key, Some(deadline))?;
+            ctx.notify(EventClass::GENERIC, "expire", key);
+        }
+        _ => {
+            access.delete(key)?;
+            ctx.notify(EventClass::GENERIC, "del", key);
+        }
     }
     Ok(Reply::Integer(1))
 }

@@ -7,6 +7,7 @@ mod walk;
 
 use super::table::checked;
 use super::{Args, Command, Context, Flags, Group, Outcome, text};
+use crate::node::notify::EventClass;
 use crate::protocol::Reply;
 use crate::types::kind::Kind;
 
@@ -122,10 +123,12 @@ pub(super) const TABLE: &[Command] = &checked(
 );
 
 fn del(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
-    let access = ctx.keys()?;
     let mut deleted = 0;
     for key in args.rest() {
-        deleted += i64::from(access.delete(key)?);
+        if ctx.keys()?.delete(key)? {
+            deleted += 1;
+            ctx.notify(EventClass::GENERIC, "del", key);
+        }
     }
     Ok(Reply::Integer(deleted))
 }

@@ -115,6 +115,10 @@ fn describe(ctx: &Context<'_, '_>, row: &Row) -> Reply {
     let flags = Flags::NAMED.iter().filter(|(flag, _)| row.is(*flag)).map(|(_, name)| Reply::Simple(name));
     let (first, last, step) =
         row.keys.map_or((0, 0, 0), |keys| (keys.first as i64, keys.last as i64, keys.step as i64));
+    let (first, last, step) = match row.command.shard_channels {
+        Some((first, last)) => (first as i64, last as i64, 1),
+        None => (first, last, step),
+    };
     let subcommands = row.subcommands.iter().map(|index| describe(ctx, &ctx.registry.rows()[*index]));
     Reply::Array(vec![
         name(&row.name),
@@ -139,6 +143,7 @@ fn categories(row: &Row) -> Vec<&'static str> {
         (row.is(Flags::READONLY), "@read"),
         (row.is(Flags::WRITE), "@write"),
         (group == Some(Group::String), "@string"),
+        (row.is(Flags::PUBSUB), "@pubsub"),
         (row.is(Flags::ADMIN) || row.is(Flags::ADMIN_CATEGORY), "@admin"),
         (row.is(Flags::FAST), "@fast"),
         (!row.is(Flags::FAST), "@slow"),
@@ -150,6 +155,10 @@ fn categories(row: &Row) -> Vec<&'static str> {
 }
 
 fn key_specs(row: &Row) -> Vec<Reply> {
+    if let Some((first, last)) = row.command.shard_channels {
+        let last = if last < 0 { last } else { last - first as isize };
+        return vec![key_spec("not_key", first, last as i64, 1)];
+    }
     let Some(keys) = row.keys else { return Vec::new() };
     // Counted from the first key, as key specs are.
     let last = if keys.last < 0 { keys.last as i64 } else { keys.last as i64 - keys.first as i64 };

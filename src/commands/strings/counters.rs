@@ -1,6 +1,7 @@
 //! Numbers in strings.
 
 use super::{Args, Context, Kind, Outcome, Reply, Stop, string, text};
+use crate::node::notify::EventClass;
 use crate::types::long_double::LongDouble;
 use crate::types::number;
 
@@ -39,6 +40,7 @@ pub(super) fn incrbyfloat(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outc
     }
     let sum = sum.format();
     access.put(key, Kind::of_text(sum.as_bytes()).0, sum.as_bytes(), expiry)?;
+    ctx.notify(EventClass::STRING, "incrbyfloat", key);
     Ok(Reply::Text(sum))
 }
 
@@ -51,5 +53,6 @@ fn add(ctx: &mut Context<'_, '_>, key: &[u8], increment: i64) -> Outcome {
     let (value, expiry) = found.transpose()?.unwrap_or((0, None));
     let sum = value.checked_add(increment).ok_or(text::OVERFLOW)?;
     access.put(key, Kind::INT.0, itoa::Buffer::new().format(sum).as_bytes(), expiry)?;
+    ctx.notify(EventClass::STRING, "incrby", key);
     Ok(Reply::Integer(sum))
 }

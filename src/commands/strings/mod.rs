@@ -7,6 +7,7 @@ mod set;
 use super::table::checked;
 use super::{Args, Command, Context, Flags, Group, Outcome, Stop, text};
 use crate::keyspace::{Halt, View};
+use crate::node::notify::EventClass;
 use crate::protocol::Reply;
 use crate::types::kind::{Kind, Type};
 
@@ -147,7 +148,10 @@ fn getdel(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let key = args.word()?;
     let outcome = ctx.send_string(key);
     if matches!(outcome, Err(Stop::Written)) {
-        ctx.keys()?.delete(key)?;
+        let access = ctx.keys()?;
+        access.counts = false;
+        access.delete(key)?;
+        ctx.notify(EventClass::GENERIC, "del", key);
     }
     outcome
 }
@@ -178,9 +182,10 @@ fn mget(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
 }
 
 impl Context<'_, '_> {
-    /// Sends the string at `key`, or null.
+    /// Sends the string at `key`, or null; it counts as a look-up, whatever else the command does.
     fn send_string(&mut self, key: &[u8]) -> Outcome {
         let (access, out) = self.keys_and_out()?;
+        access.counts = true;
         let sent = access.view(key, |view| string(&view).map(|_| send(out, &view)))?;
         match sent {
             Some(Ok(())) => Err(Stop::Written),

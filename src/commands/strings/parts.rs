@@ -1,6 +1,7 @@
 //! Parts of strings: ranges, appending, what two have in common.
 
 use super::{Args, Context, Kind, Outcome, Reply, Stop, string, text};
+use crate::node::notify::EventClass;
 use crate::types::lcs;
 use crate::types::string as pure;
 
@@ -18,6 +19,7 @@ pub(super) fn append(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         None => (tail.to_vec(), None, Kind::of_string(tail)),
     };
     access.put(key, kind.0, &value, expiry)?;
+    ctx.notify(EventClass::STRING, "append", key);
     Ok(Reply::from(value.len()))
 }
 
@@ -44,6 +46,7 @@ pub(super) fn setrange(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome
         }
     };
     access.put(key, Kind::RAW.0, &value, expiry)?;
+    ctx.notify(EventClass::STRING, "setrange", key);
     Ok(Reply::from(value.len()))
 }
 

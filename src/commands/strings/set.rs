@@ -1,8 +1,10 @@
 //! Setting strings, with all that SET and GETEX can be told.
 
 use super::{Args, Context, Kind, Outcome, Reply, Stop, string, text};
+use crate::node::notify::EventClass;
 use crate::types::number;
 use crate::types::time::{self, Basis, Unit};
+use std::collections::HashSet;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Condition {
@@ -77,7 +79,8 @@ pub(super) fn getex(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         }
     }
     if !ctx.keys()?.exists(key) {
-        return Ok(Reply::Null);
+        // It counts as looked up in vain.
+        return ctx.send_string(key);
     }
     let deadline = match expiry {
         Some(Expiry::At(amount, unit, basis)) => Some(deadline(ctx.now(), amount, unit, basis, "getex")?),
@@ -89,11 +92,19 @@ pub(super) fn getex(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     }
     let now = ctx.now();
     let access = ctx.keys()?;
+    access.counts = false;
     match (expiry, deadline) {
-        (_, Some(deadline)) if deadline <= now => _ = access.delete(key)?,
-        (_, Some(deadline)) => _ = access.set_expiry(key, Some(deadline))?,
+        (_, Some(deadline)) if deadline <= now => {
+            access.delete(key)?;
+            ctx.notify(EventClass::GENERIC, "del", key);
+        }
+        (_, Some(deadline)) => {
+            access.set_expiry(key, Some(deadline))?;
+            ctx.notify(EventClass::GENERIC, "expire", key);
+        }
         (Some(Expiry::Clear), None) if access.meta(key).is_some_and(|meta| meta.expiry.is_some()) => {
             access.set_expiry(key, None)?;
+            ctx.notify(EventClass::GENERIC, "persist", key);
         }
         _ => {}
     }
@@ -121,8 +132,24 @@ fn put_all<'a>(
     pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
 ) -> Result<(), Stop> {
     let alone = !ctx.in_transaction;
-    let pairs = pairs.map(|(key, value)| (key, Kind::of_string(value).0, value));
-    Ok(ctx.keys()?.put_all(pairs, alone)?)
+    let with_kinds = pairs.clone().map(|(key, value)| (key, Kind::of_string(value).0, value));
+    if ctx.node.notified().is_empty() {
+        return Ok(ctx.keys()?.put_all(with_kinds, alone)?);
+    }
+    let access = ctx.keys()?;
+    let mut new: HashSet<&[u8]> = pairs.clone().map(|(key, _)| key).filter(|key| !access.exists(key)).collect();
+    // They are told of one by one below.
+    let notes_new = std::mem::take(&mut access.notes_new);
+    let put = access.put_all(with_kinds, alone);
+    access.notes_new = notes_new;
+    put?;
+    for (key, _) in pairs {
+        if new.remove(key) {
+            ctx.notify(EventClass::NEW, "new", key);
+        }
+        ctx.notify(EventClass::STRING, "set", key);
+    }
+    Ok(())
 }
 
 fn set_expiring(ctx: &mut Context<'_, '_>, mut args: Args<'_>, unit: Unit, name: &'static str) -> Outcome {
@@ -167,12 +194,14 @@ fn set_generic(
     let access = ctx.keys()?;
     let mut reply = Reply::Ok;
     if options.get {
+        access.counts = true;
         let old = access.view(key, |view| string(&view).map(|bytes| view.shared.cloned().ok_or(bytes.to_vec())))?;
         reply = match old.transpose()? {
             Some(Ok(shared)) => Reply::Bulk(shared),
             Some(Err(copied)) => Reply::from(copied),
             None => Reply::Null,
         };
+        access.counts = false;
     }
     if options.condition != Condition::None || options.expiry == Some(Expiry::Keep) {
         let meta = access.meta(key);
@@ -184,9 +213,19 @@ fn set_generic(
         }
     }
     access.put(key, Kind::of_string(value).0, value, expiry)?;
-    if expiry.is_some_and(|deadline| deadline <= now) {
+    let is_over = expiry.is_some_and(|deadline| deadline <= now);
+    if is_over {
         // The key was there for no time at all, which who watches it has to learn.
         access.delete(key)?;
+    }
+    if !ctx.node.notified().is_empty() {
+        ctx.notify(EventClass::STRING, "set", key);
+        if matches!(options.expiry, Some(Expiry::At(..))) {
+            ctx.notify(EventClass::GENERIC, "expire", key);
+        }
+        if is_over {
+            ctx.notify(EventClass::EXPIRED, "expired", key);
+        }
     }
     Ok(reply)
 }

@@ -1,0 +1,30 @@
+//! What a command does beyond the keys: messages and events, which go out once all of its changes stand in the log, and
+//! before anybody else can change its keys.
+
+use bytes::Bytes;
+
+use crate::node::Node;
+use crate::node::notify::EventClass;
+use crate::store::Position;
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// PUBLISH.
+    Message { channel: Bytes, message: Bytes },
+    /// SPUBLISH.
+    ShardMessage { channel: Bytes, message: Bytes },
+    /// A keyspace notification.
+    Event { class: EventClass, event: &'static str, database: u32, key: Bytes },
+}
+
+impl Effect {
+    /// Sends it; it arrives once the log has reached `wait`.
+    pub(super) fn send(&self, node: &Node, wait: Position) {
+        match self {
+            Self::Message { channel, message } => node.publish(channel, message, wait),
+            Self::ShardMessage { channel, message } => node.publish_to_shard(channel, message, wait),
+            Self::Event { class, event, database, key } => node.notify(*class, event, *database, key, wait),
+        }
+    }
+}
