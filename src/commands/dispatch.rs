@@ -11,7 +11,7 @@ use super::table::Flags;
 use super::{Args, Context, Outcome, gates};
 use crate::keyspace::{Access, Cold, Keyspace, Mode, Pins, Tally};
 use crate::node::notify::EventClass;
-use crate::node::{Node, Queued, Session};
+use crate::node::{Node, Queued, Session, Tracking};
 use crate::protocol::{Arguments, Reply, ReplyBuffer};
 use crate::store::Position;
 
@@ -159,11 +159,20 @@ pub fn execute(
         }
     };
     node.stats.commands.count(row_index, failed, rejected);
+    if session.caching && session.transaction.is_none() && row_index.is_none_or(|row| !is_client(registry, row)) {
+        // CLIENT CACHING was about this command, or this transaction.
+        session.caching = false;
+    }
     // CLIENT REPLY ON is itself answered, CLIENT REPLY OFF is not.
     if session.is_silent() {
         out.rewind(mark);
     }
     Executed::Done
+}
+
+/// Whether a row is CLIENT or one of its subcommands.
+fn is_client(registry: &Registry, row: usize) -> bool {
+    registry.rows()[row].name.starts_with("client")
 }
 
 /// An EXEC that ran has ended its transaction; one that was refused has not.
@@ -217,7 +226,11 @@ fn run<'k>(
     access.notes_new = notified.has(EventClass::NEW);
     access.notes_misses = notified.has(EventClass::MISS);
     ctx.access = Some(&mut access);
+    let _acting = node.tracking.is_used().then(|| Tracking::acting(ctx.session.client.id));
     let outcome = (row.command.handler)(&mut ctx, arguments(row, words));
+    if !matches!(outcome, Err(Stop::Cold(_) | Stop::Errand(_) | Stop::Room)) {
+        note_read(&ctx, row, words);
+    }
     ctx.take_noted();
     let effects = std::mem::take(&mut ctx.effects);
     if matches!(outcome, Ok(_) | Err(Stop::Written | Stop::Silent)) {
@@ -226,8 +239,10 @@ fn run<'k>(
         batch.tally.add(&tally);
         send(node, &effects, wait);
         drop(access);
-        // Whoever sends to itself reads the message before the answer.
-        session.take_messages(out);
+        if !effects.is_empty() {
+            // Whoever sends to itself reads the message before the answer.
+            session.take_messages(out);
+        }
     } else {
         // An error may tell what was read, and expiry may have happened.
         let (wait, tally) = access.abandon();
@@ -251,7 +266,16 @@ pub(super) fn run_queued(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<
         access.counts = row.is(Flags::READONLY);
         access.select(ctx.session.database);
     }
-    (row.command.handler)(ctx, arguments(row, words))
+    let outcome = (row.command.handler)(ctx, arguments(row, words));
+    note_read(ctx, row, words);
+    outcome
+}
+
+/// Notes the keys that a command reads, for a connection that caches what it reads.
+fn note_read(ctx: &Context<'_, '_>, row: &Row, words: Arguments<'_>) {
+    if row.is(Flags::READONLY) && ctx.session.tracks_reads() {
+        ctx.node.note_read(&ctx.session.client, row.keys(words));
+    }
 }
 
 /// Whether a command, or one of those that EXEC is about to run, has all of these flags.

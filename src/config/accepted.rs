@@ -206,7 +206,6 @@ pub(super) const ACCEPTED: &[Parameter] = &[
     refused("rename-command", NO_RENAMING),
     live("acl-pubsub-default", Kind::Choice(&["allchannels", "resetchannels"]), "resetchannels", ACCOUNTS),
     live("acllog-max-len", COUNT, "128", ACCOUNTS),
-    live("tracking-table-max-keys", COUNT, "1000000", CLIENTS),
     live("maxmemory-clients", Kind::MemoryOrPercent, "0", CLIENTS),
     live("bind-source-addr", TEXT, "", CLIENTS),
     live("max-new-connections-per-cycle", Kind::Integer { min: 1, max: 1000 }, "10", CLIENTS),

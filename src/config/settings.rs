@@ -83,6 +83,9 @@ parameters! {
         /// when it stays above them, and for how many seconds it may do so. 0 means no limit.
         "client-output-buffer-limit" client_output_buffer_limit: OutputLimits, Kind::OutputLimits,
             "normal 1073741824 268435456 60 slave 268435456 67108864 60 pubsub 33554432 8388608 60", live;
+        /// Of how many keys is remembered which clients cache them (CLIENT TRACKING); 0 sets no limit. Above it, clients
+        /// are told to forget some.
+        "tracking-table-max-keys" tracking_table_max_keys: u64, Kind::Integer { min: 0, max: i64::MAX }, "1000000", live;
         /// Which changes of keys are published, by letters: `K` on channels `__keyspace@<db>__:<key>`, `E` on channels
         /// `__keyevent@<db>__:<event>`; of the kinds `g` (commands of no type, such as DEL and EXPIRE), `$` (strings),
         /// `x` (keys whose time is over), `m` (keys that were looked for and are not there), `n` (new keys), and `A` for all

@@ -255,6 +255,11 @@ impl Keyspace {
         self.watchers.set_listener(listener);
     }
 
+    /// Whether the listener is told of all changes.
+    pub fn listen_to_changes(&self, listens: bool) {
+        self.watchers.listen_to_changes(listens);
+    }
+
     /// All changes from now on.
     pub fn subscribe(&self) -> Subscription {
         self.watchers.subscribe()
@@ -403,6 +408,7 @@ impl Keyspace {
             old.push(self.bound.databases[*database as usize].swap(keydir.clone()));
         }
         self.tell_watchers_of(bindings);
+        self.watchers.rebound();
         old.retain(|keydir| !bindings.iter().any(|binding| binding.1.id == keydir.id));
         old.sort_unstable_by_key(|keydir| keydir.id);
         old.dedup_by_key(|keydir| keydir.id);

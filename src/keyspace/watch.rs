@@ -87,12 +87,20 @@ pub(super) struct Watchers {
     subscribed: AtomicUsize,
     subscribers: RwLock<Vec<Subscriber>>,
     listener: OnceLock<Box<dyn Listener>>,
+    /// The listener wants to know of changes.
+    listens: AtomicBool,
 }
 
 /// Who is told of keys while their latches are held; it must not look at keys itself, nor wait.
 pub trait Listener: Send + Sync {
     /// The time of a key was over, and it is gone; the log says that the time has come below `position`.
     fn expired(&self, database: u32, key: &[u8], position: Position);
+
+    /// A key has changed; told only while somebody wants to know (see [`Keyspace::listen_to_changes`](super::Keyspace::listen_to_changes)).
+    fn changed(&self, key: &[u8]);
+
+    /// Databases have other keys now, all of them.
+    fn rebound(&self);
 }
 
 struct Subscriber {
@@ -105,6 +113,22 @@ impl Watchers {
     pub(super) fn set_listener(&self, listener: Box<dyn Listener>) {
         let is_first = self.listener.set(listener).is_ok();
         debug_assert!(is_first, "there is one listener");
+    }
+
+    /// Whether the listener is told of changes.
+    pub(super) fn listen_to_changes(&self, listens: bool) {
+        self.listens.store(listens, SeqCst);
+    }
+
+    fn listener(&self) -> Option<&dyn Listener> {
+        if self.listens.load(SeqCst) { self.listener.get().map(|listener| &**listener) } else { None }
+    }
+
+    /// Tells the listener that databases have other keys; call it with all latches held.
+    pub(super) fn rebound(&self) {
+        if let Some(listener) = self.listener() {
+            listener.rebound();
+        }
     }
 
     /// Tells the listener that a key's time was over.
@@ -149,6 +173,9 @@ impl Watchers {
             let keys = self.keys.lock();
             let watches = keys.get(&database).and_then(|watched| watched.get(key));
             watches.into_iter().flatten().for_each(|watch| watch.dirty.store(true, SeqCst));
+        }
+        if let Some(listener) = self.listener() {
+            listener.changed(key);
         }
         if self.subscribed.load(Relaxed) != 0 {
             self.publish(Event { database, key: Bytes::copy_from_slice(key), change });

@@ -9,6 +9,7 @@ use std::task::Waker;
 use parking_lot::Mutex;
 
 use super::outbox::{Outbox, Post};
+use super::tracking::Tracked;
 use crate::protocol::Version;
 
 /// Where a connection comes from.
@@ -60,6 +61,9 @@ pub struct Client {
     unsent: AtomicUsize,
     /// Subscriptions to channels, patterns and shard channels.
     subscriptions: [AtomicUsize; 3],
+    tracked: Mutex<Option<Tracked>>,
+    /// The connection that is told in its place is gone.
+    broken_redirect: AtomicBool,
     killed: AtomicBool,
     /// It let more wait than it may.
     cut_off: AtomicBool,
@@ -117,6 +121,8 @@ impl Clients {
             outbox: Outbox::default(),
             unsent: AtomicUsize::new(0),
             subscriptions: Default::default(),
+            tracked: Mutex::default(),
+            broken_redirect: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             cut_off: AtomicBool::new(false),
             waker: Mutex::default(),
@@ -137,6 +143,11 @@ impl Clients {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.all.lock().len()
+    }
+
+    /// The one of this number.
+    pub fn get(&self, id: u64) -> Option<Arc<Client>> {
+        self.all.lock().get(&id).cloned()
     }
 
     /// All, the oldest first.
@@ -285,12 +296,37 @@ impl Client {
         if self.is_killed() {
             return 0;
         }
-        let version = if self.version.load(Relaxed) == 3 { Version::Resp3 } else { Version::Resp2 };
-        let (is_first, bytes) = self.outbox.push(post, version);
+        let (is_first, bytes) = self.outbox.push(post, self.version());
         if is_first {
             self.wake();
         }
         bytes + self.unsent.load(Relaxed)
+    }
+
+    /// The protocol it speaks.
+    pub fn version(&self) -> Version {
+        if self.version.load(Relaxed) == 3 { Version::Resp3 } else { Version::Resp2 }
+    }
+
+    /// What it tracks, if it tracks keys.
+    pub fn tracked<R>(&self, look: impl FnOnce(&Tracked) -> R) -> Option<R> {
+        self.tracked.lock().as_ref().map(look)
+    }
+
+    /// Replaces that; returns what it was.
+    pub(super) fn set_tracked(&self, tracked: Option<Tracked>) -> Option<Tracked> {
+        self.broken_redirect.store(false, Relaxed);
+        std::mem::replace(&mut *self.tracked.lock(), tracked)
+    }
+
+    /// Notes that the connection that is told in its place is gone.
+    pub(super) fn note_broken_redirect(&self) {
+        self.broken_redirect.store(true, Relaxed);
+    }
+
+    /// Whether that is so.
+    pub fn has_broken_redirect(&self) -> bool {
+        self.broken_redirect.load(Relaxed)
     }
 
     /// Ends the connection as it does not read what it is sent.
@@ -331,6 +367,12 @@ impl Client {
         if self.in_transaction.load(Relaxed) {
             flags.push('x');
         }
+        let (tracks, broadcast, redirect) = match &*self.tracked.lock() {
+            None => (false, false, -1),
+            Some(tracked) => (true, tracked.broadcast, tracked.redirect.map_or(0, |id| id as i64)),
+        };
+        let marks = [(tracks, 't'), (self.has_broken_redirect(), 'R'), (broadcast, 'B')];
+        flags.extend(marks.iter().filter(|(is_so, _)| *is_so).map(|(_, mark)| mark));
         if matches!(self.peer, Peer::Unix { .. }) {
             flags.push('U');
         }
@@ -356,7 +398,7 @@ impl Client {
             line,
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
              qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem={} events=r cmd={} \
-             user={} redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={}",
+             user={} redir={} resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={}",
             self.id,
             self.address(),
             self.local_address(),
@@ -375,6 +417,7 @@ impl Client {
             buffered + size_of::<Self>(),
             command,
             names.user,
+            redirect,
             self.version.load(Relaxed),
             names.library,
             names.library_version,

@@ -6,6 +6,7 @@ pub mod notify;
 mod outbox;
 mod pubsub;
 mod session;
+mod tracking;
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -14,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub use clients::{Client, ClientKind, Clients, Peer, Told};
 pub use outbox::Post;
 pub use pubsub::{PubSub, Space};
-pub use session::{Queued, ReplyMode, Session, Transaction};
+pub use session::{Queued, ReplyMode, Session, Tracks, Transaction};
+pub use tracking::{Tracked, Tracking, TrackingCounts};
 
 use crate::config::Config;
 use crate::keyspace::Keyspace;
@@ -59,6 +61,8 @@ pub struct Node {
     pub clients: Clients,
     /// Who listens to which channel.
     pub pubsub: PubSub,
+    /// Who caches which keys.
+    pub tracking: Tracking,
     /// The server around this node.
     pub host: Box<dyn Host>,
     /// 40 hexadecimal digits, new at every start.
@@ -100,6 +104,7 @@ impl Node {
             stats: Stats::new(commands),
             clients: Clients::default(),
             pubsub: PubSub::default(),
+            tracking: Tracking::default(),
             run_id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
             started: clock.wall(),
             last_save: AtomicU64::new(clock.wall() / 1000),

@@ -50,6 +50,20 @@ pub struct Session {
     subscriptions: [BTreeSet<Box<[u8]>>; 3],
     /// What messages that are in the output have to wait for.
     wait: Position,
+    /// Whether it tracks the keys that it reads; and what CLIENT CACHING said for the next command.
+    pub tracks: Option<Tracks>,
+    pub caching: bool,
+}
+
+/// Which of its reads a connection tracks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracks {
+    /// All but those after CLIENT CACHING NO, where that may be said.
+    All,
+    /// Those after CLIENT CACHING YES.
+    Chosen,
+    /// None: it is told by prefixes.
+    Nothing,
 }
 
 /// The commands queued since MULTI.
@@ -127,6 +141,8 @@ impl Session {
             watched: Vec::new(),
             subscriptions: Default::default(),
             wait: 0,
+            tracks: None,
+            caching: false,
         }
     }
 
@@ -218,6 +234,23 @@ impl Session {
     /// What the messages taken since the last call have to wait for.
     pub fn take_wait(&mut self) -> Position {
         std::mem::take(&mut self.wait)
+    }
+
+    /// Whether the keys that the command reads which runs now are tracked.
+    pub fn tracks_reads(&self) -> bool {
+        match self.tracks {
+            None | Some(Tracks::Nothing) => false,
+            Some(Tracks::All) => !self.caching,
+            Some(Tracks::Chosen) => self.caching,
+        }
+    }
+
+    /// Ends tracking.
+    pub fn end_tracking(&mut self, node: &Node) {
+        if self.tracks.take().is_some() {
+            node.end_tracking(&self.client);
+        }
+        self.caching = false;
     }
 
     /// Speaks this version from now on, also to those who have messages for it.

@@ -100,6 +100,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: Stream, client: Arc<Clien
         connection.session.unwatch(keyspace);
     }
     connection.session.unsubscribe_all(&shared.node);
+    connection.session.end_tracking(&shared.node);
     shared.node.clients.remove(&client);
 }
 

@@ -209,15 +209,32 @@ async fn end_of(
     Ok(())
 }
 
-/// Tells of keys whose time was over.
-struct Expiries(Weak<Shared>);
+/// Tells connections of keys whose time was over, and of all changes where they cache keys.
+struct Keys(Weak<Shared>);
 
-impl Listener for Expiries {
+impl Listener for Keys {
     fn expired(&self, database: u32, key: &[u8], position: store::Position) {
         if let Some(shared) = self.0.upgrade() {
             shared.node.notify(EventClass::EXPIRED, "expired", database, key, position);
         }
     }
+
+    fn changed(&self, key: &[u8]) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.node.invalidate(key, appended(&shared.node));
+        }
+    }
+
+    fn rebound(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.node.invalidate_all(appended(&shared.node));
+        }
+    }
+}
+
+/// Where the log ends now: what has just changed stands before that.
+fn appended(node: &Node) -> store::Position {
+    node.keyspace().map_or(0, |keyspace| keyspace.store().appended())
 }
 
 fn load(shared: &Arc<Shared>, disk: OsDisk, clock: Arc<SystemClock>) -> Result<(), String> {
@@ -256,7 +273,7 @@ fn load(shared: &Arc<Shared>, disk: OsDisk, clock: Arc<SystemClock>) -> Result<(
         tracing::info!("{} segments had no sound hint and were read whole", recovered.without_hint);
     }
     keyspace.set_memory_limit(settings.maxmemory);
-    keyspace.set_listener(Box::new(Expiries(Arc::downgrade(shared))));
+    keyspace.set_listener(Box::new(Keys(Arc::downgrade(shared))));
     let keys: usize = (0..keyspace.databases()).map(|database| keyspace.size(database).keys).sum();
     let seconds = (node.monotonic_nanoseconds() - began) as f64 / 1e9;
     tracing::info!("loaded {keys} keys from {} MB of log in {seconds:.3} seconds", recovered.bytes >> 20);

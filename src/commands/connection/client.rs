@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
-use super::{Args, Command, Context, Flags, Group, Outcome, Stop, checked, text};
-use crate::node::{Client, ReplyMode};
+use super::{Args, Command, Context, Flags, Group, Outcome, Stop, checked, text, tracking};
+use crate::node::{Client, ClientKind, ReplyMode};
 use crate::protocol::Reply;
 use crate::types::number;
 
 pub(super) const TABLE: &[Command] = &checked(
     Group::Connection,
     [
+        Command::new("CACHING", "<YES | NO>", tracking::caching)
+            .summary("Says whether the keys of the next command are tracked.")
+            .since("6.0.0")
+            .flag(INFO),
         Command::new("GETNAME", "", getname).summary("Answers the connection's name.").since("2.6.9").flag(INFO),
-        Command::new("GETREDIR", "", getredir)
-            .summary("Answers to which connection invalidations go: to none.")
+        Command::new("GETREDIR", "", tracking::getredir)
+            .summary("Answers to which connection invalidations of this one go.")
             .since("6.0.0")
             .flag(INFO),
         Command::new("HELP", "", help)
@@ -62,6 +66,18 @@ pub(super) const TABLE: &[Command] = &checked(
             .since("7.2.0")
             .flag(INFO),
         Command::new("SETNAME", "connection-name", setname).summary("Names the connection.").since("2.6.9").flag(INFO),
+        Command::new(
+            "TRACKING",
+            "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+            tracking::tracking,
+        )
+        .summary("Has the connection told when keys change that it caches.")
+        .since("6.0.0")
+        .flag(INFO),
+        Command::new("TRACKINGINFO", "", tracking::trackinginfo)
+            .summary("Describes what the connection tracks.")
+            .since("6.2.0")
+            .flag(INFO),
     ],
 );
 
@@ -86,11 +102,6 @@ fn id(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
 fn getname(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
     let name = ctx.session.client.name();
     Ok(if name.is_empty() { Reply::Null } else { Reply::Text(name) })
-}
-
-/// Keys are not tracked for clients, so nothing is redirected.
-fn getredir(_: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
-    Ok(Reply::Integer(-1))
 }
 
 fn setname(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
@@ -123,7 +134,7 @@ fn list(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     if args.keyword("TYPE") {
         let wanted = client_type(args.word()?)?;
         args.end()?;
-        clients.retain(|_| wanted == "normal");
+        clients.retain(|client| is_of(client, wanted));
     } else if args.keyword("ID") {
         if args.is_empty() {
             return Err(text::SYNTAX.into());
@@ -227,11 +238,19 @@ impl Filter {
 
     fn takes(&self, client: &Client, own: u64) -> bool {
         self.id.is_none_or(|id| client.id == id)
-            && self.kind.is_none_or(|kind| kind == "normal")
+            && self.kind.is_none_or(|kind| is_of(client, kind))
             && self.address.as_ref().is_none_or(|address| client.address() == *address)
             && self.local_address.as_ref().is_none_or(|address| client.local_address() == *address)
             && self.user.as_ref().is_none_or(|user| client.user() == *user)
             && !(self.skip_me && client.id == own)
+    }
+}
+
+/// Whether a connection is of the type of this name.
+fn is_of(client: &Client, name: &str) -> bool {
+    match client.kind() {
+        ClientKind::Normal => name == "normal",
+        ClientKind::PubSub => name == "pubsub",
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod auth;
 mod client;
+mod tracking;
 
 use super::table::checked;
 use super::{Args, Command, Context, Flags, Group, Outcome, Stop, text};
@@ -98,6 +99,7 @@ fn reset(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
         ctx.session.unwatch(keyspace);
     }
     ctx.session.unsubscribe_all(ctx.node);
+    ctx.session.end_tracking(ctx.node);
     ctx.session.database = 0;
     ctx.session.authenticated = !ctx.needs_password();
     ctx.session.no_touch = false;

@@ -111,3 +111,131 @@ fn expired_keys_are_told_of_when_their_time_is_over() {
     expired("__keyevent@0__:expired", "a", 200);
     expired("__keyevent@7__:expired", "b", 300);
 }
+
+fn id_of(connection: &mut Connection) -> String {
+    connection.ask(&["CLIENT", "ID"]).integer().expect("a number").to_string()
+}
+
+/// With the older protocol another connection is told, on a channel; when it is gone, whoever relied on it learns that.
+#[test]
+fn another_connection_may_be_told_of_changes() {
+    for program in [Some(Program::Caskade), Program::oracle()].into_iter().flatten() {
+        let server = Server::start(program, &[]);
+        let (mut listener, mut old, mut new) = (server.connect(), server.connect(), server.connect_with(3));
+        let id = id_of(&mut listener);
+        listener.ask(&["SUBSCRIBE", "__redis__:invalidate"]);
+        for client in [&mut old, &mut new] {
+            client.ask(&["CLIENT", "TRACKING", "ON", "REDIRECT", &id]);
+            assert_eq!(client.ask(&["CLIENT", "GETREDIR"]).integer().map(|id| id.to_string()), Some(id.clone()));
+            client.ask(&["SET", "key", "value"]);
+            client.ask(&["GET", "key"]);
+            client.ask(&["SET", "key", "value"]);
+            let Reply::Array(words) = listener.receive().expect("a message") else { panic!("no message") };
+            let keys = Reply::Array(vec![Reply::Bulk(b"key".to_vec())]);
+            assert_eq!(words[1..], [Reply::Bulk(b"__redis__:invalidate".to_vec()), keys], "{program:?}");
+        }
+        old.ask(&["FLUSHALL"]);
+        for _ in 0..2 {
+            let Reply::Array(words) = listener.receive().expect("a message") else { panic!("no message") };
+            assert_eq!(words[2], Reply::Null, "{program:?}");
+        }
+        new.ask(&["GET", "key"]);
+        drop(listener);
+        wait_until("the listener to be gone", Duration::from_secs(10), || {
+            old.ask(&["CLIENT", "KILL", "ID", &id]) == Reply::Integer(0)
+        });
+        old.ask(&["SET", "key", "other"]);
+        let broken = [Reply::Bulk(b"tracking-redir-broken".to_vec()), Reply::Integer(id.parse().expect("a number"))];
+        assert_eq!(new.receive().expect("a push"), Reply::Push(broken.to_vec()), "{program:?}");
+        let info = format!("{:?}", new.ask(&["CLIENT", "TRACKINGINFO"]));
+        assert!(info.contains(&format!("{:?}", Reply::Bulk(b"broken_redirect".to_vec()))), "{program:?}: {info}");
+        let line = new.ask(&["CLIENT", "INFO"]);
+        let line = String::from_utf8_lossy(line.bytes().expect("text")).into_owned();
+        assert!(line.contains(" flags=tR ") && line.contains(&format!(" redir={id} ")), "{program:?}: {line}");
+    }
+}
+
+/// The table of keys has a limit: whoever caches more is told to forget some.
+#[test]
+fn the_table_of_cached_keys_has_a_limit() {
+    let server = Server::start(Program::Caskade, &["--tracking-table-max-keys", "100"]);
+    let mut reader = server.connect_with(3);
+    reader.ask(&["CLIENT", "TRACKING", "ON"]);
+    for number in 0..1_000 {
+        reader.send(&["GET", &format!("key:{number}")]).expect("to send");
+    }
+    let (mut replies, mut forgotten) = (0, 0);
+    while replies < 1_000 || forgotten < 900 {
+        match reader.receive().expect("a reply") {
+            Reply::Push(_) => forgotten += 1,
+            Reply::Null => replies += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((replies, forgotten), (1_000, 900));
+    // The last ones are still told of.
+    server.connect().ask(&["SET", "key:999", "value"]);
+    assert!(matches!(reader.receive(), Ok(Reply::Push(_))));
+}
+
+/// While many write and many cache, no cache keeps what has changed.
+#[test]
+fn no_cache_keeps_what_has_changed() {
+    const KEYS: usize = 20;
+    let server = Server::start(Program::Caskade, &[]);
+    let rounds = 2_000;
+    std::thread::scope(|scope| {
+        for writer in 0..2 {
+            let mut connection = server.connect();
+            scope.spawn(move || {
+                for number in 0..rounds {
+                    connection.ask(&["SET", &format!("key:{}", (number * 7 + writer) % KEYS), &number.to_string()]);
+                }
+            });
+        }
+        for _ in 0..2 {
+            let (mut reader, mut witness) = (server.connect_with(3), server.connect());
+            scope.spawn(move || {
+                reader.ask(&["CLIENT", "TRACKING", "ON"]);
+                let mut cache: std::collections::HashMap<String, Reply> = std::collections::HashMap::new();
+                let invalidated = |words: &[Reply]| match &words[1] {
+                    Reply::Array(keys) => String::from_utf8_lossy(keys[0].bytes().expect("a key")).into_owned(),
+                    other => panic!("{other:?}"),
+                };
+                for number in 0..rounds {
+                    let key = format!("key:{}", number % KEYS);
+                    reader.send(&["GET", &key]).expect("to send");
+                    loop {
+                        match reader.receive().expect("a reply") {
+                            Reply::Push(words) => _ = cache.remove(&invalidated(&words)),
+                            reply => {
+                                cache.insert(key.clone(), reply);
+                                break;
+                            }
+                        }
+                    }
+                    // What is cached after everything up to now was told of is what is there, or about to be told of.
+                    let before: Vec<(String, Reply)> =
+                        cache.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+                    let mut other = None;
+                    for (key, value) in before {
+                        let now = witness.call(&["GET", &key]).expect("a reply");
+                        if now != value {
+                            other = Some(key);
+                        }
+                    }
+                    if let Some(key) = other {
+                        reader.send(&["PING"]).expect("to send");
+                        loop {
+                            match reader.receive().expect("a reply") {
+                                Reply::Push(words) => _ = cache.remove(&invalidated(&words)),
+                                _ => break,
+                            }
+                        }
+                        assert!(!cache.contains_key(&key), "{key} has changed, and nobody was told");
+                    }
+                }
+            });
+        }
+    });
+}
