@@ -8,6 +8,7 @@ use super::errand::{Errand, Finished};
 use super::error::{Stop, text};
 use super::registry::{Registry, Row};
 use super::table::Flags;
+use super::timing::{Timing, Wait, note_slow};
 use super::{Args, Context, Outcome, gates};
 use crate::keyspace::{Access, Cold, Keyspace, Mode, Pins, Tally};
 use crate::node::notify::EventClass;
@@ -24,46 +25,43 @@ pub struct Batch {
     pub wait: Position,
     /// What they did, for the statistics.
     pub tally: Tally,
-    /// The command that the last requests were, how many of them, and when the first began: the clock is read only
-    /// when the command changes.
-    running: Option<(usize, u64, u64)>,
+    timing: Timing,
+    /// The number of the command that runs now, once the gates let it through.
+    ran: Option<usize>,
+    last_command: Option<usize>,
 }
 
 impl Batch {
     /// A batch that begins now.
     pub fn begin(node: &Node) -> Self {
-        Self { now: node.now(), wait: 0, tally: Tally::default(), running: None }
+        Self {
+            now: node.now(),
+            wait: 0,
+            tally: Tally::default(),
+            timing: Timing::default(),
+            ran: None,
+            last_command: None,
+        }
+    }
+
+    /// Others ran before the next request: it begins now.
+    pub fn go_on(&mut self, node: &Node) {
+        self.now = node.now();
+        self.timing.interrupt();
     }
 
     /// Adds what happened to the statistics.
-    pub fn finish(&self, node: &Node) {
-        self.count_running(node, node.monotonic_nanoseconds());
+    pub fn finish(&mut self, node: &Node) {
+        self.last_command = self.timing.last_command();
+        self.timing.finish(node);
         node.stats.hits.add(self.tally.hits);
         node.stats.misses.add(self.tally.misses);
         node.stats.changes.add(self.tally.changes);
     }
 
-    /// The number of the last command.
+    /// The number of the last command, once the batch is finished.
     pub fn last_command(&self) -> Option<usize> {
-        self.running.map(|(index, _, _)| index)
-    }
-
-    fn begin_command(&mut self, node: &Node, index: usize) {
-        if let Some((running, calls, _)) = &mut self.running
-            && *running == index
-        {
-            *calls += 1;
-            return;
-        }
-        let now = node.monotonic_nanoseconds();
-        self.count_running(node, now);
-        self.running = Some((index, 1, now));
-    }
-
-    fn count_running(&self, node: &Node, now: u64) {
-        if let Some((index, calls, began)) = self.running {
-            node.stats.commands.add(index, calls, now.saturating_sub(began));
-        }
+        self.last_command
     }
 }
 
@@ -140,15 +138,18 @@ pub fn execute(
         Err(Stop::Cold(cold)) => {
             out.rewind(mark);
             session.repeat_reply(mode);
+            batch.timing.pause(node, Wait::Values);
             return Executed::Cold(cold);
         }
         Err(Stop::Errand(errand)) => {
             out.rewind(mark);
             session.repeat_reply(mode);
+            batch.timing.pause(node, Wait::Own);
             return Executed::Errand(errand);
         }
         Err(Stop::Room) => {
             session.repeat_reply(mode);
+            batch.timing.pause(node, Wait::Room);
             return Executed::Room;
         }
         Err(Stop::Error(text)) => {
@@ -162,6 +163,12 @@ pub fn execute(
     if session.caching && session.transaction.is_none() && row_index.is_none_or(|row| !is_client(registry, row)) {
         // CLIENT CACHING was about this command, or this transaction.
         session.caching = false;
+    }
+    if let Some(row) = std::mem::take(&mut batch.ran).map(|index| &registry.rows()[index]) {
+        let taken = batch.timing.end(node, row.index);
+        if node.stats.watching.is_slow(taken) {
+            note_slow(node, session, row, words, taken);
+        }
     }
     // CLIENT REPLY ON is itself answered, CLIENT REPLY OFF is not.
     if session.is_silent() {
@@ -202,10 +209,11 @@ fn run<'k>(
     if ctx.session.transaction.is_some() && !row.is(Flags::IMMEDIATE) {
         return queue(&mut ctx, row, words);
     }
-    match prepared {
-        None => batch.begin_command(node, row.index),
+    batch.timing.begin(node);
+    batch.ran = Some(row.index);
+    if prepared.is_some() {
         // It has waited for the disk; times to live count from when it has an effect.
-        Some(_) => batch.now = node.now(),
+        batch.now = node.now();
     }
     let Some(keyspace) = node.keyspace() else {
         let outcome = (row.command.handler)(&mut ctx, arguments(row, words));

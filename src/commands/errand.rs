@@ -2,6 +2,8 @@
 //!
 //! Always true: a command asks for one at most, and has had no effect before it is done.
 
+use std::time::Duration;
+
 use crate::keyspace::Keyspace;
 use crate::store::Copied;
 
@@ -12,6 +14,8 @@ pub enum Errand {
     Sync,
     /// A backup of this name is made.
     Backup(String),
+    /// Time has passed.
+    Sleep(Duration),
 }
 
 /// What has come of it; or why nothing has.
@@ -24,6 +28,8 @@ pub enum Done {
     Synced,
     /// There is a backup.
     BackedUp(Copied),
+    /// It is later now.
+    Slept,
 }
 
 impl Errand {
@@ -33,6 +39,10 @@ impl Errand {
         match self {
             Self::Sync => store.sync().map(|()| Done::Synced).map_err(|error| error.to_string()),
             Self::Backup(name) => store.backup(name).map(Done::BackedUp).map_err(|error| error.to_string()),
+            Self::Sleep(duration) => {
+                std::thread::sleep(*duration);
+                Ok(Done::Slept)
+            }
         }
     }
 }

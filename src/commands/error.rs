@@ -129,6 +129,12 @@ pub mod text {
         Stop::repeating("ERR unknown subcommand '", shown(subcommand, SHOWN_BYTES_MAX), &after)
     }
 
+    /// A subcommand that the container does not have, or with another number of arguments.
+    pub fn subcommand_syntax(subcommand: &[u8], container: &str) -> Stop {
+        let (before, after) = ("ERR unknown subcommand or wrong number of arguments for '", container.to_uppercase());
+        Stop::repeating(before, shown(subcommand, SHOWN_BYTES_MAX), &format!("'. Try {after} HELP."))
+    }
+
     /// No command has the name that the request begins with.
     pub fn unknown_command(words: Arguments<'_>) -> Stop {
         let mut arguments = Vec::new();

@@ -12,6 +12,7 @@
 //! | `dispatch` | from a request to its effects and its reply |
 //! | `gates` | what may refuse a command before it runs, in Redis's order |
 //! | `arguments` | reading arguments |
+//! | `timing` | how long commands take, and who is told |
 //! | `docs` | the page of all commands |
 //! | `effects` | messages and events, which go out once the changes stand |
 //! | `errand` | what waits for the disk before a command can run |
@@ -33,6 +34,7 @@ mod registry;
 mod server;
 mod strings;
 mod table;
+mod timing;
 mod transactions;
 mod usage;
 

@@ -112,6 +112,11 @@ impl Registry {
         }
     }
 
+    /// The subcommands of a container.
+    pub fn subcommands_of(&self, container: &Row) -> impl Iterator<Item = &Row> {
+        container.subcommands.iter().map(|index| &self.rows[*index])
+    }
+
     /// The subcommand of a container.
     pub fn subcommand(&self, container: &Row, name: &[u8]) -> Result<&Row, Stop> {
         let found = container.subcommands.iter().map(|index| &self.rows[*index]);

@@ -6,9 +6,13 @@
 use std::ops::BitOr;
 
 use super::{Args, Context, Outcome};
+use crate::protocol::Arguments;
 
 /// The function behind a command.
 pub type Handler = fn(&mut Context<'_, '_>, Args<'_>) -> Outcome;
+
+/// Whether the word at this place of a request, its name being the first, is a secret.
+pub type Secret = fn(Arguments<'_>, usize) -> bool;
 
 /// Properties of a command, as COMMAND INFO names them, and some of our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +149,10 @@ pub struct Command {
     pub arity: Option<i32>,
     /// What has been replaced by something else: since when, and by what.
     pub deprecated: Option<(&'static str, &'static str)>,
+    /// Not for applications: `syscmd`, as COMMAND DOCS has it.
+    pub system: bool,
+    /// Which words nobody but the server may read: the slow log does not show them.
+    pub secret: Option<Secret>,
 }
 
 impl Command {
@@ -175,6 +183,8 @@ impl Command {
             tips: &[],
             arity: None,
             deprecated: None,
+            system: false,
+            secret: None,
         }
     }
 
@@ -225,6 +235,16 @@ impl Command {
 
     pub const fn deprecated(mut self, since: &'static str, instead: &'static str) -> Self {
         self.deprecated = Some((since, instead));
+        self
+    }
+
+    pub const fn system(mut self) -> Self {
+        self.system = true;
+        self
+    }
+
+    pub const fn secret(mut self, secret: Secret) -> Self {
+        self.secret = Some(secret);
         self
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::timing::{Timing, Wait};
 use super::{Batch, Executed, Prepared, Registry, execute};
 use crate::config::{Config, Settings};
 use crate::keyspace::Keyspace;
@@ -141,4 +142,55 @@ fn a_time_to_live_begins_when_a_request_has_waited() {
     bench.run(&mut session, "PEXPIRE cold 100");
     let reply = bench.run_cold(&mut session, "GET cold", || bench.clock.advance(Duration::from_millis(100)));
     assert_eq!(reply, "$-1\r\n", "its time was over before it was read");
+}
+
+#[test]
+fn the_time_of_a_command_counts_its_cold_values_and_not_the_wait_for_room() {
+    let bench = Bench::new();
+    let mut session = bench.session();
+    bench
+        .node
+        .config
+        .set(&[("slowlog-log-slower-than", "20000"), ("latency-monitor-threshold", "1")], |_, _, _| Ok(()))
+        .unwrap();
+    bench.node.settings_changed();
+    bench.run(&mut session, "SET cold value");
+    bench.demote();
+    bench.run_cold(&mut session, "GET cold", || bench.clock.advance(Duration::from_millis(30)));
+    let slow = bench.node.stats.slowlog.newest(9);
+    assert_eq!((slow.len(), slow[0].microseconds, slow[0].words[0].as_slice()), (1, 30_000, &b"GET"[..]));
+    let events = || -> Vec<(&str, u64)> {
+        let all = bench.node.stats.latency.all().into_iter();
+        all.map(|(event, series)| (event.name(), series.milliseconds_max)).collect()
+    };
+    assert_eq!(events(), [("cold-read", 30), ("fast-command", 30)]);
+    let mut timing = Timing::default();
+    timing.begin(&bench.node);
+    bench.clock.advance(Duration::from_millis(2));
+    timing.pause(&bench.node, Wait::Room);
+    bench.clock.advance(Duration::from_millis(500));
+    timing.begin(&bench.node);
+    bench.clock.advance(Duration::from_millis(3));
+    let set = bench.registry.find(b"SET").unwrap();
+    assert_eq!(timing.end(&bench.node, set.index), 5_000_000);
+    timing.finish(&bench.node);
+    assert_eq!(events(), [("cold-read", 30), ("fast-command", 30), ("log-room", 500)]);
+    assert_eq!(bench.node.stats.commands.get(set.index).histogram.snapshot().cumulative(), [(8454, 1)]);
+}
+
+#[test]
+fn commands_of_a_pipeline_are_told_apart() {
+    let bench = Bench::new();
+    let mut session = bench.session();
+    let mut batch = Batch::begin(&bench.node);
+    for (line, milliseconds) in [("SET a 1", 0), ("GET a", 0), ("GET a", 7), ("GET a", 0)] {
+        bench.clock.advance(Duration::from_millis(milliseconds));
+        bench.attempt(&mut session, &mut batch, line, None);
+    }
+    batch.finish(&bench.node);
+    let get = bench.registry.find(b"GET").unwrap().index;
+    let counters = bench.node.stats.commands.get(get);
+    assert_eq!((counters.calls.get(), counters.nanoseconds.get()), (3, 7_000_000));
+    assert_eq!(counters.histogram.snapshot().cumulative(), [(1, 2), (8454, 3)]);
+    assert_eq!(batch.last_command(), Some(get));
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::table::checked;
-use super::{Args, Command, Context, Flags, Group, Outcome, Stop, dispatch, text};
+use super::{Args, Command, Context, Flags, Group, Outcome, Stop, dispatch, text, timing};
 use crate::keyspace::Cold;
 use crate::node::{Queued, Transaction};
 use crate::protocol::Reply;
@@ -99,6 +99,8 @@ fn exec(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
     let before = (ctx.session.database, ctx.out.mark());
     ctx.in_transaction = true;
     ctx.out.array(transaction.queue().len());
+    let mut times = Vec::with_capacity(transaction.queue().len());
+    let mut began = ctx.node.monotonic_nanoseconds();
     for (at, queued) in transaction.queue().iter().enumerate() {
         let row = &ctx.registry.rows()[queued.row];
         let mark = ctx.out.mark();
@@ -126,6 +128,13 @@ fn exec(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
                 return Err(stop);
             }
         }
+        let ended = ctx.node.monotonic_nanoseconds();
+        times.push(ended.saturating_sub(began));
+        began = ended;
+    }
+    // Not before: until now it could have had to run again.
+    for (queued, taken) in transaction.queue().iter().zip(times) {
+        timing::note(ctx, &ctx.registry.rows()[queued.row], queued.words(), taken);
     }
     forget_watches(ctx);
     Err(Stop::Written)

@@ -17,7 +17,6 @@ const DEFRAGMENTATION: &str = "the allocator is not defragmented by the server";
 const TIMERS: &str = "background work sets its own pace";
 const THREADS: &str = "`worker-threads` sets the number of threads";
 const SCRIPTS: &str = "this server does not run scripts or modules";
-const OBSERVING: &str = "commands are not recorded by how long they take";
 const ACCOUNTS: &str = "there is one user, whose password is `requirepass`";
 const PROCESS: &str = "the process is left to whoever started it";
 const CRASHES: &str = "a crash is reported in the log";
@@ -193,14 +192,8 @@ pub(super) const ACCEPTED: &[Parameter] = &[
     live("busy-reply-threshold", COUNT, "5000", SCRIPTS).alias("lua-time-limit"),
     live("lua-replicate-commands", FLAG, "yes", SCRIPTS),
     fixed("enable-module-command", Kind::Choice(&["no", "yes", "local"]), "no", SCRIPTS),
-    fixed("enable-debug-command", Kind::Choice(&["no", "yes", "local"]), "no", SCRIPTS),
     fixed("enable-protected-configs", Kind::Choice(&["no", "yes", "local"]), "no", SCRIPTS),
     refused("loadmodule", NO_MODULES),
-    live("slowlog-log-slower-than", Kind::Integer { min: -1, max: i64::MAX }, "10000", OBSERVING),
-    live("slowlog-max-len", COUNT, "128", OBSERVING),
-    live("latency-monitor-threshold", COUNT, "0", OBSERVING),
-    live("latency-tracking", FLAG, "yes", OBSERVING),
-    live("latency-tracking-info-percentiles", Kind::Words, "50 99 99.9", OBSERVING),
     off_only("aclfile", TEXT, "", &[""], NO_ACL),
     refused("user", NO_USERS),
     refused("rename-command", NO_RENAMING),

@@ -299,7 +299,7 @@ fn value_name(kind: Kind) -> &'static str {
         Kind::Text | Kind::KeyspaceEvents => "text",
         Kind::Ratio { .. } => "ratio",
         Kind::Hours => "hours",
-        Kind::Words | Kind::OutputLimits | Kind::SavePoints => "words",
+        Kind::Words | Kind::OutputLimits | Kind::SavePoints | Kind::Percentiles => "words",
     }
 }
 

@@ -18,7 +18,7 @@ macro_rules! numbers {
         }
     )+};
 }
-numbers!(u16, u32, u64, usize);
+numbers!(u16, u32, u64, usize, i64);
 
 impl Field for bool {
     fn read(text: &str) -> Option<Self> {
@@ -161,6 +161,32 @@ choice! {
     LogFormat {
         Text = "text",
         Json = "json",
+    }
+}
+
+choice! {
+    /// Who may use DEBUG.
+    EnableDebug {
+        No = "no",
+        Yes = "yes",
+        Local = "local",
+    }
+}
+
+/// Percentiles with the texts they were given as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Percentiles(Vec<String>);
+
+impl Percentiles {
+    /// Each with its text.
+    pub fn each(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().filter_map(|text| Some((text.as_str(), text.parse().ok()?)))
+    }
+}
+
+impl Field for Percentiles {
+    fn read(text: &str) -> Option<Self> {
+        Some(Self(text.split_ascii_whitespace().map(str::to_owned).collect()))
     }
 }
 

@@ -30,6 +30,8 @@ pub enum Kind {
     OutputLimits,
     /// Groups of `seconds changes`; several lines add up.
     SavePoints,
+    /// Numbers from 0 to 100.
+    Percentiles,
     /// The letters of `notify-keyspace-events`.
     KeyspaceEvents,
     /// A decimal number with up to three places, both ends included, in thousandths.
@@ -50,6 +52,7 @@ impl Kind {
             Kind::Words => Ok(flatten(words).join(" ")),
             Kind::OutputLimits => output_limits(&flatten(words), current),
             Kind::SavePoints => save_points(&flatten(words), current),
+            Kind::Percentiles => percentiles(&flatten(words)),
             _ => match words {
                 [word] => self.one(word),
                 _ => Err(WRONG_COUNT.into()),
@@ -64,7 +67,7 @@ impl Kind {
 
     /// Whether a value may be made of several words.
     pub fn takes_words(&self) -> bool {
-        matches!(self, Kind::Words | Kind::OutputLimits | Kind::SavePoints)
+        matches!(self, Kind::Words | Kind::OutputLimits | Kind::SavePoints | Kind::Percentiles)
     }
 
     /// What a valid value looks like, to end the sentence "wanted: ...".
@@ -84,6 +87,7 @@ impl Kind {
                 "class hard-limit soft-limit soft-seconds, the class being normal, replica or pubsub".into()
             }
             Kind::SavePoints => "pairs of seconds and changes, or \"\"".into(),
+            Kind::Percentiles => "numbers from 0 to 100, or \"\"".into(),
             Kind::KeyspaceEvents => "letters out of KEg$lshzxetdmnA, or \"\"".into(),
             Kind::Ratio { min, max } => {
                 format!(
@@ -151,7 +155,7 @@ impl Kind {
                 None => Err("argument must be two different hours of the day such as 1-5".into()),
                 Some((from, until)) => Ok(format!("{from}-{until}")),
             },
-            Kind::Text | Kind::Words | Kind::OutputLimits | Kind::SavePoints => Ok(word.to_owned()),
+            Kind::Text | Kind::Words | Kind::OutputLimits | Kind::SavePoints | Kind::Percentiles => Ok(word.to_owned()),
         }
     }
 }
@@ -281,6 +285,21 @@ fn save_points(words: &[&str], current: &str) -> Result<String, Refusal> {
         return Err("Invalid save parameters".into());
     }
     Ok([current, &words.join(" ")].iter().filter(|text| !text.is_empty()).copied().collect::<Vec<_>>().join(" "))
+}
+
+fn percentiles(words: &[&str]) -> Result<String, Refusal> {
+    let one = |word: &&str| -> Result<String, Refusal> {
+        let number: f64 = word
+            .parse()
+            .ok()
+            .filter(|number: &f64| !number.is_nan())
+            .ok_or("Invalid latency-tracking-info-percentiles parameters")?;
+        match (0.0..=100.0).contains(&number) {
+            true => Ok(number.to_string()),
+            false => Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".into()),
+        }
+    };
+    Ok(words.iter().map(one).collect::<Result<Vec<_>, _>>()?.join(" "))
 }
 
 /// The letters in the order CONFIG GET shows them; `A` stands for the ten classes that it abbreviates.

@@ -22,8 +22,8 @@ mod table;
 pub use environment::variable;
 pub use events::{EventClass, EventClasses};
 pub use field::{
-    AppendFsync, BindAddress, FileMode, Hours, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimit, OutputLimits,
-    ProtectedMode, Ratio, SegmentSize,
+    AppendFsync, BindAddress, EnableDebug, FileMode, Hours, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimit,
+    OutputLimits, Percentiles, ProtectedMode, Ratio, SegmentSize,
 };
 pub use kind::{Kind, memory, memory_text};
 pub use live::{Config, SetError};

@@ -124,7 +124,7 @@ fn lines_of(row: &'static Parameter, settings: &Settings) -> Vec<String> {
             .iter()
             .map(|group| format!("{name} {} {} {} {}", group[0], shorter(group[1]), shorter(group[2]), group[3]))
             .collect(),
-        Kind::Words => vec![format!("{name} {text}")],
+        Kind::Words | Kind::Percentiles => vec![format!("{name} {text}")],
         Kind::Memory { .. } | Kind::MemoryOrAuto { .. } | Kind::MemoryOrPercent => {
             vec![format!("{name} {}", shorter(text))]
         }

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 
 use super::events::EventClasses;
 use super::field::{
-    AppendFsync, BindAddress, Field, FileMode, Hours, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimits,
-    ProtectedMode, Ratio, SegmentSize,
+    AppendFsync, BindAddress, EnableDebug, Field, FileMode, Hours, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimits,
+    Percentiles, ProtectedMode, Ratio, SegmentSize,
 };
 use super::kind::Kind;
 use super::table::{Parameter, Section, find};
@@ -96,6 +96,8 @@ parameters! {
         /// The password clients must give with AUTH before anything else; empty for none.
         /// Set it in a file or in the environment, since other users of the machine can read command lines.
         "requirepass" requirepass: Option<String>, Kind::Text, "", live, secret;
+        /// Who may use DEBUG, which is for tests: nobody, everybody, or with `local` clients of this machine.
+        "enable-debug-command" enable_debug_command: EnableDebug, Kind::Choice(EnableDebug::WORDS), "no";
     }
     Data {
         /// The directory that holds the data. It is created when it does not exist, and one server at a time may use it.
@@ -158,6 +160,20 @@ parameters! {
         "logfile" logfile: Option<PathBuf>, Kind::Text, "";
         /// The form of a log line: `text` for people, `json` for programs that collect logs.
         "log-format" log_format: LogFormat, Kind::Choice(LogFormat::WORDS), "text";
+    }
+    Observing {
+        /// From how many microseconds on a command is kept for SLOWLOG GET; 0 keeps every command, -1 none.
+        /// The time includes fetching values that are only on the disk, but not waiting until the log has room or is synced.
+        "slowlog-log-slower-than" slowlog_log_slower_than: i64, Kind::Integer { min: -1, max: i64::MAX }, "10000", live;
+        /// How many slow commands are kept.
+        "slowlog-max-len" slowlog_max_len: usize, Kind::Integer { min: 0, max: i64::MAX }, "128", live;
+        /// From how many milliseconds on commands, writes and syncs of the log, reads of the disk and expiry are kept for
+        /// LATENCY; 0 keeps none.
+        "latency-monitor-threshold" latency_monitor_threshold: u64, Kind::Integer { min: 0, max: i64::MAX }, "0", live;
+        /// Counts how long each command takes, for LATENCY HISTOGRAM and INFO latencystats.
+        "latency-tracking" latency_tracking: bool, Kind::Flag, "yes", live;
+        /// The percentiles that INFO latencystats tells for each command, from 0 to 100; empty for none.
+        "latency-tracking-info-percentiles" latency_tracking_info_percentiles: Percentiles, Kind::Percentiles, "50 99 99.9", live;
     }
 }
 

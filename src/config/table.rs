@@ -62,12 +62,13 @@ pub enum Section {
     Memory,
     Running,
     Logging,
+    Observing,
     /// Known from Redis, without meaning here.
     Accepted,
 }
 
 impl Section {
-    pub const ALL: [Section; 8] = [
+    pub const ALL: [Section; 9] = [
         Section::Network,
         Section::Clients,
         Section::Security,
@@ -75,6 +76,7 @@ impl Section {
         Section::Memory,
         Section::Running,
         Section::Logging,
+        Section::Observing,
         Section::Accepted,
     ];
 
@@ -87,6 +89,7 @@ impl Section {
             Section::Memory => "Memory",
             Section::Running => "Running",
             Section::Logging => "Logging",
+            Section::Observing => "Observing",
             Section::Accepted => "Accepted from Redis, without effect",
         }
     }

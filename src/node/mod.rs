@@ -10,7 +10,7 @@ mod tracking;
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 pub use clients::{Client, ClientKind, Clients, Peer, Told};
 pub use outbox::Post;
@@ -18,9 +18,9 @@ pub use pubsub::{PubSub, Space};
 pub use session::{Queued, ReplyMode, Session, Tracks, Transaction};
 pub use tracking::{Tracked, Tracking, TrackingCounts};
 
-use crate::config::Config;
+use crate::config::{AppendFsync, Config};
 use crate::keyspace::Keyspace;
-use crate::stats::Stats;
+use crate::stats::{Event, Stats};
 use crate::store::clock::Clock;
 
 /// How the server is asked to end.
@@ -72,6 +72,7 @@ pub struct Node {
     keyspace: OnceLock<Keyspace>,
     loading: Loading,
     last_save: AtomicU64,
+    expires_keys: AtomicBool,
 }
 
 /// How far loading is.
@@ -100,7 +101,7 @@ impl Node {
         let mut id = [0; 20];
         // Without a source of randomness the id is only less unique.
         let _ = getrandom::fill(&mut id);
-        Self {
+        let node = Self {
             stats: Stats::new(commands),
             clients: Clients::default(),
             pubsub: PubSub::default(),
@@ -111,9 +112,59 @@ impl Node {
             keyspace: OnceLock::new(),
             loading: Loading::default(),
             config,
+            expires_keys: AtomicBool::new(true),
             clock,
             host,
+        };
+        node.watch_as_set();
+        node
+    }
+
+    /// Makes changed settings take effect where they are more than a value to look up.
+    pub fn settings_changed(&self) {
+        self.watch_as_set();
+        self.host.settings_changed();
+    }
+
+    /// From which duration on a command is looked at closely, as the settings want it.
+    fn watch_as_set(&self) {
+        let settings = self.config.get();
+        let slowlog = u64::try_from(settings.slowlog_log_slower_than).ok().filter(|_| settings.slowlog_max_len > 0);
+        let latency = Some(settings.latency_monitor_threshold).filter(|threshold| *threshold > 0);
+        let slowlog = slowlog.map_or(u64::MAX, |microseconds| microseconds.saturating_mul(1000));
+        let latency = latency.map_or(u64::MAX, |milliseconds| milliseconds.saturating_mul(1_000_000));
+        self.stats.watching.set(slowlog.min(latency), settings.latency_tracking);
+        self.stats.latency.set_threshold(settings.latency_monitor_threshold);
+    }
+
+    /// Takes a sample of what is told per second, and of how long the log's slowest write and sync since the last one
+    /// took.
+    pub fn sample(&self) {
+        self.stats.sample(self.monotonic_nanoseconds() / 1_000_000);
+        let Some(keyspace) = self.keyspace() else { return };
+        let slowest = keyspace.store().take_slowest();
+        let waits = self.config.get().appendfsync == AppendFsync::Always;
+        let sync = if waits { Event::LogSyncAlways } else { Event::LogSync };
+        for (event, duration) in [(Event::LogWrite, slowest.write), (sync, slowest.sync)] {
+            self.note_event(event, duration.as_nanos() as u64);
         }
+    }
+
+    /// Keeps what took so many nanoseconds and ended now, if that is long enough for LATENCY.
+    pub fn note_event(&self, event: Event, nanoseconds: u64) {
+        if self.stats.latency.is_slow(nanoseconds) {
+            self.stats.latency.note(event, nanoseconds, self.wall_now() / 1000);
+        }
+    }
+
+    /// Whether keys whose time is over are removed by themselves; nobody ever sees them.
+    pub fn expires_keys(&self) -> bool {
+        self.expires_keys.load(Relaxed)
+    }
+
+    /// Has them removed by themselves or not: for tests.
+    pub fn set_expires_keys(&self, on: bool) {
+        self.expires_keys.store(on, Relaxed);
     }
 
     /// The keys, once they are loaded.

@@ -168,7 +168,7 @@ impl Connection {
                 let few = found.announce(&self.input, &shared.registry, &self.session, keyspace);
                 if few {
                     pipeline::let_others_run().await;
-                    batch.now = shared.node.now();
+                    batch.go_on(&shared.node);
                 }
                 pipeline::prefetch(keyspace);
             }

@@ -7,6 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::workers::Shared;
 use crate::allocator;
+use crate::stats::Event;
 
 /// How often due keys are looked for.
 const EXPIRY_EVERY: Duration = Duration::from_millis(10);
@@ -30,9 +31,13 @@ async fn expire(shared: &Shared) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let Some(keyspace) = shared.node.keyspace() else { continue };
+        let node = &shared.node;
+        let Some(keyspace) = node.keyspace().filter(|_| node.expires_keys()) else { continue };
+        let mut began = node.monotonic_nanoseconds();
         while keyspace.expire_due(keyspace.now(), EXPIRY_SLICE) >= EXPIRY_SLICE {
+            node.note_event(Event::Expiry, node.monotonic_nanoseconds().saturating_sub(began));
             tokio::task::yield_now().await;
+            began = node.monotonic_nanoseconds();
         }
     }
 }
@@ -43,7 +48,7 @@ async fn govern(shared: &Shared) {
     loop {
         tick.tick().await;
         let node = &shared.node;
-        node.stats.sample(node.monotonic_nanoseconds() / 1_000_000);
+        node.sample();
         if let Some(keyspace) = node.keyspace() {
             keyspace.set_memory_limit(node.config.get().maxmemory);
             keyspace.govern(keyspace.store().status().window_bytes);

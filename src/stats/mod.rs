@@ -1,11 +1,19 @@
 //! Counters of what the server did, readable at any time without stopping anyone.
 //!
-//! Always true: counting never waits; a counter only grows until CONFIG RESETSTAT.
+//! Always true: counting never waits, except for what was slow anyway; a counter only grows until CONFIG RESETSTAT.
+
+mod histogram;
+mod latency;
+mod slowlog;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
+
+pub use histogram::{Counts, Histogram, bucket_of};
+pub use latency::{Event, Latency, Sample, Series};
+pub use slowlog::{SlowCommand, Slowlog, shortened};
 
 /// How many different error codes are told apart; what comes on top is counted as `ERR`.
 const ERROR_CODES_MAX: usize = 128;
@@ -17,6 +25,12 @@ pub struct Stats {
     pub commands: CommandStats,
     /// By the code of the error.
     pub errors: ErrorStats,
+    /// What is kept of commands that take long.
+    pub watching: Watching,
+    /// Commands that took long.
+    pub slowlog: Slowlog,
+    /// Events that took long.
+    pub latency: Latency,
     /// Connections accepted.
     pub connections: Counter,
     /// Connections refused because there were too many.
@@ -73,6 +87,36 @@ pub struct CommandCounters {
     pub rejected: Counter,
     /// Ended with an error.
     pub failed: Counter,
+    /// How long executions took.
+    pub histogram: Histogram,
+}
+
+/// From when on a command is slow, and whether durations are counted: looked at by every command.
+#[derive(Debug)]
+pub struct Watching {
+    /// From so many nanoseconds on a command is looked at closely; the largest number for never.
+    slow_from: AtomicU64,
+    tracks: AtomicBool,
+}
+
+impl Watching {
+    /// Sets both.
+    pub fn set(&self, slow_from: u64, tracks: bool) {
+        self.slow_from.store(slow_from, Relaxed);
+        self.tracks.store(tracks, Relaxed);
+    }
+
+    /// Whether a command that took so many nanoseconds is to be looked at closely.
+    #[inline]
+    pub fn is_slow(&self, nanoseconds: u64) -> bool {
+        nanoseconds >= self.slow_from.load(Relaxed)
+    }
+
+    /// Whether durations are counted in histograms.
+    #[inline]
+    pub fn tracks(&self) -> bool {
+        self.tracks.load(Relaxed)
+    }
 }
 
 /// All commands' counters, by their numbers.
@@ -96,6 +140,14 @@ impl CommandStats {
         let Some(counters) = self.by_index.get(index) else { return };
         counters.calls.add(calls);
         counters.nanoseconds.add(nanoseconds);
+    }
+
+    /// Counts executions of one command whose durations are of one bucket.
+    #[inline]
+    pub fn add_durations(&self, index: usize, bucket: u16, calls: u64) {
+        if let Some(counters) = self.by_index.get(index) {
+            counters.histogram.add(bucket, calls);
+        }
     }
 
     /// One command's counters.
@@ -148,6 +200,9 @@ impl Stats {
         Self {
             commands: CommandStats { by_index: (0..commands).map(|_| CommandCounters::default()).collect() },
             errors: ErrorStats::default(),
+            watching: Watching { slow_from: AtomicU64::new(u64::MAX), tracks: AtomicBool::new(true) },
+            slowlog: Slowlog::default(),
+            latency: Latency::default(),
             connections: Counter::default(),
             rejected_connections: Counter::default(),
             input_bytes: Counter::default(),
@@ -166,6 +221,7 @@ impl Stats {
         for counters in &self.commands.by_index {
             let all = [&counters.calls, &counters.nanoseconds, &counters.rejected, &counters.failed];
             all.into_iter().for_each(Counter::reset);
+            counters.histogram.reset();
         }
         self.errors.total.reset();
         self.errors.by_code.lock().clear();

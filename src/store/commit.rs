@@ -180,6 +180,7 @@ impl Log {
                 return Err(WriteFailed);
             }
             let after = self.clock.monotonic();
+            self.counters.slowest_write.fetch_max(after.saturating_sub(before).as_nanos() as u64, Ordering::Relaxed);
             if after.saturating_sub(before) > SLOW_WRITE {
                 self.slow_until.store((after + SLOW_WRITE_PAUSE).as_micros() as u64, Ordering::Relaxed);
             }
@@ -354,7 +355,10 @@ impl Log {
             let _ = dirty.segment.file.truncate(dirty.end);
         }
         self.counters.syncs.fetch_add(1, Ordering::Relaxed);
+        let before = self.clock.monotonic();
         dirty.segment.file.sync_data()?;
+        let taken = self.clock.monotonic().saturating_sub(before);
+        self.counters.slowest_sync.fetch_max(taken.as_nanos() as u64, Ordering::Relaxed);
         self.window.lock().synced(dirty);
         if dirty.last {
             syncer.unsealed.push(dirty.segment.clone());

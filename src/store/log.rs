@@ -98,6 +98,9 @@ pub(super) struct Counters {
     pub syncs: AtomicU64,
     pub failed_syncs: AtomicU64,
     pub failed_writes: AtomicU64,
+    /// In nanoseconds, since somebody asked.
+    pub slowest_write: AtomicU64,
+    pub slowest_sync: AtomicU64,
     pub last_error: Mutex<Option<String>>,
 }
 

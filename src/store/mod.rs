@@ -62,7 +62,7 @@ pub use self::options::{BATCH_BYTES_MAX, Fsync, Options, SegmentSize};
 pub use self::record::{DATABASES_MAX, Draft, Op, RECORD_BYTES_MAX, Record};
 pub use self::recovery::{Beginning, OnProgress, Records, Recovered, Replay};
 pub use self::segment::{Count, Location, Position};
-pub use self::status::Status;
+pub use self::status::{Slowest, Status};
 
 /// A log of records on a disk. See the [module](self).
 pub struct Store {
@@ -390,6 +390,11 @@ impl Store {
     /// What INFO says of the store.
     pub fn status(&self) -> Status {
         self.log.status()
+    }
+
+    /// The longest write and sync since this was last asked.
+    pub fn take_slowest(&self) -> Slowest {
+        self.log.take_slowest()
     }
 
     fn stop(&self) {

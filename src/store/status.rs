@@ -1,6 +1,7 @@
 //! What can be told of a running store.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::error::Refused;
 use super::log::Log;
@@ -45,7 +46,19 @@ pub struct Status {
     pub refused: Option<Refused>,
 }
 
+/// The longest that the log waited for the disk within some time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slowest {
+    pub write: Duration,
+    pub sync: Duration,
+}
+
 impl Log {
+    pub(super) fn take_slowest(&self) -> Slowest {
+        let take = |counter: &std::sync::atomic::AtomicU64| Duration::from_nanos(counter.swap(0, Ordering::Relaxed));
+        Slowest { write: take(&self.counters.slowest_write), sync: take(&self.counters.slowest_sync) }
+    }
+
     pub(super) fn status(&self) -> Status {
         let (offset, current, sequence, refused) = {
             let active = self.active.lock();

@@ -20,6 +20,7 @@ mod durability;
 mod keys;
 mod listening;
 mod memory;
+mod observing;
 mod process;
 mod reply;
 mod running;

@@ -1,7 +1,7 @@
 //! Who the client is, and which protocol it speaks.
 
 use super::{Args, Context, Outcome, REDIS_VERSION, Stop, client, text};
-use crate::protocol::{Reply, Version};
+use crate::protocol::{Arguments, Reply, Version};
 use crate::types::number;
 
 pub(super) fn auth(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
@@ -55,6 +55,12 @@ pub(super) fn hello(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         ctx.set_version(version);
     }
     Ok(greeting(ctx))
+}
+
+/// Whether a word of HELLO follows AUTH.
+pub(super) fn is_login(words: Arguments<'_>, at: usize) -> bool {
+    let is_auth = |at: usize| at >= 2 && words.get(at).is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH"));
+    [1, 2].into_iter().any(|behind| at.checked_sub(behind).is_some_and(is_auth))
 }
 
 fn greeting(ctx: &Context<'_, '_>) -> Reply {

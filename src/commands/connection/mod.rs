@@ -21,6 +21,7 @@ pub(super) const TABLE: &[Command] = &checked(
         Command::new("AUTH", "[username] password", auth::auth)
             .summary("Authenticates the connection.")
             .complexity("O(N) for a password of N bytes")
+            .secret(|_, at| at > 0)
             .flag(ALWAYS)
             .flag(Flags::NO_AUTH),
         Command::new("CLIENT", "subcommand [argument ...]", client::container)
@@ -35,6 +36,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(Flags::FAST),
         Command::new("HELLO", "[protover [AUTH username password] [SETNAME clientname]]", auth::hello)
             .summary("Chooses the protocol, and tells about the server.")
+            .secret(auth::is_login)
             .since("6.0.0")
             .flag(ALWAYS)
             .flag(Flags::NO_AUTH),

@@ -190,8 +190,13 @@ fn document(ctx: &Context<'_, '_>, row: &Row) -> Reply {
         (name("group"), name(row.command.group.name())),
         (name("complexity"), name(row.command.complexity)),
     ];
+    let doc_flags = [(row.command.deprecated.is_some(), "deprecated"), (row.command.system, "syscmd")];
+    let doc_flags: Vec<Reply> =
+        doc_flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| Reply::Simple(flag)).collect();
+    if !doc_flags.is_empty() {
+        fields.push((name("doc_flags"), Reply::Set(doc_flags)));
+    }
     if let Some((since, instead)) = row.command.deprecated {
-        fields.push((name("doc_flags"), Reply::Set(vec![Reply::Simple("deprecated")])));
         fields.push((name("deprecated_since"), name(since)));
         fields.push((name("replaced_by"), name(instead)));
     }

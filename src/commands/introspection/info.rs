@@ -21,6 +21,7 @@ const SECTIONS: &[(&str, Section, bool)] = &[
     ("Modules", |_, _| {}, true),
     ("Commandstats", commandstats, false),
     ("Errorstats", errorstats, true),
+    ("Latencystats", latencystats, false),
     ("Cluster", cluster, true),
     ("Keyspace", keyspace, true),
     ("Caskade", caskade, true),
@@ -196,6 +197,20 @@ fn commandstats(ctx: &Context<'_, '_>, out: &mut Fields) {
 fn errorstats(ctx: &Context<'_, '_>, out: &mut Fields) {
     for (code, count) in ctx.node.stats.errors.by_code() {
         out.add(&format!("errorstat_{code}"), format!("count={count}"));
+    }
+}
+
+fn latencystats(ctx: &Context<'_, '_>, out: &mut Fields) {
+    let settings = ctx.node.config.get();
+    for row in ctx.registry.rows() {
+        let counts = ctx.node.stats.commands.get(row.index).histogram.snapshot();
+        if counts.total() > 0 {
+            let microseconds = |percent| counts.percentile(percent) as f64 / 1000.0;
+            let percentiles = settings.latency_tracking_info_percentiles.each();
+            let texts: Vec<String> =
+                percentiles.map(|(text, percent)| format!("p{text}={:.3}", microseconds(percent))).collect();
+            out.add(&format!("latency_percentiles_usec_{}", row.name), texts.join(","));
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! CONFIG: the settings of the running server.
 
 use super::{ADMIN, ALWAYS, Args, Command, Context, Flags, Group, Outcome, Stop, checked, text};
-use crate::protocol::Reply;
+use crate::config::find;
+use crate::protocol::{Arguments, Reply};
 use crate::types::glob;
 
 const SETTINGS: Flags = ADMIN.with(ALWAYS).with(Flags::NOSCRIPT);
@@ -28,6 +29,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .summary("Changes settings: all of them or none.")
             .since("2.0.0")
             .complexity("O(N) for N settings")
+            .secret(holds_secret)
             .flag(SETTINGS),
     ],
 );
@@ -66,8 +68,14 @@ fn set(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
     }
     let changed = ctx.node.config.set(&texts, |_, _, _| Ok(()));
     changed.map_err(|error| Stop::error(error.to_string()))?;
-    ctx.node.host.settings_changed();
+    ctx.node.settings_changed();
     Ok(Reply::Ok)
+}
+
+/// The value of a setting that is a secret.
+fn holds_secret(words: Arguments<'_>, at: usize) -> bool {
+    let name = at.checked_sub(1).filter(|name| *name >= 2 && name.is_multiple_of(2)).and_then(|name| words.get(name));
+    name.and_then(|name| std::str::from_utf8(name).ok()).and_then(find).is_some_and(|row| row.secret)
 }
 
 fn rewrite(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {

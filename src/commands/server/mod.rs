@@ -1,9 +1,13 @@
 //! Commands about the server.
 
 mod config;
+mod debug;
+mod doctor;
+mod latency;
 mod memory;
 mod own;
 mod save;
+mod slowlog;
 
 use super::table::checked;
 use super::{Args, Command, Context, Done, Errand, Flags, Group, Outcome, Stop, text};
@@ -44,6 +48,16 @@ pub(super) const TABLE: &[Command] = &checked(
             .summary("Answers how many keys the database has.")
             .flag(Flags::FAST)
             .flag(Flags::WHOLE),
+        Command::new("DEBUG", "", debug::debug)
+            .arity(-2)
+            .system()
+            .summary(
+                "Does what tests of clients need: DEBUG HELP tells what. Only where `enable-debug-command` allows it.",
+            )
+            .complexity("Depends on the subcommand")
+            .flag(ADMIN)
+            .flag(ALWAYS)
+            .flag(Flags::NOSCRIPT),
         Command::write("FLUSHALL", "[ASYNC | SYNC]", flushall)
             .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
             .flag(Flags::KEYSPACE_CATEGORY)
@@ -62,6 +76,11 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(ALWAYS)
             .flag(Flags::FAST)
             .flag(Flags::ADMIN_CATEGORY),
+        Command::new("LATENCY", "subcommand [argument ...]", latency::container)
+            .summary("Tells what took long, and how long commands take.")
+            .since("2.8.13")
+            .complexity("Depends on the subcommand")
+            .subcommands(latency::TABLE),
         Command::new("MEMORY", "subcommand [argument ...]", memory::container)
             .summary("Tells what takes memory.")
             .since("4.0.0")
@@ -89,6 +108,11 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(Flags::NOSCRIPT)
             .flag(Flags::NO_MULTI)
             .flag(Flags::ALLOW_BUSY),
+        Command::new("SLOWLOG", "subcommand [argument ...]", slowlog::container)
+            .summary("Tells which commands took long.")
+            .since("2.2.12")
+            .complexity("Depends on the subcommand")
+            .subcommands(slowlog::TABLE),
         Command::write("SWAPDB", "index1 index2", swapdb)
             .flag(Flags::KEYSPACE_CATEGORY)
             .summary("Lets two databases change places.")
