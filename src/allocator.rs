@@ -78,6 +78,12 @@ pub fn give_back() {
     unsafe { mi_collect(false) }
 }
 
+/// As [`give_back`], of all that was freed, however lately.
+pub fn purge() {
+    // SAFETY: it may be called at any time, by any thread.
+    unsafe { mi_collect(true) }
+}
+
 /// Name and version.
 pub fn name() -> String {
     // SAFETY: it has no conditions.

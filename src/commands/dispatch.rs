@@ -106,7 +106,8 @@ pub fn execute(
     let mark = out.mark();
     let mode = session.begin_reply();
     let row = found.map_or_else(|| registry.resolve(words), Ok);
-    let row_index = row.as_ref().ok().map(|row| row.index);
+    // A command with the wrong number of arguments is known all the same.
+    let row_index = row.as_ref().map_or_else(|_| registry.named_by(words).ok(), |row| Some(*row)).map(|row| row.index);
     let outcome = match row {
         Ok(row) => run(node, registry, session, batch, out, row, words, prepared),
         Err(stop) => {
@@ -156,7 +157,7 @@ pub fn execute(
             out.rewind(mark);
             out.error(&text);
             node.stats.errors.count(&text);
-            (true, row_index.is_none())
+            (true, batch.ran.is_none())
         }
     };
     node.stats.commands.count(row_index, failed, rejected);

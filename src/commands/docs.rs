@@ -12,6 +12,7 @@ const GROUPS: [(Group, &str); 6] = [
     (Group::PubSub, "Publish and subscribe"),
     (Group::Connection, "Connection"),
     (Group::Server, "Server"),
+    (Group::Cluster, "Cluster"),
 ];
 
 const INTRODUCTION: &str = "\

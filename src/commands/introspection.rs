@@ -2,6 +2,9 @@
 
 mod command;
 mod info;
+mod memory;
+
+pub(super) use memory::{MemoryFacts, share};
 
 use super::table::checked;
 use super::{Command, Context, Flags, Group};

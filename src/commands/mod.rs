@@ -20,6 +20,7 @@
 //! | the rest | one module per group of commands |
 
 mod arguments;
+mod cluster;
 mod connection;
 mod dispatch;
 pub mod docs;
@@ -141,6 +142,7 @@ impl<'k> Context<'_, 'k> {
 
 /// Every command, in the groups of the documentation.
 pub(crate) const TABLES: &[&[Command]] = &[
+    cluster::TABLE,
     connection::TABLE,
     generic::TABLE,
     introspection::TABLE,

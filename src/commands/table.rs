@@ -100,6 +100,7 @@ impl BitOr for Flags {
 /// The group a command is documented in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
+    Cluster,
     Connection,
     Generic,
     PubSub,
@@ -112,6 +113,7 @@ impl Group {
     /// As COMMAND DOCS names it.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Cluster => "cluster",
             Self::Connection => "connection",
             Self::Generic => "generic",
             Self::PubSub => "pubsub",

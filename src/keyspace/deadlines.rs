@@ -19,13 +19,20 @@ struct Part {
     /// The earliest deadline, readable without the lock; `u64::MAX` when there is none.
     earliest: AtomicU64,
     items: Mutex<BTreeSet<(u64, u64)>>,
+    /// Of all deadlines; changed with `items` held.
+    sum: Mutex<u128>,
     /// Items that are not yet among the others: while the log is read back, nobody asks.
     gathered: Mutex<Vec<(u64, u64)>>,
 }
 
 impl Deadlines {
     pub(super) fn new() -> Self {
-        let part = |_| Part { earliest: AtomicU64::new(u64::MAX), items: Mutex::default(), gathered: Mutex::default() };
+        let part = |_| Part {
+            earliest: AtomicU64::new(u64::MAX),
+            items: Mutex::default(),
+            sum: Mutex::default(),
+            gathered: Mutex::default(),
+        };
         Self { parts: (0..PARTS).map(part).collect() }
     }
 
@@ -36,11 +43,16 @@ impl Deadlines {
         }
         let part = self.part(hash);
         let mut items = part.items.lock();
-        if let Some(old) = old {
-            items.remove(&(old, hash));
+        let mut sum = part.sum.lock();
+        if let Some(old) = old
+            && items.remove(&(old, hash))
+        {
+            *sum -= u128::from(old);
         }
-        if let Some(new) = new {
-            items.insert((new, hash));
+        if let Some(new) = new
+            && items.insert((new, hash))
+        {
+            *sum += u128::from(new);
         }
         part.earliest.store(items.first().map_or(u64::MAX, |item| item.0), Relaxed);
     }
@@ -88,6 +100,16 @@ impl Deadlines {
         due.map(|part| part.items.lock().range(..=(now, u64::MAX)).count()).sum()
     }
 
+    /// The mean of all deadlines.
+    pub(super) fn mean(&self) -> Option<u64> {
+        let of_part = |(count, sum): (usize, u128), part: &Part| {
+            let items = part.items.lock();
+            (count + items.len(), sum + *part.sum.lock())
+        };
+        let (count, sum) = self.parts.iter().fold((0, 0), of_part);
+        sum.checked_div(count as u128).map(|mean| mean as u64)
+    }
+
     /// The earliest deadline of all.
     pub(super) fn earliest(&self) -> Option<u64> {
         let earliest = self.parts.iter().map(|part| part.earliest.load(Relaxed)).min();
@@ -107,6 +129,7 @@ impl Part {
         let mut items = self.items.lock();
         // A set is built fast from what is in order.
         items.append(&mut gathered.into_iter().collect());
+        *self.sum.lock() = items.iter().map(|item| u128::from(item.0)).sum();
         self.earliest.store(items.first().map_or(u64::MAX, |item| item.0), Relaxed);
     }
 }
@@ -121,15 +144,15 @@ mod tests {
         for (hash, deadline) in [(1u64, 30u64), (65, 10), (2, 20), (3, 40)] {
             deadlines.change(hash, None, Some(deadline));
         }
-        assert_eq!(deadlines.earliest(), Some(10));
-        assert_eq!(deadlines.due(9, 10), []);
+        assert_eq!((deadlines.earliest(), deadlines.mean()), (Some(10), Some(25)));
+        assert_eq!((Deadlines::new().mean(), deadlines.due(9, 10)), (None, vec![]));
         assert_eq!(deadlines.due(30, 10), [(10, 65), (30, 1), (20, 2)]);
         assert_eq!(deadlines.due(30, 1), [(10, 65)]);
         assert_eq!([9, 10, 29, 30, 40].map(|now| deadlines.count_due(now)), [0, 1, 2, 3, 4]);
         deadlines.change(65, Some(10), Some(50));
         deadlines.change(2, Some(20), None);
         assert_eq!(deadlines.due(30, 10), [(30, 1)]);
-        assert_eq!(deadlines.earliest(), Some(30));
+        assert_eq!((deadlines.earliest(), deadlines.mean()), (Some(30), Some(40)));
     }
 
     #[test]
@@ -143,7 +166,7 @@ mod tests {
             assert_eq!(together.due(u64::MAX, usize::MAX).len(), 1);
             together.settle(threads);
             assert_eq!(together.due(u64::MAX, usize::MAX), one_by_one.due(u64::MAX, usize::MAX));
-            assert_eq!(together.earliest(), Some(0));
+            assert_eq!((together.earliest(), together.mean()), (Some(0), one_by_one.mean()));
         }
     }
 }

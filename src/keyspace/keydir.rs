@@ -110,6 +110,10 @@ impl Keydir {
     }
 
     /// The bytes that the map's own tables take.
+    pub(super) fn mean_deadline(&self) -> Option<u64> {
+        self.deadlines.get()?.mean()
+    }
+
     pub(super) fn table_bytes(&self) -> usize {
         let Some(map) = self.map.get() else { return 0 };
         let slot = size_of::<Entry>() + 1;

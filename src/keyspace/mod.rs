@@ -271,7 +271,23 @@ impl Keyspace {
         DatabaseSize { keys: keydir.keys(), volatile: keydir.volatile() }
     }
 
-    /// Keys removed because their time was over, since the start.
+    /// Bytes of a database's own tables.
+    pub fn table_bytes(&self, database: u32) -> u64 {
+        self.bound.databases[database as usize].load().table_bytes() as u64
+    }
+
+    /// The mean of the times to live of a database's volatile keys, in milliseconds; 0 where there are none.
+    pub fn mean_time_to_live(&self, database: u32) -> u64 {
+        let deadline = self.bound.databases[database as usize].load().mean_deadline();
+        deadline.map_or(0, |deadline| deadline.saturating_sub(self.now()))
+    }
+
+    /// Counts removed keys from zero again.
+    pub fn reset_expired_keys(&self) {
+        self.stats.expired.store(0, Relaxed);
+    }
+
+    /// Keys removed because their time was over, since the start or since that count was set to zero.
     pub fn expired_keys(&self) -> u64 {
         self.stats.expired.load(Relaxed)
     }

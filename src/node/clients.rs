@@ -150,6 +150,16 @@ impl Clients {
         self.all.lock().get(&id).cloned()
     }
 
+    /// Bytes that all connections take, with what they have sent ahead.
+    pub fn memory_bytes(&self) -> u64 {
+        self.all.lock().values().map(|client| (size_of::<Client>() + client.input_buffer.load(Relaxed)) as u64).sum()
+    }
+
+    /// The most that one connection has sent ahead, in bytes.
+    pub fn input_buffer_max(&self) -> usize {
+        self.all.lock().values().map(|client| client.input_buffer.load(Relaxed)).max().unwrap_or(0)
+    }
+
     /// All, the oldest first.
     pub fn all(&self) -> Vec<Arc<Client>> {
         self.all.lock().values().cloned().collect()

@@ -72,6 +72,8 @@ pub struct Node {
     keyspace: OnceLock<Keyspace>,
     loading: Loading,
     last_save: AtomicU64,
+    changes_at_last_save: AtomicU64,
+    loaded_keys: AtomicU64,
     expires_keys: AtomicBool,
 }
 
@@ -109,6 +111,8 @@ impl Node {
             run_id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
             started: clock.wall(),
             last_save: AtomicU64::new(clock.wall() / 1000),
+            changes_at_last_save: AtomicU64::new(0),
+            loaded_keys: AtomicU64::new(0),
             keyspace: OnceLock::new(),
             loading: Loading::default(),
             config,
@@ -175,8 +179,15 @@ impl Node {
 
     /// Hands over the loaded keys.
     pub fn set_keyspace(&self, keyspace: Keyspace) {
+        let keys: usize = (0..keyspace.databases()).map(|database| keyspace.size(database).keys).sum();
+        self.loaded_keys.store(keys as u64, Relaxed);
         // A node is loaded once; a second keyspace would be a bug of the caller, and is dropped.
         let _ = self.keyspace.set(keyspace);
+    }
+
+    /// How many keys the start has loaded.
+    pub fn loaded_keys(&self) -> u64 {
+        self.loaded_keys.load(Relaxed)
     }
 
     /// How far loading is.
@@ -215,8 +226,15 @@ impl Node {
         self.last_save.load(Relaxed)
     }
 
+    /// How many changes there had been when the log was last synced by SAVE or BGSAVE.
+    pub fn changes_at_last_save(&self) -> u64 {
+        self.changes_at_last_save.load(Relaxed)
+    }
+
     /// Notes that the log was synced.
     pub fn saved(&self) {
         self.last_save.store(self.wall_now() / 1000, Relaxed);
+        self.changes_at_last_save.store(self.stats.changes.get(), Relaxed);
+        self.stats.saves.add(1);
     }
 }

@@ -123,6 +123,7 @@ impl Connection {
             self.check_query_limit()?;
             let node = &self.shared.node;
             node.stats.input_bytes.add(received as u64);
+            node.stats.reads.add(1);
             let mut batch = Batch::begin(node);
             let executed = self.execute_some(&mut batch).await;
             self.session.take_messages(&mut self.out);
@@ -325,6 +326,7 @@ impl Connection {
                     self.out.advance(sent);
                     self.session.client.note_output(sent as u64);
                     self.shared.node.stats.output_bytes.add(sent as u64);
+                    self.shared.node.stats.writes.add(1);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self.wait_for_reader(reads).await? {
                     // What was asked for is answered even if the client will ask no more.

@@ -19,6 +19,7 @@ use super::listen::{Accepted, Listeners};
 use super::logging::Level;
 use super::timers;
 use super::workers::{Shared, Workers};
+use crate::allocator;
 use crate::commands::Registry;
 use crate::config::cli::Launch;
 use crate::config::{AppendFsync, Config, ProtectedMode, SegmentSize, Settings};
@@ -122,6 +123,7 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     let config = Config::new(settings.clone(), launch.file);
     let clock = Arc::new(SystemClock::new());
     let node = Node::new(config, clock.clone(), Box::new(Arc::clone(&host)), registry.rows().len());
+    node.stats.memory.note_startup(allocator::allocated());
     let shared = Arc::new(Shared { node, registry });
     *host.node.lock() = Arc::downgrade(&shared);
     let threads = match settings.worker_threads {

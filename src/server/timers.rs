@@ -35,7 +35,9 @@ async fn expire(shared: &Shared) {
         let Some(keyspace) = node.keyspace().filter(|_| node.expires_keys()) else { continue };
         let mut began = node.monotonic_nanoseconds();
         while keyspace.expire_due(keyspace.now(), EXPIRY_SLICE) >= EXPIRY_SLICE {
-            node.note_event(Event::Expiry, node.monotonic_nanoseconds().saturating_sub(began));
+            let taken = node.monotonic_nanoseconds().saturating_sub(began);
+            node.stats.expiry_nanoseconds.add(taken);
+            node.note_event(Event::Expiry, taken);
             tokio::task::yield_now().await;
             began = node.monotonic_nanoseconds();
         }
@@ -48,6 +50,7 @@ async fn govern(shared: &Shared) {
     loop {
         tick.tick().await;
         let node = &shared.node;
+        node.stats.memory.note(allocator::allocated());
         node.sample();
         if let Some(keyspace) = node.keyspace() {
             keyspace.set_memory_limit(node.config.get().maxmemory);

@@ -49,8 +49,47 @@ pub struct Stats {
     pub output_limit_disconnections: Counter,
     /// Clients cut off because a request was too large for the query buffer.
     pub query_limit_disconnections: Counter,
+    /// Reads from sockets that brought something.
+    pub reads: Counter,
+    /// Writes to sockets.
+    pub writes: Counter,
+    /// Syncs that SAVE and BGSAVE asked for.
+    pub saves: Counter,
+    /// Time spent removing keys whose time was over, in nanoseconds.
+    pub expiry_nanoseconds: Counter,
+    /// What the allocator handed out.
+    pub memory: MemoryMarks,
     /// The last seconds.
     pub rates: Rates,
+}
+
+/// The memory that was in use at some moments, in bytes.
+#[derive(Debug, Default)]
+pub struct MemoryMarks {
+    peak: AtomicU64,
+    startup: AtomicU64,
+}
+
+impl MemoryMarks {
+    /// Notes what is in use now.
+    pub fn note(&self, bytes: u64) {
+        self.peak.fetch_max(bytes, Relaxed);
+    }
+
+    /// Notes what is in use before any key is loaded.
+    pub fn note_startup(&self, bytes: u64) {
+        self.startup.store(bytes, Relaxed);
+    }
+
+    /// The most that was ever noted.
+    pub fn peak(&self) -> u64 {
+        self.peak.load(Relaxed)
+    }
+
+    /// Before any key was loaded.
+    pub fn startup(&self) -> u64 {
+        self.startup.load(Relaxed)
+    }
 }
 
 /// A number that many threads add to.
@@ -212,6 +251,11 @@ impl Stats {
             changes: Counter::default(),
             output_limit_disconnections: Counter::default(),
             query_limit_disconnections: Counter::default(),
+            reads: Counter::default(),
+            writes: Counter::default(),
+            saves: Counter::default(),
+            expiry_nanoseconds: Counter::default(),
+            memory: MemoryMarks::default(),
             rates: Rates::default(),
         }
     }
@@ -234,6 +278,10 @@ impl Stats {
             &self.misses,
             &self.output_limit_disconnections,
             &self.query_limit_disconnections,
+            &self.reads,
+            &self.writes,
+            &self.saves,
+            &self.expiry_nanoseconds,
         ];
         counters.into_iter().for_each(Counter::reset);
         *self.rates.0.lock() = Samples::default();

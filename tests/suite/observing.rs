@@ -80,3 +80,70 @@ fn debug_does_what_tests_of_clients_need() {
     let local = Server::start(Program::Caskade, &["--enable-debug-command", "local"]);
     assert_eq!(local.connect().ask(&["DEBUG", "SLEEP", "0"]), Reply::Status(b"OK".to_vec()));
 }
+
+/// Fields of redis-server 7.0 that this server has not.
+const ABSENT_FIELDS: &[(&str, &str)] = &[
+    ("atomicvar_api", "of a server in C"),
+    ("gcc_version", "of a server in C"),
+    ("client_recent_max_output_buffer", "replies are not measured once they are sent"),
+    ("reply_buffer_shrinks", "reply buffers do not change their size on a schedule"),
+    ("reply_buffer_expands", "reply buffers do not change their size on a schedule"),
+];
+
+fn info(connection: &mut Connection) -> Vec<(String, String)> {
+    let text = connection.ask(&["INFO", "everything"]);
+    let text = String::from_utf8_lossy(text.bytes().expect("text")).into_owned();
+    let field = |line: &str| match line.split_once(':') {
+        Some((name, value)) => (name.to_owned(), value.trim_end().to_owned()),
+        None => (line.trim_end().to_owned(), String::new()),
+    };
+    text.split("\r\n").filter(|line| !line.is_empty()).map(field).collect()
+}
+
+#[test]
+fn info_has_the_fields_of_redis_in_its_order() {
+    let Some(oracle) = Program::oracle() else { return };
+    let (ours, theirs) = (Server::start(Program::Caskade, &[]), Server::start(oracle, &["--appendonly", "yes"]));
+    let fields = |server: &Server| -> Vec<String> {
+        let mut connection = server.connect();
+        connection.ask(&["SET", "key", "value"]);
+        let names = info(&mut connection).into_iter().map(|(name, _)| name);
+        let by_command = ["cmdstat_", "latency_percentiles_", "errorstat_"];
+        names.filter(|name| !by_command.iter().any(|prefix| name.starts_with(prefix))).collect()
+    };
+    let (ours, mut theirs) = (fields(&ours), fields(&theirs));
+    theirs.retain(|name| !ABSENT_FIELDS.iter().any(|(absent, _)| absent == name));
+    let missing: Vec<&String> = theirs.iter().filter(|name| !ours.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    let known: Vec<&String> = ours.iter().filter(|name| theirs.contains(name)).collect();
+    assert_eq!(known, theirs.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn what_info_says_of_memory_adds_up() {
+    let server = Server::start(Program::Caskade, &[]);
+    let mut connection = server.connect();
+    for number in 0..2000 {
+        connection.ask(&["SET", &format!("key:{number}"), &"x".repeat(100), "EX", "1000"]);
+    }
+    let fields = info(&mut connection);
+    let number = |name: &str| -> f64 {
+        let value = fields.iter().find_map(|(field, value)| (field == name).then_some(value));
+        value.unwrap_or_else(|| panic!("no {name}")).trim_end_matches('%').parse().expect("a number")
+    };
+    assert_eq!(number("used_memory"), number("used_memory_overhead") + number("used_memory_dataset"));
+    assert!(number("used_memory_peak") >= number("used_memory"));
+    assert!(number("used_memory_startup") > 0.0 && number("used_memory_startup") < number("used_memory"));
+    assert!(number("used_memory_dataset") > 2000.0 * 100.0);
+    assert!(number("total_system_memory") > number("used_memory_rss"));
+    assert!(number("used_memory_dataset_perc") <= 100.0 && number("used_memory_peak_perc") <= 100.0);
+    assert_eq!(number("rdb_changes_since_last_save"), 2000.0);
+    assert!(number("total_reads_processed") >= 2000.0 && number("total_writes_processed") >= 2000.0);
+    connection.ask(&["SAVE"]);
+    let fields = info(&mut connection);
+    assert!(fields.contains(&("rdb_changes_since_last_save".to_owned(), "0".to_owned())));
+    assert!(fields.contains(&("rdb_saves".to_owned(), "1".to_owned())));
+    let database = &fields.iter().find(|(name, _)| name == "db0").expect("a database").1;
+    let mean = database.strip_prefix("keys=2000,expires=2000,avg_ttl=").expect("its keys").parse::<u64>();
+    assert!((900_000..=1_000_000).contains(&mean.expect("a number")), "{database}");
+}

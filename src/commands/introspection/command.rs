@@ -21,6 +21,11 @@ pub(super) const TABLE: &[Command] = &checked(
             .since("2.8.13")
             .complexity("O(N) for N arguments")
             .flag(ALWAYS),
+        Command::new("GETKEYSANDFLAGS", "command [arg ...]", getkeysandflags)
+            .summary("Finds the keys in a full command, and what it does with each.")
+            .since("7.0.0")
+            .complexity("O(N) for N arguments")
+            .flag(ALWAYS),
         Command::new("HELP", "", help).summary("Lists the subcommands.").since("5.0.0").flag(ALWAYS),
         Command::new("INFO", "[command-name [command-name ...]]", info)
             .tips(&["nondeterministic_output_order"])
@@ -92,6 +97,20 @@ fn list(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
 }
 
 fn getkeys(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    let keys = keys_of(ctx, args)?;
+    Ok(Reply::Array(keys.into_iter().map(|(key, _)| Reply::bulk(&key)).collect()))
+}
+
+fn getkeysandflags(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
+    let one = |(key, access): (Vec<u8>, &'static str)| {
+        let flags = access.split(' ').filter(|flag| *flag != VARIABLE).map(Reply::Simple).collect();
+        Reply::Array(vec![Reply::from(key), Reply::Set(flags)])
+    };
+    Ok(Reply::Array(keys_of(ctx, args)?.into_iter().map(one).collect()))
+}
+
+/// The keys among the words of a request, each with what happens to it.
+fn keys_of(ctx: &Context<'_, '_>, args: Args<'_>) -> Result<Vec<(Vec<u8>, &'static str)>, Stop> {
     let words: Vec<&[u8]> = args.rest().collect();
     let mut ranges = Vec::new();
     let mut start = 0;
@@ -108,7 +127,25 @@ fn getkeys(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
     if !row.takes(words.len()) {
         return Err("ERR Invalid number of arguments specified for command".into());
     }
-    Ok(Reply::Array(row.keys(words).map(Reply::bulk).collect()))
+    let with_access = |(at, key): (usize, &[u8])| {
+        let access = match row.command.keys {
+            [] if row.is(Flags::READONLY) => "RO access",
+            [] => "RW update",
+            [only] if only.ends_with(VARIABLE) => variable_access(words, only),
+            each => each[at.min(each.len() - 1)],
+        };
+        (key.to_vec(), access)
+    };
+    Ok(row.keys(words).enumerate().map(with_access).collect())
+}
+
+/// What happens to a key depends on the other arguments.
+const VARIABLE: &str = "variable_flags";
+
+/// Only SET has it: without GET it looks at nothing.
+fn variable_access(words: Arguments<'_>, most: &'static str) -> &'static str {
+    let looks = words.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"GET"));
+    if looks { most } else { "OW update" }
 }
 
 fn describe(ctx: &Context<'_, '_>, row: &Row) -> Reply {
@@ -227,7 +264,11 @@ fn arguments(all: &[usage::Argument], specs: usize, keys: &mut usize) -> Reply {
         if let Some(token) = &argument.token {
             fields.push((name("token"), name(token)));
         }
-        let flags = [(argument.optional, "optional"), (argument.multiple, "multiple")];
+        let flags = [
+            (argument.optional, "optional"),
+            (argument.multiple, "multiple"),
+            (argument.multiple_token, "multiple_token"),
+        ];
         let flags: Vec<Reply> =
             flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| Reply::Simple(flag)).collect();
         if !flags.is_empty() {

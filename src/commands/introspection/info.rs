@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
+use super::memory::{MemoryFacts, share};
 use crate::allocator;
 use crate::commands::connection::REDIS_VERSION;
 use crate::commands::{Args, Context, Outcome};
@@ -35,6 +36,12 @@ impl Fields {
         // Writing to a string cannot fail.
         let _ = write!(self.0, "{name}:{value}\r\n");
     }
+
+    /// A number of bytes, then the same for people.
+    fn bytes(&mut self, name: &str, bytes: u64) {
+        self.add(name, bytes);
+        self.add(&format!("{name}_human"), human(bytes));
+    }
 }
 
 pub(super) fn info(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
@@ -63,95 +70,225 @@ fn server(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("redis_version", REDIS_VERSION);
     out.add("caskade_version", env!("CARGO_PKG_VERSION"));
     out.add("server_name", "caskade");
+    out.add("redis_git_sha1", "00000000");
+    out.add("redis_git_dirty", 0);
+    out.add("redis_build_id", build_id());
     out.add("redis_mode", "standalone");
     out.add("os", format!("{} {} {}", word(system.sysname()), word(system.release()), word(system.machine())));
     out.add("arch_bits", usize::BITS);
+    out.add("monotonic_clock", "POSIX clock_gettime");
+    out.add("multiplexing_api", "epoll");
     out.add("process_id", std::process::id());
+    out.add("process_supervised", "no");
     out.add("run_id", &node.run_id);
     out.add("tcp_port", settings.port);
     out.add("server_time_usec", node.wall_microseconds());
     out.add("uptime_in_seconds", uptime);
     out.add("uptime_in_days", uptime / 86_400);
+    out.add("hz", settings.text("hz").unwrap_or_default());
+    out.add("configured_hz", settings.text("hz").unwrap_or_default());
+    out.add("lru_clock", (node.wall_now() / 1000) & 0xff_ffff);
     let executable = std::env::current_exe().map(|path| path.display().to_string());
     out.add("executable", executable.unwrap_or_default());
     let file = node.config.file().map(|path| path.display().to_string());
     out.add("config_file", file.unwrap_or_default());
+    out.add("io_threads_active", 0);
+}
+
+/// The same for every build of a version: what the exporter tells servers apart by.
+fn build_id() -> String {
+    let version = concat!("caskade ", env!("CARGO_PKG_VERSION"));
+    let id = version
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |id: u64, byte| (id ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{id:016x}")
 }
 
 fn clients(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("connected_clients", ctx.node.clients.count());
+    out.add("cluster_connections", 0);
     out.add("maxclients", ctx.node.config.get().maxclients);
+    out.add("client_recent_max_input_buffer", ctx.node.clients.input_buffer_max());
     out.add("blocked_clients", 0);
+    out.add("tracking_clients", 0);
+    out.add("clients_in_timeout_table", 0);
     out.add("total_watched_keys", ctx.node.keyspace().map_or(0, |keyspace| keyspace.watched()));
+    out.add("total_blocking_keys", 0);
+    out.add("total_blocking_keys_on_nokey", 0);
 }
 
 fn memory(ctx: &Context<'_, '_>, out: &mut Fields) {
-    let used = allocator::allocated();
-    let Resident { all: resident, own } = Resident::now();
+    let facts = MemoryFacts::now(ctx.node);
     let settings = ctx.node.config.get();
-    out.add("used_memory", used);
-    out.add("used_memory_human", human(used));
-    out.add("used_memory_rss", resident);
-    out.add("used_memory_rss_human", human(resident));
-    let keys = ctx.node.keyspace().map(|keyspace| keyspace.memory_use()).unwrap_or_default();
-    out.add("used_memory_dataset", keys.entries);
-    out.add("used_memory_overhead", used.saturating_sub(keys.entries));
+    let system = total_memory();
+    let percent = |part, whole| format!("{:.2}%", 100.0 * share(part, whole));
+    let difference = |one: u64, other: u64| one as i64 - other as i64;
+    let net = facts.used.saturating_sub(facts.startup);
+    out.bytes("used_memory", facts.used);
+    out.bytes("used_memory_rss", facts.resident);
+    out.bytes("used_memory_peak", facts.peak);
+    out.add("used_memory_peak_perc", percent(facts.used, facts.peak));
+    out.add("used_memory_overhead", facts.overhead());
+    out.add("used_memory_startup", facts.startup);
+    out.add("used_memory_dataset", facts.dataset);
+    out.add("used_memory_dataset_perc", percent(facts.dataset.min(net), net));
+    out.add("allocator_allocated", facts.used);
     // As in Redis where its allocator does not tell them apart.
-    out.add("allocator_active", own);
-    out.add("allocator_resident", own);
-    out.add("maxmemory", settings.maxmemory);
-    out.add("maxmemory_human", human(settings.maxmemory));
+    out.add("allocator_active", facts.resident_own);
+    out.add("allocator_resident", facts.resident_own);
+    out.bytes("total_system_memory", system);
+    out.add("used_memory_lua", 0);
+    out.add("used_memory_vm_eval", 0);
+    out.add("used_memory_lua_human", human(0));
+    out.add("used_memory_scripts_eval", 0);
+    out.add("number_of_cached_scripts", 0);
+    out.add("number_of_functions", 0);
+    out.add("number_of_libraries", 0);
+    out.add("used_memory_vm_functions", 0);
+    out.bytes("used_memory_vm_total", 0);
+    out.add("used_memory_functions", 0);
+    out.bytes("used_memory_scripts", 0);
+    out.bytes("maxmemory", settings.maxmemory);
     out.add("maxmemory_policy", settings.maxmemory_policy.word());
-    out.add("mem_fragmentation_ratio", format!("{:.2}", resident as f64 / used.max(1) as f64));
+    out.add("allocator_frag_ratio", format!("{:.2}", share(facts.resident_own, facts.used)));
+    out.add("allocator_frag_bytes", difference(facts.resident_own, facts.used));
+    out.add("allocator_rss_ratio", "1.00");
+    out.add("allocator_rss_bytes", 0);
+    out.add("rss_overhead_ratio", format!("{:.2}", share(facts.resident, facts.resident_own)));
+    out.add("rss_overhead_bytes", difference(facts.resident, facts.resident_own));
+    out.add("mem_fragmentation_ratio", format!("{:.2}", share(facts.resident, facts.used)));
+    out.add("mem_fragmentation_bytes", difference(facts.resident, facts.used));
+    out.add("mem_not_counted_for_evict", 0);
+    out.add("mem_replication_backlog", 0);
+    out.add("mem_total_replication_buffers", 0);
+    out.add("mem_clients_slaves", 0);
+    out.add("mem_clients_normal", facts.clients);
+    out.add("mem_cluster_links", 0);
+    out.add("mem_aof_buffer", facts.log_buffer);
     out.add("mem_allocator", allocator::name());
+    out.add("active_defrag_running", 0);
+    out.add("lazyfree_pending_objects", 0);
+    out.add("lazyfreed_objects", 0);
+}
+
+/// What the machine has, or the container may use.
+fn total_memory() -> u64 {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let machine = read("/proc/meminfo");
+    let line = machine.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    let limit = read("/sys/fs/cgroup/memory.max").trim().parse().unwrap_or(u64::MAX);
+    kilobytes.map_or(0, |kilobytes| kilobytes * 1024).min(limit)
 }
 
 fn persistence(ctx: &Context<'_, '_>, out: &mut Fields) {
     let loading = ctx.node.keyspace().is_none();
+    let stats = &ctx.node.stats;
     out.add("loading", u8::from(loading));
     if loading {
         let (done, total) = ctx.node.loading().progress();
         let elapsed = ctx.node.wall_now().saturating_sub(ctx.node.started()) / 1000;
         out.add("loading_start_time", ctx.node.started() / 1000);
         out.add("loading_total_bytes", total);
+        out.add("loading_rdb_used_mem", 0);
         out.add("loading_loaded_bytes", done);
         out.add("loading_loaded_perc", format!("{:.2}", done as f64 * 100.0 / total.max(1) as f64));
         out.add("loading_eta_seconds", elapsed * total.saturating_sub(done) / done.max(1));
     }
-    out.add("rdb_changes_since_last_save", 0);
+    for name in ["async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"] {
+        out.add(name, 0);
+    }
+    out.add("current_fork_perc", "0.00");
+    out.add("current_save_keys_processed", 0);
+    out.add("current_save_keys_total", 0);
+    out.add("rdb_changes_since_last_save", stats.changes.get().saturating_sub(ctx.node.changes_at_last_save()));
     out.add("rdb_bgsave_in_progress", 0);
     out.add("rdb_last_save_time", ctx.node.last_save());
     out.add("rdb_last_bgsave_status", "ok");
+    out.add("rdb_last_bgsave_time_sec", -1);
+    out.add("rdb_current_bgsave_time_sec", -1);
+    out.add("rdb_saves", stats.saves.get());
+    out.add("rdb_last_cow_size", 0);
+    out.add("rdb_last_load_keys_expired", 0);
+    out.add("rdb_last_load_keys_loaded", ctx.node.loaded_keys());
     out.add("aof_enabled", 1);
     let status = ctx.node.keyspace().map(|keyspace| keyspace.store().status()).unwrap_or_default();
     let compaction = ctx.node.keyspace().map(|keyspace| keyspace.store().compaction_status()).unwrap_or_default();
     out.add("aof_rewrite_in_progress", u8::from(compaction.running));
+    out.add("aof_rewrite_scheduled", 0);
     out.add("aof_last_rewrite_time_sec", compaction.last_seconds.map_or(-1, |seconds| seconds as i64));
+    out.add("aof_current_rewrite_time_sec", -1);
     out.add("aof_last_bgrewrite_status", if compaction.failing { "err" } else { "ok" });
+    out.add("aof_rewrites", compaction.passes);
+    out.add("aof_rewrites_consecutive_failures", u8::from(compaction.failing));
     out.add("aof_last_write_status", if status.refused.is_none() { "ok" } else { "err" });
+    out.add("aof_last_cow_size", 0);
+    out.add("module_fork_in_progress", 0);
+    out.add("module_fork_last_cow_size", 0);
     out.add("aof_current_size", status.bytes_total);
+    out.add("aof_base_size", status.bytes_live);
+    out.add("aof_pending_rewrite", 0);
     out.add("aof_buffer_length", status.appended - status.written);
+    out.add("aof_pending_bio_fsync", u8::from(status.durable < status.written));
+    out.add("aof_delayed_fsync", 0);
 }
 
 fn stats(ctx: &Context<'_, '_>, out: &mut Fields) {
     let stats = &ctx.node.stats;
     let [commands, input, output] = stats.rates.per_second();
+    let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     out.add("total_connections_received", stats.connections.get());
     out.add("total_commands_processed", stats.commands.total_calls());
     out.add("instantaneous_ops_per_sec", commands);
     out.add("total_net_input_bytes", stats.input_bytes.get());
     out.add("total_net_output_bytes", stats.output_bytes.get());
-    out.add("instantaneous_input_kbps", format!("{:.2}", input as f64 / 1024.0));
-    out.add("instantaneous_output_kbps", format!("{:.2}", output as f64 / 1024.0));
+    out.add("total_net_repl_input_bytes", 0);
+    out.add("total_net_repl_output_bytes", 0);
+    out.add("instantaneous_input_kbps", kilobytes(input));
+    out.add("instantaneous_output_kbps", kilobytes(output));
+    out.add("instantaneous_input_repl_kbps", "0.00");
+    out.add("instantaneous_output_repl_kbps", "0.00");
     out.add("rejected_connections", stats.rejected_connections.get());
+    for name in ["sync_full", "sync_partial_ok", "sync_partial_err"] {
+        out.add(name, 0);
+    }
     out.add("expired_keys", ctx.node.keyspace().map_or(0, |keyspace| keyspace.expired_keys()));
-    out.add("evicted_keys", 0);
+    out.add("expired_stale_perc", "0.00");
+    out.add("expired_time_cap_reached_count", 0);
+    out.add("expire_cycle_cpu_milliseconds", stats.expiry_nanoseconds.get() / 1_000_000);
+    for name in ["evicted_keys", "evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time"] {
+        out.add(name, 0);
+    }
     out.add("keyspace_hits", stats.hits.get());
     out.add("keyspace_misses", stats.misses.get());
-    out.add("pubsub_channels", 0);
-    out.add("pubsub_patterns", 0);
-    out.add("latest_fork_usec", 0);
+    let none = [
+        "pubsub_channels",
+        "pubsub_patterns",
+        "pubsubshard_channels",
+        "latest_fork_usec",
+        "total_forks",
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+        "active_defrag_hits",
+        "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+        "total_active_defrag_time",
+        "current_active_defrag_time",
+        "tracking_total_keys",
+        "tracking_total_items",
+        "tracking_total_prefixes",
+        "unexpected_error_replies",
+    ];
+    for name in none {
+        out.add(name, 0);
+    }
     out.add("total_error_replies", stats.errors.total());
+    out.add("dump_payload_sanitizations", 0);
+    out.add("total_reads_processed", stats.reads.get());
+    out.add("total_writes_processed", stats.writes.get());
+    out.add("io_threaded_reads_processed", 0);
+    out.add("io_threaded_writes_processed", 0);
     out.add("client_query_buffer_limit_disconnections", stats.query_limit_disconnections.get());
     out.add("client_output_buffer_limit_disconnections", stats.output_limit_disconnections.get());
 }
@@ -160,21 +297,36 @@ fn replication(ctx: &Context<'_, '_>, out: &mut Fields) {
     let appended = ctx.node.keyspace().map_or(0, |keyspace| keyspace.store().appended());
     out.add("role", "master");
     out.add("connected_slaves", 0);
+    out.add("master_failover_state", "no-failover");
     out.add("master_replid", &ctx.node.run_id);
+    out.add("master_replid2", "0".repeat(40));
     out.add("master_repl_offset", appended);
+    out.add("second_repl_offset", -1);
+    out.add("repl_backlog_active", 0);
+    out.add("repl_backlog_size", ctx.node.config.get().text("repl-backlog-size").unwrap_or_default());
+    out.add("repl_backlog_first_byte_offset", 0);
+    out.add("repl_backlog_histlen", 0);
 }
 
 fn cpu(_: &Context<'_, '_>, out: &mut Fields) {
-    let ticks = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name in parentheses may hold anything; the times are the 12th and 13th field behind it.
+    let process = cpu_seconds("/proc/self/stat");
+    let main = cpu_seconds(&format!("/proc/self/task/{}/stat", std::process::id()));
+    out.add("used_cpu_sys", &process[1]);
+    out.add("used_cpu_user", &process[0]);
+    out.add("used_cpu_sys_children", &process[3]);
+    out.add("used_cpu_user_children", &process[2]);
+    out.add("used_cpu_sys_main_thread", &main[1]);
+    out.add("used_cpu_user_main_thread", &main[0]);
+}
+
+/// In the user's mode and in the system's, of its own and of its children.
+fn cpu_seconds(path: &str) -> [String; 4] {
+    let ticks = std::fs::read_to_string(path).unwrap_or_default();
+    // The name in parentheses may hold anything; the times begin with the 12th field behind it.
     let behind = ticks.rsplit(')').next().unwrap_or_default();
     let fields: Vec<u64> = behind.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
     let per_second = rustix::param::clock_ticks_per_second().max(1) as f64;
-    let seconds = |at: usize| format!("{:.6}", fields.get(at).copied().unwrap_or(0) as f64 / per_second);
-    out.add("used_cpu_sys", seconds(12));
-    out.add("used_cpu_user", seconds(11));
-    out.add("used_cpu_sys_children", seconds(14));
-    out.add("used_cpu_user_children", seconds(13));
+    std::array::from_fn(|at| format!("{:.6}", fields.get(11 + at).copied().unwrap_or(0) as f64 / per_second))
 }
 
 fn commandstats(ctx: &Context<'_, '_>, out: &mut Fields) {
@@ -223,7 +375,15 @@ fn keyspace(ctx: &Context<'_, '_>, out: &mut Fields) {
     for database in 0..keyspace.databases() {
         let size = keyspace.size(database);
         if size.keys > 0 {
-            out.add(&format!("db{database}"), format!("keys={},expires={},avg_ttl=0", size.keys, size.volatile));
+            out.add(
+                &format!("db{database}"),
+                format!(
+                    "keys={},expires={},avg_ttl={}",
+                    size.keys,
+                    size.volatile,
+                    keyspace.mean_time_to_live(database)
+                ),
+            );
         }
     }
 }
@@ -265,23 +425,6 @@ fn caskade(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("keydir_entry_bytes", memory.entries);
     out.add("keydir_table_bytes", memory.tables);
     out.add("cold_reads", keyspace.cold_reads());
-}
-
-/// Bytes of this process in the machine's memory.
-struct Resident {
-    all: u64,
-    /// Without the pages of files, which are the program itself.
-    own: u64,
-}
-
-impl Resident {
-    fn now() -> Self {
-        let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-        let pages: Vec<u64> = pages.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
-        let bytes = |at: usize| pages.get(at).copied().unwrap_or(0) * rustix::param::page_size() as u64;
-        let (all, of_files) = (bytes(1), bytes(2));
-        Self { all, own: all.saturating_sub(of_files) }
-    }
 }
 
 fn human(bytes: u64) -> String {

@@ -85,5 +85,8 @@ fn rewrite(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
 
 fn resetstat(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
     ctx.node.stats.reset();
+    if let Some(keyspace) = ctx.node.keyspace() {
+        keyspace.reset_expired_keys();
+    }
     Ok(Reply::Ok)
 }

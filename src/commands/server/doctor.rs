@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::commands::introspection::{MemoryFacts, share};
 use crate::config::{AppendFsync, Settings};
 use crate::stats::{Event, Series};
 
@@ -87,6 +88,62 @@ pub(super) fn latency(settings: &Settings, events: &[(Event, Series)]) -> String
     report
 }
 
+/// Less than this is too little to judge.
+const WORTH_A_LOOK: u64 = 5 << 20;
+
+/// What MEMORY DOCTOR says.
+pub(super) fn memory(settings: &Settings, facts: &MemoryFacts) -> String {
+    if facts.used < WORTH_A_LOOK {
+        return "There is nearly nothing in memory, so nothing can be said of it yet.\n".into();
+    }
+    let limit = settings.maxmemory;
+    let clients = facts.clients;
+    let advice = [
+        (
+            facts.peak > facts.used / 2 * 3,
+            format!(
+                "At most {} bytes were in use, now {} are: it was more than half as much again. What was freed goes back \
+                 to the system within seconds; `MEMORY PURGE` does it at once.",
+                facts.peak, facts.used
+            ),
+        ),
+        (
+            share(facts.resident_own, facts.used) > 1.5,
+            format!(
+                "The system counts {} bytes, of which {} are in use: many blocks of sizes that are no longer asked for. \
+                 A restart takes seconds and packs them anew.",
+                facts.resident_own, facts.used
+            ),
+        ),
+        (
+            limit > 0 && facts.used > limit,
+            format!(
+                "More is in use than `maxmemory` ({limit} bytes) allows: values have been driven out of memory, and \
+                 reading them waits for the disk."
+            ),
+        ),
+        (
+            limit == 0,
+            "There is no limit: with `maxmemory`, values leave memory for the disk before the machine runs out of it."
+                .into(),
+        ),
+        (
+            clients > facts.used / 10,
+            format!("Clients have sent {clients} bytes ahead: `client-query-buffer-limit` bounds what each may send."),
+        ),
+        (
+            facts.log_buffer > facts.used / 4,
+            format!("{} bytes wait for the disk: more is written than it can sync.", facts.log_buffer),
+        ),
+    ];
+    let found: Vec<String> =
+        advice.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| format!("- {text}\n")).collect();
+    match found.is_empty() {
+        true => "Memory is used well.\n".into(),
+        false => format!("This was found:\n\n{}", found.concat()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,5 +172,27 @@ mod tests {
         }
         settings.appendfsync = AppendFsync::Always;
         assert!(latency(&settings, &[(Event::LogSyncAlways, series)]).contains("appendfsync everysec"));
+    }
+
+    #[test]
+    fn memory_is_judged_by_what_is_known() {
+        let mut settings = Settings::default();
+        let mb = |megabytes: u64| megabytes << 20;
+        let sound = MemoryFacts { used: mb(100), peak: mb(110), resident_own: mb(120), ..MemoryFacts::default() };
+        assert!(memory(&settings, &MemoryFacts::default()).contains("nearly nothing"));
+        assert!(memory(&settings, &sound).contains("There is no limit"));
+        settings.maxmemory = mb(200);
+        assert_eq!(memory(&settings, &sound), "Memory is used well.\n");
+        let cases = [
+            (MemoryFacts { peak: mb(300), ..sound.clone() }, "MEMORY PURGE"),
+            (MemoryFacts { resident_own: mb(200), ..sound.clone() }, "The system counts"),
+            (MemoryFacts { used: mb(201), peak: mb(201), resident_own: mb(201), ..sound.clone() }, "driven out"),
+            (MemoryFacts { clients: mb(30), ..sound.clone() }, "client-query-buffer-limit"),
+            (MemoryFacts { log_buffer: mb(60), ..sound }, "wait for the disk"),
+        ];
+        for (facts, said) in cases {
+            let report = memory(&settings, &facts);
+            assert!(report.contains(said) && report.matches("\n- ").count() == 1, "{report}");
+        }
     }
 }

@@ -4,8 +4,11 @@ mod config;
 mod debug;
 mod doctor;
 mod latency;
+mod lolwut;
 mod memory;
+mod module;
 mod own;
+mod replication;
 mod save;
 mod slowlog;
 
@@ -58,6 +61,12 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(ADMIN)
             .flag(ALWAYS)
             .flag(Flags::NOSCRIPT),
+        Command::new("FAILOVER", "[TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]", replication::failover)
+            .summary("Is refused: there are no replicas to hand over to.")
+            .since("6.2.0")
+            .flag(ADMIN)
+            .flag(Flags::STALE)
+            .flag(Flags::NOSCRIPT),
         Command::write("FLUSHALL", "[ASYNC | SYNC]", flushall)
             .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
             .flag(Flags::KEYSPACE_CATEGORY)
@@ -81,12 +90,28 @@ pub(super) const TABLE: &[Command] = &checked(
             .since("2.8.13")
             .complexity("Depends on the subcommand")
             .subcommands(latency::TABLE),
+        Command::read("LOLWUT", "[VERSION version]", lolwut::lolwut)
+            .summary("Draws a picture, and tells the version.")
+            .since("5.0.0")
+            .flag(Flags::FAST),
         Command::new("MEMORY", "subcommand [argument ...]", memory::container)
             .summary("Tells what takes memory.")
             .since("4.0.0")
             .complexity("Depends on the subcommand")
             .subcommands(memory::TABLE),
-        Command::new("ROLE", "", role)
+        Command::new("MODULE", "subcommand [argument ...]", module::container)
+            .summary("Tells that there are no modules.")
+            .since("4.0.0")
+            .complexity("Depends on the subcommand")
+            .subcommands(module::TABLE),
+        Command::new("REPLICAOF", "<host port | NO ONE>", replication::replicaof)
+            .summary("Answers whoever wants a master with NO ONE; another server cannot be followed.")
+            .since("5.0.0")
+            .flag(ADMIN)
+            .flag(Flags::STALE)
+            .flag(Flags::NOSCRIPT)
+            .flag(Flags::NO_ASYNC_LOADING),
+        Command::new("ROLE", "", replication::role)
             .summary("Answers that this server is a master, and who follows it.")
             .since("2.8.12")
             .flag(ALWAYS)
@@ -108,6 +133,13 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(Flags::NOSCRIPT)
             .flag(Flags::NO_MULTI)
             .flag(Flags::ALLOW_BUSY),
+        Command::new("SLAVEOF", "<host port | NO ONE>", replication::replicaof)
+            .summary("Is the older name of REPLICAOF.")
+            .deprecated("5.0.0", "`REPLICAOF`")
+            .flag(ADMIN)
+            .flag(Flags::STALE)
+            .flag(Flags::NOSCRIPT)
+            .flag(Flags::NO_ASYNC_LOADING),
         Command::new("SLOWLOG", "subcommand [argument ...]", slowlog::container)
             .summary("Tells which commands took long.")
             .since("2.2.12")
@@ -173,10 +205,6 @@ fn swapdb(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     };
     ctx.keys()?.swap(first, second)?;
     Ok(Reply::Ok)
-}
-
-fn role(_: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
-    Ok(Reply::Array(vec![Reply::Text("master".into()), Reply::Integer(0), Reply::Array(Vec::new())]))
 }
 
 fn time(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {

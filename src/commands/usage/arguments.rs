@@ -14,6 +14,8 @@ pub struct Argument {
     pub token: Option<String>,
     pub optional: bool,
     pub multiple: bool,
+    /// Each time it is given, the token stands before it again.
+    pub multiple_token: bool,
     /// The alternatives of [`Kind::OneOf`], the parts of [`Kind::Block`].
     pub inner: Vec<Argument>,
 }
@@ -89,6 +91,17 @@ fn one(element: &Element) -> Argument {
 
 /// What stands in one pair of brackets, or between two bars.
 fn body(elements: &[Element]) -> Argument {
+    if let [before @ .., last] = elements
+        && matches!(before.first(), Some(Element { shape: Shape::Token(_), .. }))
+        && repeated(before, last) == Some(before.len())
+    {
+        return Argument { multiple: true, multiple_token: true, ..body(before) };
+    }
+    if elements.len() > 1 && elements.iter().all(|element| matches!(element.shape, Shape::Token(_))) {
+        let inner = arguments(elements);
+        let names: Vec<&str> = inner.iter().map(|argument| argument.name.as_str()).collect();
+        return group(&names.join("-"), Kind::Block, inner);
+    }
     if let [Element { shape: Shape::Token(token), .. }, rest @ ..] = elements
         && !rest.is_empty()
     {
@@ -102,7 +115,7 @@ fn body(elements: &[Element]) -> Argument {
 }
 
 fn group(name: &str, kind: Kind, inner: Vec<Argument>) -> Argument {
-    Argument { name: name.into(), kind, token: None, optional: false, multiple: false, inner }
+    Argument { name: name.into(), kind, token: None, optional: false, multiple: false, multiple_token: false, inner }
 }
 
 fn token_alone(token: &str) -> Argument {
@@ -115,9 +128,8 @@ fn value(name: &str) -> Argument {
         "pattern" => Kind::Pattern,
         "decimal" => Kind::Double,
         "seconds" | "milliseconds" | "offset" | "start" | "end" | "increment" | "decrement" | "cursor" | "count"
-        | "index" | "index1" | "index2" | "db" | "destination-db" | "min-match-len" | "protover" | "client-id" => {
-            Kind::Integer
-        }
+        | "index" | "index1" | "index2" | "db" | "port" | "version" | "destination-db" | "min-match-len"
+        | "protover" | "client-id" => Kind::Integer,
         name if name.starts_with("unix-time") => Kind::UnixTime,
         _ => Kind::Text,
     };
@@ -134,7 +146,7 @@ mod tests {
         let one = |argument: &Argument| {
             let token = argument.token.as_ref().map_or(String::new(), |token| format!("{token} "));
             let inner = if argument.inner.is_empty() { String::new() } else { format!("({})", shown(&argument.inner)) };
-            let flags = [(argument.optional, "?"), (argument.multiple, "*")];
+            let flags = [(argument.optional, "?"), (argument.multiple, "*"), (argument.multiple_token, "*")];
             let flags: String = flags.into_iter().filter(|(set, _)| *set).map(|(_, sign)| sign).collect();
             format!("{token}{}:{}{inner}{flags}", argument.name, argument.kind.name())
         };
@@ -157,6 +169,13 @@ mod tests {
                 "seconds-or-unix-time-milliseconds:oneof(EX seconds:integer, PXAT unix-time-milliseconds:unix-time)?",
             ),
             ("[AUTH username password]", "AUTH auth:block(username:string, password:string)?"),
+            ("[GET pattern [GET pattern ...]]", "GET pattern:pattern?**"),
+            ("[CONFIG name value [CONFIG name value ...]]", "CONFIG config:block(name:string, value:string)?**"),
+            (
+                "<host port | NO ONE>",
+                "arguments-or-no-one:oneof(arguments:block(host:string, port:integer), \
+                 no-one:block(NO no:pure-token, ONE one:pure-token))",
+            ),
             ("[ID client-id [client-id ...]]", "ID client-id:integer?*"),
             (
                 "<ID client-id | USER username> ...",

@@ -1,0 +1,91 @@
+//! Where the memory goes, for INFO and MEMORY.
+//!
+//! Always true: every byte that the allocator handed out belongs to the data or to the overhead, never to both.
+
+use crate::allocator;
+use crate::node::Node;
+
+/// What is known of the memory at one moment, in bytes.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryFacts {
+    /// All living blocks.
+    pub used: u64,
+    /// The most there ever were.
+    pub peak: u64,
+    /// As many were there before any key was loaded.
+    pub startup: u64,
+    /// Of this process in the machine's memory.
+    pub resident: u64,
+    /// The same without the pages of files, which are the program itself.
+    pub resident_own: u64,
+    /// Keys and the values that are in memory.
+    pub dataset: u64,
+    /// What is not yet written, or not yet synced.
+    pub log_buffer: u64,
+    /// What clients have sent and is not yet executed, and their own state.
+    pub clients: u64,
+    /// Those with keys.
+    pub databases: Vec<DatabaseFacts>,
+}
+
+/// One database, in bytes where nothing else is said.
+#[derive(Clone, Debug, Default)]
+pub struct DatabaseFacts {
+    pub number: u32,
+    /// How many.
+    pub keys: u64,
+    pub table_bytes: u64,
+    pub deadline_bytes: u64,
+}
+
+impl MemoryFacts {
+    /// As of now.
+    pub fn now(node: &Node) -> Self {
+        let used = allocator::allocated();
+        node.stats.memory.note(used);
+        let (resident, of_files) = resident();
+        let mut facts = Self {
+            used,
+            peak: node.stats.memory.peak(),
+            startup: node.stats.memory.startup(),
+            resident,
+            resident_own: resident.saturating_sub(of_files),
+            clients: node.clients.memory_bytes(),
+            ..Self::default()
+        };
+        if let Some(keyspace) = node.keyspace() {
+            facts.dataset = keyspace.memory_use().entries;
+            facts.log_buffer = keyspace.store().status().window_bytes;
+            for number in 0..keyspace.databases() {
+                let size = keyspace.size(number);
+                if size.keys > 0 {
+                    let (keys, table_bytes) = (size.keys as u64, keyspace.table_bytes(number));
+                    let deadline_bytes = size.volatile as u64 * DEADLINE_BYTES;
+                    facts.databases.push(DatabaseFacts { number, keys, table_bytes, deadline_bytes });
+                }
+            }
+        }
+        facts
+    }
+
+    /// What is not data.
+    pub fn overhead(&self) -> u64 {
+        self.used.saturating_sub(self.dataset)
+    }
+}
+
+/// A deadline and a hash, for each key that has a time to live.
+const DEADLINE_BYTES: u64 = 16;
+
+/// A part of a whole, which may be more than one; 0 of nothing.
+pub fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// Bytes of this process in the machine's memory, and how many of them are pages of files.
+fn resident() -> (u64, u64) {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: Vec<u64> = pages.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+    let bytes = |at: usize| pages.get(at).copied().unwrap_or(0) * rustix::param::page_size() as u64;
+    (bytes(1), bytes(2))
+}
