@@ -26,15 +26,13 @@ pub struct Config {
 pub enum SetError {
     /// The name as the client wrote it.
     Unknown(String),
-    Failed {
-        name: &'static str,
-        reason: Refusal,
-    },
+    /// The name as the client wrote it, in lower case where it is the value that was refused.
+    Failed { name: String, reason: Refusal },
 }
 
 impl SetError {
-    pub fn failed(name: &'static str, reason: impl Into<Refusal>) -> Self {
-        Self::Failed { name, reason: reason.into() }
+    pub fn failed(name: impl Into<String>, reason: impl Into<Refusal>) -> Self {
+        Self::Failed { name: name.into(), reason: reason.into() }
     }
 }
 
@@ -100,8 +98,9 @@ impl Config {
         let _changing = self.changing.lock();
         let before = self.snapshot();
         let mut given = before.given().clone();
-        for (row, (_, value)) in rows.iter().zip(pairs) {
-            let text = text_for_client(row, value, before.text_of(row))?;
+        for (row, (name, value)) in rows.iter().zip(pairs) {
+            let refused = |reason| SetError::failed(name.to_ascii_lowercase(), reason);
+            let text = text_for_client(row, value, before.text_of(row)).map_err(refused)?;
             given.insert(row.name, text);
         }
         let after = Settings::from_texts(given)
@@ -121,32 +120,32 @@ impl Config {
     }
 }
 
-/// Redis looks at every name before it looks at any value.
+/// As Redis does, looks at every name before any value; the first that cannot be changed decides.
 fn changeable_rows(pairs: &[(&str, &str)]) -> Result<Vec<&'static Parameter>, SetError> {
     let mut rows: Vec<&'static Parameter> = Vec::with_capacity(pairs.len());
     let mut names: Vec<String> = Vec::with_capacity(pairs.len());
-    let mut first_failure = None;
     for (name, _) in pairs {
         let row = find(name).filter(|row| row.is_value()).ok_or_else(|| SetError::Unknown((*name).to_owned()))?;
-        let reason = match row.change {
-            Change::Start => Some("can't set immutable config"),
-            Change::Guarded => Some("can't set protected config"),
-            Change::Live if names.contains(&name.to_ascii_lowercase()) => Some("duplicate parameter"),
-            Change::Live => None,
-        };
-        first_failure = first_failure.or(reason.map(|reason| SetError::failed(row.name, reason)));
+        match row.change {
+            Change::Start => return Err(SetError::failed(*name, "can't set immutable config")),
+            Change::Guarded => return Err(SetError::failed(*name, "can't set protected config")),
+            Change::Live if names.contains(&name.to_ascii_lowercase()) => {
+                return Err(SetError::failed(*name, "duplicate parameter"));
+            }
+            Change::Live => {}
+        }
         rows.push(row);
         names.push(name.to_ascii_lowercase());
     }
-    first_failure.map_or(Ok(rows), Err)
+    Ok(rows)
 }
 
-fn text_for_client(row: &'static Parameter, value: &str, current: &str) -> Result<String, SetError> {
+fn text_for_client(row: &'static Parameter, value: &str, current: &str) -> Result<String, Refusal> {
     // A client replaces save points, while the lines of a file add up.
     let current = if matches!(row.kind, super::Kind::SavePoints) { "" } else { current };
-    let text = row.kind.canonical(&[value], current).map_err(|reason| SetError::failed(row.name, reason))?;
+    let text = row.kind.canonical(&[value], current)?;
     match row.missing(&text) {
-        Some(instead) => Err(SetError::failed(row.name, instead)),
+        Some(instead) => Err(instead.into()),
         None => Ok(text),
     }
 }
@@ -173,12 +172,15 @@ mod tests {
         let cases: &[Case<'_>] = &[
             (&[("nosuch", "1")], unknown("nosuch")),
             (&[("timeout", "5"), ("NoSuch", "3")], unknown("NoSuch")),
-            (&[("port", "1"), ("nosuch", "3")], unknown("nosuch")),
+            (&[("dir", "/"), ("nosuch", "3")], failed("dir", "can't set protected config")),
+            (&[("nosuch", "3"), ("dir", "/")], unknown("nosuch")),
             (&[("user", "default")], unknown("user")),
             (&[("daemonize", "yes")], failed("daemonize", "can't set immutable config")),
             (&[("databases", "16")], failed("databases", "can't set immutable config")),
             (&[("dir", "/")], failed("dir", "can't set protected config")),
-            (&[("timeout", "1"), ("Timeout", "2")], failed("timeout", "duplicate parameter")),
+            (&[("timeout", "1"), ("Timeout", "2")], failed("Timeout", "duplicate parameter")),
+            (&[("DIR", "/")], failed("DIR", "can't set protected config")),
+            (&[("slave-READ-only", "x")], failed("slave-read-only", "argument must be 'yes' or 'no'")),
             (&[("TIMEOUT", "abc")], failed("timeout", "argument couldn't be parsed into an integer")),
             (&[("timeout", "5"), ("hz", "x")], failed("hz", "argument couldn't be parsed into an integer")),
             (&[("maxmemory", "1.5gb")], failed("maxmemory", "argument must be a memory value")),
