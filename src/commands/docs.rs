@@ -4,6 +4,7 @@
 
 use super::TABLES;
 use super::table::{Command, Group};
+use super::usage;
 
 const GROUPS: [(Group, &str); 6] = [
     (Group::String, "Strings"),
@@ -49,7 +50,7 @@ pub fn reference_page() -> String {
 }
 
 fn line(name: &str, command: &Command) -> String {
-    let usage = format!("{name} {}", command.usage).trim_end().replace('|', "\\|");
+    let usage = format!("{name} {}", usage::shown(command.usage)).trim_end().replace('|', "\\|");
     let instead = command.deprecated.map(|(since, instead)| format!(" Since {since}, use {instead} instead."));
     format!(
         "| `{usage}` | {}{} | {} | {} |\n",

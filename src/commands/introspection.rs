@@ -7,7 +7,7 @@ mod memory;
 pub(super) use memory::{MemoryFacts, share};
 
 use super::table::checked;
-use super::{Command, Context, Flags, Group};
+use super::{Command, Context, Flags, Group, usage};
 use crate::protocol::Reply;
 
 pub(super) const TABLE: &[Command] = &checked(
@@ -38,7 +38,7 @@ impl Context<'_, '_> {
             vec![format!("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", container.to_uppercase())];
         let rows = self.registry.find(container.as_bytes()).into_iter().flat_map(|row| &row.subcommands);
         for row in rows.map(|index| &self.registry.rows()[*index]).filter(|row| row.command.name != "HELP") {
-            lines.push(format!("{} {}", row.command.name, row.command.usage).trim_end().to_owned());
+            lines.push(format!("{} {}", row.command.name, usage::shown(row.command.usage)).trim_end().to_owned());
             lines.push(format!("    {}", row.command.summary));
         }
         lines.push("HELP".into());

@@ -9,8 +9,10 @@ use crate::config::{Config, Settings};
 use crate::keyspace::Keyspace;
 use crate::node::{Host, Node, Peer, Session, ShutdownRequest};
 use crate::protocol::{Arguments, ReplyBuffer, Version};
+use crate::stats::Event;
 use crate::store::clock::TestClock;
 use crate::store::disk::SimDisk;
+use crate::store::disk::sim::CallKind;
 
 struct Nobody;
 
@@ -22,6 +24,7 @@ impl Host for Nobody {
 
 /// A server without a network, on a disk whose values all have to be waited for.
 struct Bench {
+    disk: SimDisk,
     node: Node,
     registry: Registry,
     clock: Arc<TestClock>,
@@ -34,9 +37,9 @@ impl Bench {
         let registry = Registry::new();
         let config = Config::new(Settings::default(), None);
         let node = Node::new(config, clock.clone(), Box::new(Nobody), registry.rows().len());
-        let opened = Keyspace::open(Arc::new(disk), clock.clone(), Default::default(), 16, &mut |_, _| {});
+        let opened = Keyspace::open(Arc::new(disk.clone()), clock.clone(), Default::default(), 16, &mut |_, _| {});
         node.set_keyspace(opened.unwrap().0);
-        Self { node, registry, clock }
+        Self { disk, node, registry, clock }
     }
 
     fn session(&self) -> Session {
@@ -176,6 +179,34 @@ fn the_time_of_a_command_counts_its_cold_values_and_not_the_wait_for_room() {
     timing.finish(&bench.node);
     assert_eq!(events(), [("cold-read", 30), ("fast-command", 30), ("log-room", 500)]);
     assert_eq!(bench.node.stats.commands.get(set.index).histogram.snapshot().cumulative(), [(8454, 1)]);
+}
+
+#[test]
+fn the_slowest_write_and_sync_of_the_log_are_events() {
+    let bench = Bench::new();
+    let mut session = bench.session();
+    bench.node.config.set(&[("latency-monitor-threshold", "1")], |_, _, _| Ok(())).unwrap();
+    bench.node.settings_changed();
+    for (kind, milliseconds) in [(CallKind::Write, 30), (CallKind::SyncData, 50)] {
+        bench.run(&mut session, "SET key value");
+        let hold = bench.disk.hold(kind);
+        std::thread::scope(|scope| {
+            let syncing = scope.spawn(|| bench.keyspace().store().sync());
+            hold.wait_for(1);
+            bench.clock.advance(Duration::from_millis(milliseconds));
+            drop(hold);
+            syncing.join().unwrap().unwrap();
+        });
+    }
+    bench.node.sample();
+    let events = || -> Vec<(&str, u64)> {
+        let all = bench.node.stats.latency.all().into_iter();
+        all.map(|(event, series)| (event.name(), series.milliseconds_max)).collect()
+    };
+    assert_eq!(events(), [("aof-write", 30), ("aof-fsync", 50)]);
+    bench.node.stats.latency.reset(Event::LogSync);
+    bench.node.sample();
+    assert_eq!(events(), [("aof-write", 30)], "each is told once");
 }
 
 #[test]

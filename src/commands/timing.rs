@@ -18,7 +18,7 @@ const BUCKETS: usize = 4;
 /// What a request waits for before it runs again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Values that are only on the disk, or something else that is done for it alone.
+    /// Something that is done for it alone.
     Own,
     /// Values that are only on the disk.
     Values,

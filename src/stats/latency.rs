@@ -80,17 +80,11 @@ pub struct Series {
 }
 
 /// What took long, by event.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Latency {
     /// In milliseconds; 0 watches nothing.
     threshold: AtomicU64,
     series: Mutex<BTreeMap<Event, Series>>,
-}
-
-impl Default for Latency {
-    fn default() -> Self {
-        Self { threshold: AtomicU64::new(0), series: Mutex::default() }
-    }
 }
 
 impl Latency {

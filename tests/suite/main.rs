@@ -17,6 +17,7 @@ mod connection;
 mod descriptors;
 mod differential;
 mod durability;
+mod facts;
 mod keys;
 mod listening;
 mod memory;

@@ -40,27 +40,31 @@ pub(super) const TABLE: &[Command] = &checked(
         .since("2.4.0")
         .complexity("O(N) for N connections")
         .flag(ADMIN),
-        Command::new("LIST", "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]", list)
-            .tips(&["nondeterministic_output"])
-            .summary("Describes all connections.")
-            .since("2.4.0")
-            .complexity("O(N) for N connections")
-            .flag(ADMIN),
-        Command::new("NO-EVICT", "<ON | OFF>", no_evict)
+        Command::new(
+            "LIST",
+            "[TYPE <client-type= NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
+            list,
+        )
+        .tips(&["nondeterministic_output"])
+        .summary("Describes all connections.")
+        .since("2.4.0")
+        .complexity("O(N) for N connections")
+        .flag(ADMIN),
+        Command::new("NO-EVICT", "<enabled= ON | OFF>", no_evict)
             .summary("Keeps this connection when memory gets scarce.")
             .since("7.0.0")
             .flag(ADMIN),
-        Command::new("NO-TOUCH", "<ON | OFF>", no_touch)
+        Command::new("NO-TOUCH", "<enabled= ON | OFF>", no_touch)
             .summary("Lets this connection read values without making them recently used.")
             .since("7.2.0")
             .flag(Flags::NOSCRIPT)
             .flag(Flags::LOADING)
             .flag(Flags::STALE),
-        Command::new("REPLY", "<ON | OFF | SKIP>", reply)
+        Command::new("REPLY", "<action= ON | OFF | SKIP>", reply)
             .summary("Chooses whether requests are answered.")
             .since("3.2.0")
             .flag(INFO),
-        Command::new("SETINFO", "<LIB-NAME libname | LIB-VER libver>", setinfo)
+        Command::new("SETINFO", "<attr= LIB-NAME libname | LIB-VER libver>", setinfo)
             .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .summary("Notes which library the client uses.")
             .since("7.2.0")

@@ -31,10 +31,10 @@ pub(super) const TABLE: &[Command] = &checked(
             .summary("Counts which of the keys exist; one that is named twice counts twice.")
             .complexity("O(N) for N keys")
             .flag(Flags::FAST),
-        Command::write("EXPIRE", "key seconds [NX | XX | GT | LT]", expiry::expire)
+        Command::write("EXPIRE", "key seconds [condition= NX | XX | GT | LT]", expiry::expire)
             .summary("Lets a key expire after some seconds.")
             .flag(Flags::FAST),
-        Command::write("EXPIREAT", "key unix-time-seconds [NX | XX | GT | LT]", expiry::expireat)
+        Command::write("EXPIREAT", "key unix-time-seconds [condition= NX | XX | GT | LT]", expiry::expireat)
             .summary("Lets a key expire at a time given in seconds.")
             .since("1.2.0")
             .flag(Flags::FAST),
@@ -61,11 +61,11 @@ pub(super) const TABLE: &[Command] = &checked(
             .summary("Removes the expiry of a key.")
             .since("2.2.0")
             .flag(Flags::FAST),
-        Command::write("PEXPIRE", "key milliseconds [NX | XX | GT | LT]", expiry::pexpire)
+        Command::write("PEXPIRE", "key milliseconds [condition= NX | XX | GT | LT]", expiry::pexpire)
             .summary("Lets a key expire after some milliseconds.")
             .since("2.6.0")
             .flag(Flags::FAST),
-        Command::write("PEXPIREAT", "key unix-time-milliseconds [NX | XX | GT | LT]", expiry::pexpireat)
+        Command::write("PEXPIREAT", "key unix-time-milliseconds [condition= NX | XX | GT | LT]", expiry::pexpireat)
             .summary("Lets a key expire at a time given in milliseconds.")
             .since("2.6.0")
             .flag(Flags::FAST),

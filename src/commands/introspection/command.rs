@@ -33,7 +33,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .since("2.8.13")
             .complexity("O(N) for N commands")
             .flag(ALWAYS),
-        Command::new("LIST", "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]", list)
+        Command::new("LIST", "[FILTERBY <filterby= MODULE module-name | ACLCAT category | PATTERN pattern>]", list)
             .tips(&["nondeterministic_output_order"])
             .summary("Answers the names of all commands.")
             .since("7.0.0")

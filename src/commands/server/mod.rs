@@ -61,19 +61,23 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(ADMIN)
             .flag(ALWAYS)
             .flag(Flags::NOSCRIPT),
-        Command::new("FAILOVER", "[TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]", replication::failover)
-            .summary("Is refused: there are no replicas to hand over to.")
-            .since("6.2.0")
-            .flag(ADMIN)
-            .flag(Flags::STALE)
-            .flag(Flags::NOSCRIPT),
-        Command::write("FLUSHALL", "[ASYNC | SYNC]", flushall)
+        Command::new(
+            "FAILOVER",
+            "[TO <target= host port [FORCE]>] [ABORT] [TIMEOUT milliseconds]",
+            replication::failover,
+        )
+        .summary("Is refused: there are no replicas to hand over to.")
+        .since("6.2.0")
+        .flag(ADMIN)
+        .flag(Flags::STALE)
+        .flag(Flags::NOSCRIPT),
+        Command::write("FLUSHALL", "[flush-type= ASYNC | SYNC]", flushall)
             .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
             .flag(Flags::KEYSPACE_CATEGORY)
             .summary("Deletes all keys of all databases.")
             .flag(Flags::DANGEROUS)
             .flag(Flags::WHOLE),
-        Command::write("FLUSHDB", "[ASYNC | SYNC]", flushdb)
+        Command::write("FLUSHDB", "[flush-type= ASYNC | SYNC]", flushdb)
             .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
             .flag(Flags::KEYSPACE_CATEGORY)
             .summary("Deletes all keys of the database.")
@@ -104,7 +108,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .since("4.0.0")
             .complexity("Depends on the subcommand")
             .subcommands(module::TABLE),
-        Command::new("REPLICAOF", "<host port | NO ONE>", replication::replicaof)
+        Command::new("REPLICAOF", "<args= host port | NO ONE>", replication::replicaof)
             .summary("Answers whoever wants a master with NO ONE; another server cannot be followed.")
             .since("5.0.0")
             .flag(ADMIN)
@@ -125,7 +129,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(Flags::NOSCRIPT)
             .flag(Flags::NO_ASYNC_LOADING)
             .flag(Flags::NO_MULTI),
-        Command::new("SHUTDOWN", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", shutdown)
+        Command::new("SHUTDOWN", "[nosave_save= NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", shutdown)
             .summary("Ends the server.")
             .complexity("O(N) for N bytes not yet synced")
             .flag(ADMIN)
@@ -133,7 +137,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(Flags::NOSCRIPT)
             .flag(Flags::NO_MULTI)
             .flag(Flags::ALLOW_BUSY),
-        Command::new("SLAVEOF", "<host port | NO ONE>", replication::replicaof)
+        Command::new("SLAVEOF", "<args= host port | NO ONE>", replication::replicaof)
             .summary("Is the older name of REPLICAOF.")
             .deprecated("5.0.0", "`REPLICAOF`")
             .flag(ADMIN)

@@ -24,10 +24,14 @@ pub(super) const TABLE: &[Command] = &checked(
             .summary("Is refused: modules cannot be loaded here.")
             .since("4.0.0")
             .flag(LOADS),
-        Command::new("LOADEX", "path [CONFIG name value [CONFIG name value ...]] [ARGS args [args ...]]", refuse)
-            .summary("Is refused: modules cannot be loaded here.")
-            .since("7.0.0")
-            .flag(LOADS),
+        Command::new(
+            "LOADEX",
+            "path [configs= CONFIG name value [CONFIG name value ...]] [ARGS args [args ...]]",
+            refuse,
+        )
+        .summary("Is refused: modules cannot be loaded here.")
+        .since("7.0.0")
+        .flag(LOADS),
         Command::new("UNLOAD", "name", refuse).summary("Is refused: there are no modules.").since("4.0.0").flag(LOADS),
     ],
 );

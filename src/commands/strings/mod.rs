@@ -39,7 +39,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(Flags::FAST),
         Command::write(
             "GETEX",
-            "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]",
+            "key [expiration= EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]",
             set::getex,
         )
         .keys(&["RW access update"])
@@ -103,7 +103,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(Flags::DENYOOM),
         Command::write(
             "SET",
-            "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
+            "key value [condition= NX | XX] [GET] [expiration= EX seconds | PX milliseconds | EXAT unix-time-seconds | \
          PXAT unix-time-milliseconds | KEEPTTL]",
             set::set,
         )

@@ -84,6 +84,9 @@ fn one(element: &Element) -> Argument {
             group(&names.join("-or-"), Kind::OneOf, inner)
         }
     };
+    if let Some(name) = &element.name {
+        argument.name.clone_from(name);
+    }
     argument.optional |= element.optional;
     argument.multiple |= element.repeats;
     argument
@@ -169,6 +172,9 @@ mod tests {
                 "seconds-or-unix-time-milliseconds:oneof(EX seconds:integer, PXAT unix-time-milliseconds:unix-time)?",
             ),
             ("[AUTH username password]", "AUTH auth:block(username:string, password:string)?"),
+            ("[condition= NX | XX]", "condition:oneof(NX nx:pure-token, XX xx:pure-token)?"),
+            ("[FILTERBY <by= A | PATTERN pattern>]", "FILTERBY by:oneof(A a:pure-token, PATTERN pattern:pattern)?"),
+            ("[TO <target= host port>]", "TO target:block(host:string, port:integer)?"),
             ("[GET pattern [GET pattern ...]]", "GET pattern:pattern?**"),
             ("[CONFIG name value [CONFIG name value ...]]", "CONFIG config:block(name:string, value:string)?**"),
             (

@@ -3,7 +3,8 @@
 //!
 //! The language: a lower-case word is a value, an upper-case one stands for itself; `[...]` may be left out, `<...>`
 //! groups; `|` separates alternatives inside either; `...` behind a group says that it may repeat, as does a `...`
-//! at the end of a group's content (`key [key ...]`).
+//! at the end of a group's content (`key [key ...]`). `name=` at the beginning of a group names the argument that it
+//! is in COMMAND DOCS; people do not see it.
 
 mod arguments;
 
@@ -15,6 +16,8 @@ pub struct Element {
     pub shape: Shape,
     pub optional: bool,
     pub repeats: bool,
+    /// What COMMAND DOCS calls it, where that does not follow from its parts.
+    pub name: Option<String>,
 }
 
 /// What an element is.
@@ -49,6 +52,17 @@ pub fn parse(usage: &str) -> Vec<Element> {
     let mut sequences = alternatives(&mut words);
     assert!(words.next().is_none() && sequences.len() == 1, "a usage line that does not nest: {usage}");
     sequences.remove(0)
+}
+
+/// A usage line as people read it, without the names of groups.
+pub fn shown(usage: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = usage;
+    while let Some((before, after)) = rest.split_once("= ") {
+        shown.push_str(before.trim_end_matches(|letter: char| letter.is_ascii_lowercase() || "-_".contains(letter)));
+        rest = after;
+    }
+    shown + rest
 }
 
 /// The arity as COMMAND INFO gives it: the command's name (`names` words) included, negative when there may be more.
@@ -88,11 +102,12 @@ fn alternatives(words: Words<'_, '_>) -> Vec<Vec<Element>> {
             "|" => all.push(Vec::new()),
             "..." => sequence.last_mut().expect("`...` follows something").repeats = true,
             "[" | "<" => {
-                let group = group(alternatives(words), word == "[");
+                let name = words.next_if(|word| word.ends_with('=')).map(|name| name.trim_end_matches('=').to_owned());
+                let group = Element { name, ..group(alternatives(words), word == "[") };
                 words.next();
                 sequence.push(group);
             }
-            word => sequence.push(Element { shape: word_shape(word), optional: false, repeats: false }),
+            word => sequence.push(Element { shape: word_shape(word), optional: false, repeats: false, name: None }),
         }
     }
     all
@@ -101,14 +116,14 @@ fn alternatives(words: Words<'_, '_>) -> Vec<Vec<Element>> {
 /// A group's element; `[key ...]` and `[key value ...]` repeat as a whole.
 fn group(mut sequences: Vec<Vec<Element>>, optional: bool) -> Element {
     if sequences.len() > 1 {
-        return Element { shape: Shape::OneOf(sequences), optional, repeats: false };
+        return Element { shape: Shape::OneOf(sequences), optional, repeats: false, name: None };
     }
     let mut block = sequences.remove(0);
     let last = block.last_mut().expect("a group is never empty");
     // What `[key ...]` at the end repeats is its own.
     let is_group = last.optional && matches!(last.shape, Shape::Block(_));
     let repeats = !is_group && std::mem::take(&mut last.repeats);
-    Element { shape: Shape::Block(block), optional, repeats }
+    Element { shape: Shape::Block(block), optional, repeats, name: None }
 }
 
 fn word_shape(word: &str) -> Shape {
@@ -140,6 +155,20 @@ fn varies(element: &Element) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_groups_are_not_shown() {
+        let rows = [
+            ("key value", "key value"),
+            ("key [condition= NX | XX] [GET]", "key [NX | XX] [GET]"),
+            ("<args= host port | NO ONE>", "<host port | NO ONE>"),
+            ("[TO <target= host port [FORCE]>] [ABORT]", "[TO <host port [FORCE]>] [ABORT]"),
+            ("[x_y= A | B]", "[A | B]"),
+        ];
+        for (usage, expected) in rows {
+            assert_eq!(shown(usage), expected);
+        }
+    }
 
     #[test]
     fn arity_and_keys_follow_from_usage() {
