@@ -18,21 +18,22 @@ pub(super) struct Deadlines {
 struct Part {
     /// The earliest deadline, readable without the lock; `u64::MAX` when there is none.
     earliest: AtomicU64,
-    items: Mutex<BTreeSet<(u64, u64)>>,
-    /// Of all deadlines; changed with `items` held.
-    sum: Mutex<u128>,
+    items: Mutex<Items>,
     /// Items that are not yet among the others: while the log is read back, nobody asks.
     gathered: Mutex<Vec<(u64, u64)>>,
 }
 
+/// Deadlines with the hashes of their keys.
+#[derive(Default)]
+struct Items {
+    in_order: BTreeSet<(u64, u64)>,
+    /// Of all deadlines.
+    sum: u128,
+}
+
 impl Deadlines {
     pub(super) fn new() -> Self {
-        let part = |_| Part {
-            earliest: AtomicU64::new(u64::MAX),
-            items: Mutex::default(),
-            sum: Mutex::default(),
-            gathered: Mutex::default(),
-        };
+        let part = |_| Part { earliest: AtomicU64::new(u64::MAX), items: Mutex::default(), gathered: Mutex::default() };
         Self { parts: (0..PARTS).map(part).collect() }
     }
 
@@ -43,18 +44,17 @@ impl Deadlines {
         }
         let part = self.part(hash);
         let mut items = part.items.lock();
-        let mut sum = part.sum.lock();
         if let Some(old) = old
-            && items.remove(&(old, hash))
+            && items.in_order.remove(&(old, hash))
         {
-            *sum -= u128::from(old);
+            items.sum -= u128::from(old);
         }
         if let Some(new) = new
-            && items.insert((new, hash))
+            && items.in_order.insert((new, hash))
         {
-            *sum += u128::from(new);
+            items.sum += u128::from(new);
         }
-        part.earliest.store(items.first().map_or(u64::MAX, |item| item.0), Relaxed);
+        part.earliest.store(items.in_order.first().map_or(u64::MAX, |item| item.0), Relaxed);
     }
 
     /// Takes in many items of keys that have none, which count once [`Deadlines::settle`] was called.
@@ -86,7 +86,7 @@ impl Deadlines {
         let mut due = Vec::new();
         for part in self.parts.iter().filter(|part| part.earliest.load(Relaxed) <= now) {
             let items = part.items.lock();
-            due.extend(items.iter().take_while(|item| item.0 <= now).take(limit - due.len()));
+            due.extend(items.in_order.iter().take_while(|item| item.0 <= now).take(limit - due.len()));
             if due.len() >= limit {
                 break;
             }
@@ -97,14 +97,14 @@ impl Deadlines {
     /// How many items have a deadline at or before `now`.
     pub(super) fn count_due(&self, now: u64) -> usize {
         let due = self.parts.iter().filter(|part| part.earliest.load(Relaxed) <= now);
-        due.map(|part| part.items.lock().range(..=(now, u64::MAX)).count()).sum()
+        due.map(|part| part.items.lock().in_order.range(..=(now, u64::MAX)).count()).sum()
     }
 
     /// The mean of all deadlines.
     pub(super) fn mean(&self) -> Option<u64> {
         let of_part = |(count, sum): (usize, u128), part: &Part| {
             let items = part.items.lock();
-            (count + items.len(), sum + *part.sum.lock())
+            (count + items.in_order.len(), sum + items.sum)
         };
         let (count, sum) = self.parts.iter().fold((0, 0), of_part);
         sum.checked_div(count as u128).map(|mean| mean as u64)
@@ -128,9 +128,9 @@ impl Part {
         gathered.sort_unstable();
         let mut items = self.items.lock();
         // A set is built fast from what is in order.
-        items.append(&mut gathered.into_iter().collect());
-        *self.sum.lock() = items.iter().map(|item| u128::from(item.0)).sum();
-        self.earliest.store(items.first().map_or(u64::MAX, |item| item.0), Relaxed);
+        items.in_order.append(&mut gathered.into_iter().collect());
+        items.sum = items.in_order.iter().map(|item| u128::from(item.0)).sum();
+        self.earliest.store(items.in_order.first().map_or(u64::MAX, |item| item.0), Relaxed);
     }
 }
 

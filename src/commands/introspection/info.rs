@@ -6,6 +6,7 @@ use super::memory::{MemoryFacts, share};
 use crate::allocator;
 use crate::commands::connection::REDIS_VERSION;
 use crate::commands::{Args, Context, Outcome};
+use crate::config::Settings;
 use crate::protocol::Reply;
 
 type Section = fn(&Context<'_, '_>, &mut Fields);
@@ -93,6 +94,18 @@ fn server(ctx: &Context<'_, '_>, out: &mut Fields) {
     let file = node.config.file().map(|path| path.display().to_string());
     out.add("config_file", file.unwrap_or_default());
     out.add("io_threads_active", 0);
+    for (number, listener) in listeners(&settings).iter().enumerate() {
+        out.add(&format!("listener{number}"), listener);
+    }
+}
+
+/// Where it listens: a line for TCP and one for the Unix socket.
+fn listeners(settings: &Settings) -> Vec<String> {
+    let addresses = settings.text("bind").unwrap_or_default().split_ascii_whitespace();
+    let binds: String = addresses.map(|address| format!(",bind={address}")).collect();
+    let tcp = (settings.port > 0).then(|| format!("name=tcp{binds},port={}", settings.port));
+    let unix = settings.unixsocket.as_ref().map(|path| format!("name=unix,bind={}", path.display()));
+    tcp.into_iter().chain(unix).collect()
 }
 
 /// The same for every build of a version: what the exporter tells servers apart by.
@@ -433,5 +446,28 @@ fn human(bytes: u64) -> String {
     match step {
         0 => format!("{bytes}B"),
         step => format!("{:.2}{}", bytes as f64 / (1u64 << (10 * step)) as f64, units[step]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_are_told_as_redis_7_2_tells_them() {
+        let mut settings = Settings::default();
+        assert_eq!(listeners(&settings), ["name=tcp,bind=127.0.0.1,bind=-::1,port=6379"]);
+        settings.port = 0;
+        settings.unixsocket = Some("/run/caskade.sock".into());
+        assert_eq!(listeners(&settings), ["name=unix,bind=/run/caskade.sock"]);
+    }
+
+    #[test]
+    fn bytes_are_told_for_people_as_in_redis() {
+        let cases =
+            [(0, "0B"), (1023, "1023B"), (1536, "1.50K"), (5 << 20, "5.00M"), (3 << 30, "3.00G"), (1 << 40, "1.00T")];
+        for (bytes, text) in cases {
+            assert_eq!(human(bytes), text);
+        }
     }
 }
