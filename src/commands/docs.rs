@@ -6,7 +6,7 @@ use super::TABLES;
 use super::table::{Command, Group};
 use super::usage;
 
-const GROUPS: [(Group, &str); 6] = [
+const GROUPS: [(Group, &str); 7] = [
     (Group::String, "Strings"),
     (Group::Generic, "Keys"),
     (Group::Transactions, "Transactions"),

@@ -47,14 +47,20 @@ pub struct Tracking {
     parts: Box<[Mutex<Part>]>,
     hasher: RandomState,
     /// Who is told of keys by prefix.
-    prefixes: RwLock<BTreeMap<Box<[u8]>, BTreeMap<u64, Arc<Client>>>>,
+    prefixes: RwLock<Prefixes>,
     clients: AtomicUsize,
     keys: AtomicUsize,
     items: AtomicUsize,
 }
 
 /// Keys with the numbers of the connections that have read them.
-type Part = HashMap<Box<[u8]>, SmallVec<[u64; 2]>, RandomState>;
+type Part = HashMap<Box<[u8]>, Readers, RandomState>;
+
+/// The numbers of connections that have read a key.
+type Readers = SmallVec<[u64; 2]>;
+
+/// Prefixes with the connections that are told of their keys.
+type Prefixes = BTreeMap<Box<[u8]>, BTreeMap<u64, Arc<Client>>>;
 
 /// What INFO says of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,7 +158,7 @@ impl Tracking {
     }
 
     /// Forgets a key; returns who has read it.
-    fn take(&self, key: &[u8]) -> SmallVec<[u64; 2]> {
+    fn take(&self, key: &[u8]) -> Readers {
         let readers = self.parts[self.part(key)].lock().remove(key).unwrap_or_default();
         if !readers.is_empty() {
             self.forgot(1, readers.len());
@@ -161,7 +167,7 @@ impl Tracking {
     }
 
     /// Forgets any key, for want of room; begins to look at a part.
-    fn take_any(&self, part: usize) -> Option<(Box<[u8]>, SmallVec<[u64; 2]>)> {
+    fn take_any(&self, part: usize) -> Option<(Box<[u8]>, Readers)> {
         for part in (0..PARTS).map(|at| &self.parts[(part + at) % PARTS]) {
             let mut part = part.lock();
             let Some(key) = part.keys().next().cloned() else { continue };
@@ -277,7 +283,7 @@ impl Node {
         for reader in readers {
             let Some(client) = self.clients.get(*reader) else { continue };
             // Since it has read the key it may have begun to be told of prefixes instead.
-            let wants = client.tracked(|tracked| !tracked.broadcast && !(tracked.no_loop && client.id == actor));
+            let wants = client.tracked(|tracked| !(tracked.broadcast || tracked.no_loop && client.id == actor));
             if wants.unwrap_or_default() {
                 self.tell(&client, Some(key), wait);
             }

@@ -10,7 +10,7 @@ use crate::types::number;
 pub(super) const TABLE: &[Command] = &checked(
     Group::Connection,
     [
-        Command::new("CACHING", "<YES | NO>", tracking::caching)
+        Command::new("CACHING", "<mode= YES | NO>", tracking::caching)
             .summary("Says whether the keys of the next command are tracked.")
             .since("6.0.0")
             .flag(INFO),
@@ -72,7 +72,7 @@ pub(super) const TABLE: &[Command] = &checked(
         Command::new("SETNAME", "connection-name", setname).summary("Names the connection.").since("2.6.9").flag(INFO),
         Command::new(
             "TRACKING",
-            "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+            "<status= ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
             tracking::tracking,
         )
         .summary("Has the connection told when keys change that it caches.")

@@ -86,16 +86,16 @@ fn check(ctx: &Context<'_, '_>, tracked: &Tracked) -> Result<(), Stop> {
     }
     let known = before.map(|before| before.prefixes).unwrap_or_default();
     for (at, prefix) in tracked.prefixes.iter().enumerate() {
-        let overlaps = |other: &&Box<[u8]>| other.starts_with(prefix) || prefix.starts_with(other);
+        let overlaps = |other: &[u8]| other.starts_with(prefix) || prefix.starts_with(other);
         let refuse = |which: &str, other: &[u8]| {
             let before = [b"ERR Prefix '", &prefix[..], which.as_bytes(), other].concat();
             let text = [&before[..], b"'. Prefixes for a single client must not overlap."].concat();
             Err(Stop::Error(text.into()))
         };
-        if let Some(other) = known.iter().find(overlaps) {
+        if let Some(other) = known.iter().find(|other| overlaps(other)) {
             return refuse("' overlaps with an existing prefix '", other);
         }
-        if let Some(other) = tracked.prefixes[at + 1..].iter().find(overlaps) {
+        if let Some(other) = tracked.prefixes[at + 1..].iter().find(|other| overlaps(other)) {
             return refuse("' overlaps with another provided prefix '", other);
         }
     }

@@ -7,6 +7,7 @@ use crate::allocator;
 use crate::commands::connection::REDIS_VERSION;
 use crate::commands::{Args, Context, Outcome};
 use crate::config::Settings;
+use crate::node::Space;
 use crate::protocol::Reply;
 
 type Section = fn(&Context<'_, '_>, &mut Fields);
@@ -123,7 +124,7 @@ fn clients(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("maxclients", ctx.node.config.get().maxclients);
     out.add("client_recent_max_input_buffer", ctx.node.clients.input_buffer_max());
     out.add("blocked_clients", 0);
-    out.add("tracking_clients", 0);
+    out.add("tracking_clients", ctx.node.tracking.counts().clients);
     out.add("clients_in_timeout_table", 0);
     out.add("total_watched_keys", ctx.node.keyspace().map_or(0, |keyspace| keyspace.watched()));
     out.add("total_blocking_keys", 0);
@@ -274,10 +275,11 @@ fn stats(ctx: &Context<'_, '_>, out: &mut Fields) {
     }
     out.add("keyspace_hits", stats.hits.get());
     out.add("keyspace_misses", stats.misses.get());
+    let pubsub = &ctx.node.pubsub;
+    out.add("pubsub_channels", pubsub.count(Space::Channel));
+    out.add("pubsub_patterns", pubsub.count(Space::Pattern));
+    out.add("pubsubshard_channels", pubsub.count(Space::Shard));
     let none = [
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
         "latest_fork_usec",
         "total_forks",
         "migrate_cached_sockets",
@@ -288,14 +290,15 @@ fn stats(ctx: &Context<'_, '_>, out: &mut Fields) {
         "active_defrag_key_misses",
         "total_active_defrag_time",
         "current_active_defrag_time",
-        "tracking_total_keys",
-        "tracking_total_items",
-        "tracking_total_prefixes",
-        "unexpected_error_replies",
     ];
     for name in none {
         out.add(name, 0);
     }
+    let tracking = ctx.node.tracking.counts();
+    out.add("tracking_total_keys", tracking.keys);
+    out.add("tracking_total_items", tracking.items);
+    out.add("tracking_total_prefixes", tracking.prefixes);
+    out.add("unexpected_error_replies", 0);
     out.add("total_error_replies", stats.errors.total());
     out.add("dump_payload_sanitizations", 0);
     out.add("total_reads_processed", stats.reads.get());

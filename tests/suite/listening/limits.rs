@@ -226,11 +226,8 @@ fn no_cache_keeps_what_has_changed() {
                     }
                     if let Some(key) = other {
                         reader.send(&["PING"]).expect("to send");
-                        loop {
-                            match reader.receive().expect("a reply") {
-                                Reply::Push(words) => _ = cache.remove(&invalidated(&words)),
-                                _ => break,
-                            }
+                        while let Reply::Push(words) = reader.receive().expect("a reply") {
+                            cache.remove(&invalidated(&words));
                         }
                         assert!(!cache.contains_key(&key), "{key} has changed, and nobody was told");
                     }
