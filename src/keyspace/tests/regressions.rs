@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::Slot;
 use super::super::entry::Meta;
-use super::super::{Access, Keyspace, Mode, SUBSCRIPTION_EVENTS_MAX};
+use super::super::{Access, Halt, Keyspace, Mode, Pins, SUBSCRIPTION_EVENTS_MAX};
 use super::model::Step::{self, *};
 use super::model::{State, keys_of};
 use super::recorder::Recorder;
@@ -13,7 +13,7 @@ use super::runner::{DATABASES, Runner, START, contents, demote, open, options};
 use crate::database::Database;
 use crate::store::disk::sim::{At, CallKind, Often, Survival};
 use crate::store::disk::{Disk, SimDisk};
-use crate::store::{Fsync, Location};
+use crate::store::{Fsync, Location, Planted};
 
 /// Does the steps on a fresh disk, and leaves the keyspace open.
 fn run(fsync: Fsync, steps: &[Step]) -> (SimDisk, Runner) {
@@ -321,8 +321,71 @@ fn the_number_of_an_empty_segment_is_not_given_again() {
     recovers(disk.after_kill(), &runner, &[Set(0, "a", 10), Set(0, "b", 10)], START);
 }
 
+/// Everything in the first segment moves, and its file is removed, while `a` is only there.
+fn moves_away(disk: &SimDisk, keyspace: &Keyspace) {
+    assert!(disk.bytes("0000000001.log").is_some(), "it has what is looked for");
+    while keyspace.compact_once(true).unwrap() {}
+    assert!(disk.bytes("0000000001.log").is_none(), "everything moved, and the file was removed");
+}
+
+/// A cold key in a segment that is full, and for the rest dead.
+fn cold_among_the_dead() -> (SimDisk, Runner) {
+    let dead = (0..8).map(|index| Set(0, "x", 900 + index));
+    let (disk, runner) =
+        run(Fsync::Everysec, &[Set(0, "a", 600)].into_iter().chain(dead).chain([Tick]).collect::<Vec<_>>());
+    demote(runner.keyspace());
+    disk.set_cold(true);
+    (disk, runner)
+}
+
+/// Whoever has looked up where a value is, and then finds its file gone, looks again.
 #[test]
 fn a_reader_finds_what_was_moved_from_a_file_that_is_gone() {
+    for planted in [None, Some(Planted::NoSecondLook)] {
+        let (disk, runner) = cold_among_the_dead();
+        let keyspace = runner.keyspace();
+        keyspace.store().plant(planted);
+        let read = std::thread::scope(|scope| {
+            let hold = disk.hold(CallKind::Read);
+            let reading = scope.spawn(|| {
+                let mut access = keyspace.access_one(0, b"a", Mode::Shared, START, false);
+                access.may_block = true;
+                access.value(b"a")
+            });
+            hold.wait_for(1);
+            moves_away(&disk, keyspace);
+            drop(hold);
+            reading.join().unwrap()
+        });
+        match (planted, read) {
+            (None, Ok(Some(value))) => assert_eq!(value.bytes.len(), 600),
+            // The same test sees it when nobody looks again.
+            (Some(_), Err(Halt::Damaged)) => {}
+            (_, other) => panic!("{planted:?}: {other:?}"),
+        }
+    }
+}
+
+/// The same where a value is fetched between two runs of a command.
+#[test]
+fn a_command_finds_what_was_moved_before_it_was_fetched() {
+    let (disk, runner) = cold_among_the_dead();
+    let (keyspace, mut pins) = (runner.keyspace(), Pins::default());
+    let look = |pins: &Pins| {
+        let mut access = keyspace.access_one(0, b"a", Mode::Shared, START, false);
+        access.pins = pins.clone();
+        access.value(b"a").map(|value| value.map(|value| value.bytes.len()))
+    };
+    let Err(Halt::Cold(cold)) = look(&pins) else { panic!("it is in memory") };
+    moves_away(&disk, keyspace);
+    cold.into_iter().for_each(|cold| pins.add(cold.fetch(keyspace)));
+    let Err(Halt::Cold(cold)) = look(&pins) else { panic!("it is where it has moved to") };
+    cold.into_iter().for_each(|cold| pins.add(cold.fetch(keyspace)));
+    assert_eq!(look(&pins).unwrap(), Some(600));
+}
+
+#[test]
+fn what_moved_as_its_file_could_not_be_synced_is_found() {
     for (fsync, call) in [(Fsync::Everysec, CallKind::SyncData), (Fsync::Always, CallKind::SyncData)] {
         let (disk, mut runner) = run(fsync, &[]);
         disk.fail(At::File(call, "0000000001.log".to_owned()), std::io::ErrorKind::Other, Often::Once);

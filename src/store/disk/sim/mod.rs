@@ -178,7 +178,7 @@ impl SimDisk {
         self.shared.state.lock().cold = cold;
     }
 
-    /// Makes calls of this kind wait until the returned guard is dropped.
+    /// Makes calls of this kind wait until the returned guard is dropped; of reads, those by [`File::read_at_nowait`].
     pub fn hold(&self, kind: CallKind) -> Hold {
         self.shared.state.lock().held.push(kind);
         Hold { disk: self.clone(), kind }
@@ -237,15 +237,19 @@ impl SimDisk {
     fn begin(&self, kind: CallKind, name: &str) -> Begun<'_> {
         let mut state = self.shared.state.lock();
         let start = state.history.len() as u64;
+        self.wait_while_held(&mut state, kind);
+        let entered = state.enter(kind, name);
+        Begun { state, start, entered }
+    }
+
+    fn wait_while_held(&self, state: &mut MutexGuard<'_, State>, kind: CallKind) {
         if state.held.contains(&kind) && !state.crashed {
             state.waiting.push(kind);
             self.shared.held.notify_all();
-            self.shared.held.wait_while(&mut state, |state| state.held.contains(&kind));
+            self.shared.held.wait_while(state, |state| state.held.contains(&kind));
             let own = state.waiting.iter().position(|waiting| *waiting == kind);
             state.waiting.remove(own.expect("pushed above"));
         }
-        let entered = state.enter(kind, name);
-        Begun { state, start, entered }
     }
 
     fn read<T>(&self, name: &str, act: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
@@ -401,7 +405,12 @@ impl File for SimFile {
     }
 
     fn read_at_nowait(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
-        if self.disk.shared.state.lock().cold {
+        let is_cold = {
+            let mut state = self.disk.shared.state.lock();
+            self.disk.wait_while_held(&mut state, CallKind::Read);
+            state.cold
+        };
+        if is_cold {
             return Ok(None);
         }
         self.read_at(buffer, offset).map(Some)
