@@ -1,34 +1,60 @@
 //! `kill -9` in the middle of 50 clients' work, again and again on one directory.
+//!
+//! `tests/kill.sh` does it a thousand times.
+
+use std::time::Duration;
 
 use super::load::{Load, check, writers};
-use crate::server::{Program, Server, number};
+use crate::connection::Connection;
+use crate::server::{Program, Server, number, wait_until};
 
 const CLIENTS: usize = 50;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Rounds on one directory.
 const ROUNDS_PER_DIRECTORY: u64 = 10;
 
-/// Every policy in turn, with segments of the usual size and, twice as often, with ones that are full and compacted many
-/// times within a round.
+/// Small segments, and hardly anything that is left alone: they are full and compacted many times within a round.
+const SMALL: [&str; 8] = [
+    "--segment-size",
+    "64kb",
+    "--compaction-interval",
+    "0",
+    "--compaction-garbage-min",
+    "0",
+    "--space-amplification",
+    "1.1",
+];
+
+/// Every policy in turn.
 fn arguments(round: u64) -> Vec<&'static str> {
-    let mut arguments = vec!["--appendfsync", ["always", "everysec", "no"][round as usize % 3]];
-    if !(round / 3).is_multiple_of(3) {
-        arguments.extend(["--segment-size", "64kb", "--compaction-interval", "0"]);
-        arguments.extend(["--compaction-garbage-min", "0", "--space-amplification", "1.1"]);
-    }
-    arguments
+    let policy = ["always", "everysec", "no"][round as usize % 3];
+    ["--appendfsync", policy].into_iter().chain(SMALL).collect()
+}
+
+/// How many passes of compaction this server has made.
+fn passes(connection: &mut Connection) -> u64 {
+    let info = connection.ask(&["INFO", "caskade"]);
+    let text = String::from_utf8_lossy(info.bytes().expect("text")).into_owned();
+    let passes = text.lines().find_map(|line| line.strip_prefix("compaction_passes:")?.trim().parse().ok());
+    passes.unwrap_or_else(|| panic!("no passes in {text}"))
 }
 
 #[test]
 fn kill_9_loses_nothing_acknowledged() {
     let rounds = number("CASKADE_KILL_ROUNDS", 3);
-    let mut random = fastrand::Rng::with_seed(9);
+    let (mut random, mut compacted) = (fastrand::Rng::with_seed(9), 0);
     for first in (0..rounds).step_by(ROUNDS_PER_DIRECTORY as usize) {
         let mut server = Server::start(Program::Caskade, &arguments(first));
         let mut writers = writers(CLIENTS);
         for round in first..rounds.min(first + ROUNDS_PER_DIRECTORY) {
+            let mut watching = server.connect();
             let load = Load::start(&server, writers, u64::MAX);
             load.wait_for(random.u64(500..8_000));
+            // Then one or the other pass is under way, or the next.
+            wait_until("a pass of compaction", PATIENCE, || load.has_stopped() || passes(&mut watching) > 0);
+            compacted += passes(&mut watching);
             server.kill();
             writers = load.finish();
             for _ in 0..random.u64(0..3) {
@@ -39,4 +65,6 @@ fn kill_9_loses_nothing_acknowledged() {
             check(&server, &mut writers);
         }
     }
+    println!("{rounds} kills, after {compacted} passes of compaction");
+    assert!(compacted >= rounds, "compaction was not forced in each of {rounds} rounds: {compacted} passes");
 }
