@@ -72,7 +72,7 @@ parameters! {
     }
     Clients {
         /// How many clients may be connected at the same time; further ones are told so and disconnected.
-        /// The limit on open files of the operating system can lower this number.
+        /// The limit on open files of the operating system can lower this number; a change beyond it is refused.
         "maxclients" maxclients: u32, Kind::Integer { min: 1, max: u32::MAX as i64 }, "10000", live;
         /// The largest single value or argument that a client may send, in bytes.
         "proto-max-bulk-len" proto_max_bulk_len: u64, AT_LEAST_1MB, "512mb", live;

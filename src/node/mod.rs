@@ -39,6 +39,10 @@ pub trait Host: Send + Sync {
     fn shut_down(&self, request: ShutdownRequest);
     /// Makes changed settings take effect where they are more than a value to look up (log level, listeners).
     fn settings_changed(&self);
+    /// How many clients the system lets the process serve, if so many are wanted.
+    fn clients_up_to(&self, wanted: u32) -> u32 {
+        wanted
+    }
 }
 
 impl<H: Host> Host for Arc<H> {
@@ -48,6 +52,10 @@ impl<H: Host> Host for Arc<H> {
 
     fn settings_changed(&self) {
         (**self).settings_changed();
+    }
+
+    fn clients_up_to(&self, wanted: u32) -> u32 {
+        (**self).clients_up_to(wanted)
     }
 }
 

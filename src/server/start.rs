@@ -85,6 +85,10 @@ impl Host for ServerHost {
         // Silent clients wait for what `timeout` was before.
         shared.node.clients.wake_all();
     }
+
+    fn clients_up_to(&self, wanted: u32) -> u32 {
+        clients_within(open_files_for(wanted), wanted)
+    }
 }
 
 /// Runs a server until it is told to end.
@@ -362,23 +366,35 @@ fn refuse_foreign(settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-/// Every client needs a descriptor.
+/// Lowers the number of clients to what the limit on open files allows.
 fn fit_clients(settings: &mut Settings) {
+    let asked = settings.maxclients;
+    let files = open_files_for(asked);
+    let clients = clients_within(files, asked);
+    if clients < asked {
+        tracing::warn!(
+            "maxclients is {clients} instead of {asked}: the limit on open files is {files}; raise it with `ulimit -n {}`",
+            u64::from(asked) + RESERVED_DESCRIPTORS
+        );
+        settings.lower_clients(clients);
+    }
+}
+
+/// The limit on open files, raised for so many clients as far as the system lets a process do it.
+fn open_files_for(clients: u32) -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = u64::from(settings.maxclients) + RESERVED_DESCRIPTORS;
+    let wanted = u64::from(clients) + RESERVED_DESCRIPTORS;
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current.unwrap_or(u64::MAX);
     let raised = wanted.max(DESCRIPTORS).min(limit.maximum.unwrap_or(u64::MAX));
     let raise = || setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
-    let reached = if raised > current && raise().is_ok() { raised } else { current };
-    if reached < wanted {
-        let clients = reached.saturating_sub(RESERVED_DESCRIPTORS).max(1);
-        tracing::warn!(
-            "maxclients is {clients} instead of {}: the limit on open files is {reached}; raise it with `ulimit -n {wanted}`",
-            settings.maxclients
-        );
-        settings.lower_clients(u32::try_from(clients).unwrap_or(settings.maxclients));
-    }
+    if raised > current && raise().is_ok() { raised } else { current }
+}
+
+/// How many of so many clients can be served with so many open files: each needs one.
+fn clients_within(files: u64, clients: u32) -> u32 {
+    let room = files.saturating_sub(RESERVED_DESCRIPTORS).max(1);
+    u32::try_from(room).unwrap_or(u32::MAX).min(clients)
 }
 
 fn tell_addresses(settings: &Settings, listeners: &Listeners) {

@@ -100,6 +100,23 @@ fn fewer_clients_than_asked_for_are_told_everywhere() {
         assert!(clients.parse::<u64>().expect("a number") < limit, "{program:?}: {clients}");
         assert!(info.contains(&format!("\r\nmaxclients:{clients}\r\n")), "{program:?}: {info}");
         assert_eq!(told(true).0, clients, "{program:?}");
+        // More are refused, with all that was to be set at once.
+        let set = |clients: &str| {
+            let words = ["CONFIG", "SET", "timeout", "78", "maxclients", clients];
+            server.connect().call(&words).expect("an answer")
+        };
+        let refusal = format!(
+            "ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not able to handle \
+             the specified number of clients, try with {clients}"
+        );
+        assert_eq!(set(&asked), Reply::Error(refusal.into_bytes()), "{program:?}");
+        assert_eq!(told(false).0, clients, "{program:?}");
+        let timeout = server.connect().ask(&["CONFIG", "GET", "timeout"]);
+        assert_eq!(timeout.elements().expect("a pair")[1], Reply::Bulk(b"77".to_vec()), "{program:?}");
+        // Fewer are not, nor as many as that.
+        for clients in ["100", &clients] {
+            assert_eq!(set(clients), Reply::Status(b"OK".to_vec()), "{program:?}: {clients}");
+        }
         if program == Program::Caskade {
             let warning = format!("maxclients is {clients} instead of {asked}: the limit on open files is {limit}");
             assert!(server.log().contains(&warning), "{}", server.log());
