@@ -107,9 +107,9 @@ impl Check<'_> {
         let listed: BTreeSet<u32> = segments.iter().map(|segment| segment.id).chain(held).collect();
         match role(name) {
             Role::Foreign if name == MANIFEST_FILE || name == LOCK_FILE || name == BACKUPS => {}
-            Role::Foreign if is_renaming(name) => {
-                let what = "a repair was broken off while it gave files their names, and this one has stepped aside: nothing \
-                            is lost, and a second repair does the rest";
+            Role::Foreign if is_renaming(&*self.inspection.disk, name)? => {
+                let what = "files have such a name while a repair gives others theirs: if one was broken off, nothing is lost, \
+                            and a second repair does the rest; if none was, it sets this file aside";
                 self.note(name, Cost::Start, what);
                 self.is_renaming = true;
             }

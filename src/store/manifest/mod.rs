@@ -117,7 +117,7 @@ pub enum ManifestError {
     Missing { segment: String },
     /// A listed segment has no file.
     SegmentMissing { segment: String },
-    /// A repair was giving files their names, and this one had stepped aside.
+    /// A repair was giving files their names, and this one had stepped aside; or it is called so, and nobody knows why.
     Renaming { file: String },
 }
 
@@ -141,8 +141,8 @@ impl fmt::Display for ManifestError {
             }
             Self::Renaming { file } => write!(
                 f,
-                "a repair was broken off while it gave files their names ({file} has stepped aside): nothing is lost, and a \
-                 second repair does the rest; nothing was changed"
+                "the file {file} has a name that files have while a repair gives others theirs: if one was broken off, \
+                 nothing is lost, and a second repair does the rest; if none was, it sets the file aside; nothing was changed"
             ),
         }
     }
@@ -293,8 +293,10 @@ impl Manifest {
     /// segments and hints of segments not listed, and temporary files. Others are never touched.
     pub fn open(disk: Arc<dyn Disk>) -> Result<Manifest, ManifestError> {
         let names = disk.list().map_err(failed("list the data directory"))?;
-        if let Some(file) = names.iter().find(|name| is_renaming(name)) {
-            return Err(ManifestError::Renaming { file: file.clone() });
+        for name in &names {
+            if is_renaming(&*disk, name).map_err(failed("look what has stepped aside"))? {
+                return Err(ManifestError::Renaming { file: name.clone() });
+            }
         }
         let contents = if names.iter().any(|name| name == MANIFEST_FILE) {
             // A process that was killed may have left its last rename unsynced. What is removed below relies on it.

@@ -17,7 +17,7 @@ use crate::store::recovery::{Found, read_header, used_bytes};
 use crate::store::segment::FIRST_OFFSET;
 
 const BAD_HINT: &str = "it is a hint, and not that of its segment; the server writes it anew";
-const UNNAMED: &str = "it stepped aside while files got their names, and nothing says any more which one it was";
+const UNNAMED: &str = "files are called so while others get their names, and nothing says which one it was";
 const STRAY: &str = "it is another segment than its name says, and that is there as well, or is no part of the data";
 
 /// A segment that is to be replaced.
@@ -155,7 +155,7 @@ fn strays(inspection: &Inspection) -> Result<Vec<(String, &'static str)>, OpenEr
     let mut strays = Vec::new();
     for name in disk.list().map_err(OpenError::io("listing the directory"))? {
         // What has a name of its own has got it before.
-        if is_renaming(&name) {
+        if is_renaming(&**disk, &name).map_err(OpenError::io(format!("reading {name}")))? {
             strays.push((name, UNNAMED));
             continue;
         }

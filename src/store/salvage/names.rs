@@ -16,10 +16,17 @@ use crate::store::segment::{Header, SEGMENT_HEADER_BYTES};
 /// What the names of files begin with that step aside while others get their names; a number follows.
 const RENAMING: &str = "renaming-";
 
-/// Whether this is the name of a file that steps aside.
-pub(crate) fn is_renaming(name: &str) -> bool {
-    name.strip_prefix(RENAMING)
-        .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+/// Whether a file of this name has stepped aside. A directory of that name is nobody's.
+pub(crate) fn is_renaming(disk: &dyn Disk, name: &str) -> io::Result<bool> {
+    let number = name.strip_prefix(RENAMING).unwrap_or_default();
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(false);
+    }
+    // A directory can be opened, and not be read.
+    match disk.open(name, Mode::Read).and_then(|file| file.read_at(&mut [0], 0)) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::NotFound) => Ok(false),
+        read => read.map(|_| true),
+    }
 }
 
 /// Files that have each other's names: each name as it is, and as it should be.
@@ -62,7 +69,7 @@ impl Content {
 pub(super) fn misnamed(disk: &Arc<dyn Disk>) -> io::Result<Moves> {
     let mut contents = BTreeMap::new();
     for name in disk.list()? {
-        if name == MANIFEST_FILE || is_renaming(&name) || !matches!(role(&name), Role::Foreign) {
+        if name == MANIFEST_FILE || is_renaming(&**disk, &name)? || !matches!(role(&name), Role::Foreign) {
             let content = content(&**disk, &name)?;
             contents.insert(name, content);
         }

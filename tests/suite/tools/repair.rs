@@ -241,3 +241,29 @@ fn directories_of_tools_are_no_damage() {
     let said = repair(&left, "the next");
     assert!(said.out.contains("set-aside-21\n"), "{}", said.out);
 }
+
+/// Names that files have while a repair gives others theirs, though there was none.
+#[test]
+fn a_directory_called_renaming_is_nobodys_and_such_a_file_is_set_aside() {
+    let left = Left::usual();
+    fs::create_dir(left.data().join("renaming-1")).expect("a directory");
+    fs::write(left.data().join("renaming-1/kept"), "kept").expect("a file in it");
+    for tool in ["check", "repair"] {
+        let said = left.look(&[tool]);
+        assert_eq!((said.code, said.error.as_str()), (Some(0), ""), "{tool}: {}", said.out);
+    }
+    expect_values(&left, &BTreeSet::new(), usual, "beside a directory");
+    fs::write(left.data().join("renaming-7"), "whatever").expect("a file");
+    let refused = Server::start_on(&left.data(), &[]).err().expect("it has started");
+    for told in ["the file renaming-7 has a name", "if none was, it sets the file aside", "`caskade repair --dir "] {
+        assert!(refused.contains(told), "{told:?} is not in: {refused}");
+    }
+    let checked = left.look(&["check"]);
+    assert_eq!(checked.code, Some(1), "{}", checked.out);
+    assert!(checked.out.contains("renaming-7"), "{}", checked.out);
+    let repaired = repair(&left, "a file called so");
+    assert!(repaired.out.contains("did set renaming-7 aside: "), "{}", repaired.out);
+    assert_eq!(fs::read(left.data().join("set-aside-1/renaming-7")).expect("what was set aside"), b"whatever");
+    expect_values(&left, &BTreeSet::new(), usual, "after the repair");
+    assert_eq!(fs::read(left.data().join("renaming-1/kept")).expect("it is left alone"), b"kept");
+}

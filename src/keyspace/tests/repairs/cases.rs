@@ -169,7 +169,7 @@ fn what_stepped_aside_and_is_nothing_any_more_is_set_aside() {
         let disk = copy(&written.disk);
         disk.plant("renaming-1", &bytes);
         let refused = written.open(&copy(&disk)).err().expect("it has stepped aside").to_string();
-        assert!(refused.contains("renaming-1 has stepped aside"), "{refused}");
+        assert!(refused.contains("the file renaming-1 has a name that files have"), "{refused}");
         let repaired = written.repair(&disk, "aside");
         assert!(matches!(&repaired.steps[..], [Done::SetAside { file, .. }] if file == "renaming-1"), "{repaired:?}");
         assert!(disk.bytes("set-aside-1/renaming-1") == Some(bytes));

@@ -130,7 +130,7 @@ fn names_that_are_being_given_back_are_given_back_by_a_second_repair() {
             for survival in Survival::variants(1) {
                 let at = format!("{circle:?}, off before call {call}, {survival:?}");
                 let disk = disk.survivors(survival);
-                if disk.list().unwrap().iter().any(|name| is_renaming(name)) {
+                if disk.list().unwrap().iter().any(|name| is_renaming(&disk, name).unwrap()) {
                     aside += 1;
                     let refused = written.open(&disk).err().unwrap_or_else(|| panic!("{at}: it has started"));
                     let told = refused.in_directory(Path::new("/data"));
