@@ -14,7 +14,17 @@ pub(in crate::store) fn claim_from<'a>(
     offset: u64,
     later: impl Iterator<Item = &'a Found>,
 ) -> Result<Position, OpenError> {
-    let mut claim = highest_claim(segment, offset)?.unwrap_or(0);
+    claim_with(segment, offset, later, &mut |_| {})
+}
+
+/// As [`claim_from`]; `went_on` is told of bytes read of the segment itself.
+pub(super) fn claim_with<'a>(
+    segment: &Found,
+    offset: u64,
+    later: impl Iterator<Item = &'a Found>,
+    went_on: &mut dyn FnMut(u64),
+) -> Result<Position, OpenError> {
+    let mut claim = highest_claim(segment, offset, went_on)?.unwrap_or(0);
     for later in later {
         claim = claim.max(claim_of(later)?);
     }
@@ -24,12 +34,12 @@ pub(in crate::store) fn claim_from<'a>(
 /// The highest position that a segment claims to be durable, by its marks or as the manifest says.
 pub(in crate::store) fn claim_of(segment: &Found) -> Result<Position, OpenError> {
     let sealed = segment.sealed.filter(|bytes| *bytes > 0).map(|bytes| segment.base + bytes);
-    let marked = highest_claim(segment, u64::from(FIRST_OFFSET))?;
+    let marked = highest_claim(segment, u64::from(FIRST_OFFSET), &mut |_| {})?;
     Ok(sealed.max(marked).unwrap_or(0))
 }
 
 /// Looks for marks at every byte: behind a flaw nothing says where records begin.
-fn highest_claim(segment: &Found, offset: u64) -> Result<Option<Position>, OpenError> {
+fn highest_claim(segment: &Found, offset: u64, went_on: &mut dyn FnMut(u64)) -> Result<Option<Position>, OpenError> {
     let finder = Finder::new(&MARK_NEEDLE.0);
     let mut reader = Reader::new(&*segment.file, segment.end());
     let mut highest = None;
@@ -45,6 +55,7 @@ fn highest_claim(segment: &Found, offset: u64) -> Result<Option<Position>, OpenE
                 highest = highest.max(Some(durable));
             }
         }
+        went_on(bytes.len() as u64);
         if at + bytes.len() as u64 >= segment.end() || bytes.len() <= MARK_BYTES {
             break;
         }

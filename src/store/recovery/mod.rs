@@ -23,9 +23,11 @@ mod share;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
+use self::claims::claim_with;
 pub(super) use self::claims::{claim_from, claim_of, used_bytes};
 pub(super) use self::find::{Found, find_held, first_sequence, read_header};
 use self::find::{Listing, find};
@@ -139,9 +141,10 @@ pub(super) fn read_back(
     on_progress: OnProgress<'_>,
 ) -> Result<Readings, OpenError> {
     let Listing { mut log, headless, mut compacted } = find(disk, mode, manifest, hasher)?;
-    let total = log.iter().chain(&compacted).map(Found::bytes_to_read).sum();
+    let total = log.iter().chain(&headless).chain(&compacted).map(Found::bytes_to_read).sum();
     let recovered = Recovered { clock_floor: manifest.clock_floor(), ..Recovered::default() };
     let mut progress = Progress { done: 0, total, on_progress };
+    progress.tell();
     scan_sealed(log.iter_mut().chain(&mut compacted), hasher, threads, &mut progress)?;
     let mut recovering = Recovering { hasher, floor: manifest.floor(), recovered, progress };
     let empty = recovering.read_log(&mut log, headless)?;
@@ -229,6 +232,9 @@ impl Recovering<'_> {
             }
             self.recovered.torn_bytes += used_bytes(dropped, u64::from(FIRST_OFFSET))?;
             empty.push(dropped.id());
+            if !dropped.was_scanned {
+                self.progress.add(dropped.bytes_to_read());
+            }
         }
         log.truncate(whole);
         Ok(empty)
@@ -260,11 +266,18 @@ impl Recovering<'_> {
             self.note(segment);
             return Ok(false);
         }
-        let floor = self.floor.position;
-        let claim = |at| Ok(claim_from(segment, at, after.iter().chain(headless))?.max(floor));
+        let (floor, end) = (self.floor.position, self.progress.done + segment.bytes_to_read());
+        let progress = RefCell::new(&mut self.progress);
+        let went_on = |bytes| progress.borrow_mut().add_up_to(end, bytes);
+        // What is behind the end of the log is looked through for what it claims.
+        let claim = |at| {
+            let later = after.iter().chain(headless);
+            Ok(claim_with(segment, at, later, &mut |bytes| went_on(bytes))?.max(floor))
+        };
         let next_base = after.first().map(|next| next.base);
         let scan = Scan::new(segment, self.hasher, self.recovered.sequence);
-        let scanned = scan.run(next_base, &claim, &mut |bytes| self.progress.add(bytes))?;
+        let scanned = scan.run(next_base, &claim, &mut |bytes| went_on(bytes))?;
+        went_on(u64::MAX);
         let torn_bytes = scanned.torn_bytes;
         segment.take(scanned);
         self.note(segment);
@@ -302,11 +315,22 @@ struct Progress<'a> {
 
 impl Progress<'_> {
     fn add(&mut self, bytes: u64) {
-        let before = self.done / READ_BYTES as u64;
+        let step = |done: u64| (done.min(self.total) / READ_BYTES as u64, done >= self.total);
+        let before = step(self.done);
+        let is_told = before == step(self.done + bytes);
         self.done += bytes;
-        if self.done / READ_BYTES as u64 != before {
-            // What was read a second time, as its hint could not be trusted, is in neither.
-            (self.on_progress)(self.done.min(self.total), self.total);
+        if !is_told {
+            self.tell();
         }
+    }
+
+    /// Adds bytes of a part that ends where `end` are done: what is read of it a second time is not counted.
+    fn add_up_to(&mut self, end: u64, bytes: u64) {
+        self.add(bytes.min(end.saturating_sub(self.done)));
+    }
+
+    fn tell(&mut self) {
+        // What was read a second time, as its hint could not be trusted, is in neither.
+        (self.on_progress)(self.done.min(self.total), self.total);
     }
 }

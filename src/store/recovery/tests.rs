@@ -497,3 +497,23 @@ fn a_binding_that_there_cannot_be_is_refused() {
         }
     }
 }
+
+/// The last segment says nowhere how long it is, and behind the end of the log it may be long.
+#[test]
+fn progress_is_told_while_a_segment_without_an_end_is_read() {
+    let disk = SimDisk::new();
+    let Opened { store, .. } = open(&disk);
+    store.append(&Draft::put(0, 1, b"key", b"value")).unwrap();
+    store.sync().unwrap();
+    let disk = disk.after_kill();
+    disk.open("0000000001.log", crate::store::disk::Mode::Write).unwrap().truncate(5 << 20).unwrap();
+    let bytes = |name: &String| disk.bytes(name).unwrap().len() as u64 - u64::from(FIRST_OFFSET);
+    let total: u64 = names(&disk, ".log").iter().map(bytes).sum();
+    let (clock, mut steps) = (Arc::new(TestClock::new(1_700_000_000_000)), Vec::new());
+    let on_progress = &mut |done, total| steps.push((done, total));
+    let (_, recovered) =
+        Store::open(Arc::new(disk), clock, Options::default(), &mut Told::default(), on_progress).unwrap();
+    assert!(recovered.bytes < 1000, "{recovered:?}");
+    assert_eq!((steps[0], steps[steps.len() - 1]), ((0, total), (total, total)));
+    assert!(steps.len() > 5 && steps.is_sorted(), "{steps:?}");
+}

@@ -80,9 +80,20 @@ fn answers_loading_until_everything_is_loaded() {
     for words in [&["GET", "key:1"] as &[&str], &["SET", "key:1", "new"], &["PING"], &["DBSIZE"], &["FLUSHALL"]] {
         assert_eq!(connection.call(words).expect("a reply"), loading, "{words:?}");
     }
-    let info = connection.ask(&["INFO", "persistence"]);
-    let info = String::from_utf8_lossy(info.bytes().expect("text")).into_owned();
-    assert!(info.contains("\r\nloading:1\r\n"), "{info}");
+    wait_until("progress to be told", Duration::from_secs(60), || {
+        let info = connection.ask(&["INFO", "persistence"]);
+        let info = String::from_utf8_lossy(info.bytes().expect("text")).into_owned();
+        assert!(info.contains("\r\nloading:1\r\n"), "it has told of nothing: {info}");
+        let bytes = |name: &str| -> u64 {
+            let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            value.unwrap_or_else(|| panic!("no {name} in {info}")).parse().expect("a number")
+        };
+        let (loaded, total) = (bytes("loading_loaded_bytes"), bytes("loading_total_bytes"));
+        // Before the files have been looked at there is no total.
+        assert!(total == 0 || total > LONG_FILE_BYTES - 4096, "{info}");
+        assert!(loaded <= total, "{info}");
+        loaded > 0
+    });
     assert_eq!(connection.ask(&["CONFIG", "GET", "appendfsync"]).elements().map(<[Reply]>::len), Some(2));
     wait_until("loading to end", Duration::from_secs(60), || {
         connection.call(&["PING"]).is_ok_and(|reply| reply != loading)
