@@ -87,6 +87,29 @@ impl<'a> Args<'a> {
     }
 }
 
+/// A request put together from words that stand elsewhere.
+#[derive(Debug)]
+pub struct Words {
+    bytes: Vec<u8>,
+    ranges: Vec<(usize, usize)>,
+}
+
+impl Words {
+    pub fn copied<'a>(words: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut copied = Self { bytes: Vec::new(), ranges: Vec::new() };
+        for word in words {
+            let start = copied.bytes.len();
+            copied.bytes.extend_from_slice(word);
+            copied.ranges.push((start, copied.bytes.len()));
+        }
+        copied
+    }
+
+    pub fn arguments(&self) -> Arguments<'_> {
+        Arguments::new(&self.bytes, &self.ranges)
+    }
+}
+
 fn word<'a>(words: Arguments<'a>, index: usize) -> &'a [u8] {
     words.get(index).unwrap_or_default()
 }

@@ -185,7 +185,7 @@ fn is_client(registry: &Registry, row: usize) -> bool {
 
 /// An EXEC that ran has ended its transaction; one that was refused has not.
 fn is_rejected_exec(session: &Session, reason: &[u8], words: Arguments<'_>) -> bool {
-    (session.transaction.is_some() || reason == text::NO_AUTH.as_bytes())
+    (session.transaction.is_some() || reason == text::NO_AUTH.as_bytes() || reason.starts_with(b"NOPERM "))
         && words.get(0).is_some_and(|word| word.eq_ignore_ascii_case(b"exec"))
 }
 
@@ -203,7 +203,7 @@ fn run<'k>(
     let finished = prepared.and_then(|prepared| prepared.finished.as_ref());
     let effects = Vec::new();
     let mut ctx = Context { node, registry, session, out, access: None, in_transaction: false, finished, effects };
-    if let Err(stop) = gates::pass(&ctx, row) {
+    if let Err(stop) = gates::pass(&ctx, row, words) {
         ctx.session.spoil_transaction();
         return Err(stop);
     }

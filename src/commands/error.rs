@@ -78,10 +78,11 @@ impl From<&'static str> for Stop {
 /// The texts.
 pub mod text {
     use super::Stop;
+    use crate::node::acl::Reason;
     use crate::protocol::Arguments;
 
     /// How much of an unknown name, and of its arguments, an error repeats.
-    const SHOWN_BYTES_MAX: usize = 128;
+    pub const SHOWN_BYTES_MAX: usize = 128;
 
     pub const SYNTAX: &str = "ERR syntax error";
     pub const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
@@ -99,6 +100,17 @@ pub mod text {
     pub const INVALID_CURSOR: &str = "ERR invalid cursor";
     pub const NO_AUTH: &str = "NOAUTH Authentication required.";
     pub const WRONG_PASS: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+    pub const NO_KEY_PERMISSION: &str = "NOPERM No permissions to access a key";
+    pub const NO_CHANNEL_PERMISSION: &str = "NOPERM No permissions to access a channel";
+    pub const USER_NAME: &str = "ERR Usernames can't contain spaces or null characters";
+    pub const DEFAULT_STAYS: &str = "ERR The 'default' user cannot be removed";
+    pub const NO_ACL_FILE: &str = "ERR This Redis instance is not configured to use an ACL file. You may want to specify \
+        users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) \
+        in order to store users in the Redis configuration.";
+    pub const ACL_NOT_SAVED: &str =
+        "ERR There was an error trying to save the ACLs. Please check the server logs for more information";
+    pub const GENPASS_BITS: &str = "ERR ACL GENPASS argument must be the number of bits for the output password, a positive \
+        number up to 4096";
     pub const EXEC_ABORT: &str = "EXECABORT Transaction discarded because of previous errors.";
     pub const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
     pub const LOADING: &str = "LOADING Redis is loading the dataset in memory";
@@ -116,6 +128,19 @@ pub mod text {
     /// The number of arguments is not one the command takes.
     pub fn wrong_arity(name: &str) -> Stop {
         Stop::error(format!("ERR wrong number of arguments for '{name}' command"))
+    }
+
+    /// A queued command that its user may not run any more.
+    pub fn revoked(reason: Reason) -> Stop {
+        let what = match reason {
+            Reason::Command | Reason::Auth => "no permission to execute the command or subcommand",
+            Reason::Key => "no permission to touch the specified keys",
+            Reason::Channel => "no permission to access one of the channels used as arguments to the command",
+        };
+        Stop::error(format!(
+            "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command \
+             is no longer allowed for the following reason: {what}"
+        ))
     }
 
     /// A time to live that no key can have.

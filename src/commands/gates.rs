@@ -4,31 +4,37 @@
 use super::error::{Stop, text};
 use super::registry::Row;
 use super::table::Flags;
-use super::{Context, dispatch};
+use super::{Context, dispatch, permissions};
 use crate::keyspace::Keyspace;
+use crate::protocol::Arguments;
 
-type Gate = fn(&Context<'_, '_>, &Row) -> Result<(), Stop>;
+type Gate = fn(&Context<'_, '_>, &Row, Arguments<'_>) -> Result<(), Stop>;
 
-const GATES: &[Gate] = &[authenticated, not_in_transaction, enough_memory, not_listening, loaded];
+const GATES: &[Gate] = &[authenticated, not_in_transaction, permitted, enough_memory, not_listening, loaded];
 
 /// Lets the command through or says why not.
 #[inline]
-pub(super) fn pass(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
-    GATES.iter().try_for_each(|gate| gate(ctx, row))
+pub(super) fn pass(ctx: &Context<'_, '_>, row: &Row, words: Arguments<'_>) -> Result<(), Stop> {
+    GATES.iter().try_for_each(|gate| gate(ctx, row, words))
 }
 
-fn authenticated(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
-    if ctx.session.authenticated || row.is(Flags::NO_AUTH) { Ok(()) } else { Err(text::NO_AUTH.into()) }
+fn authenticated(ctx: &Context<'_, '_>, row: &Row, _: Arguments<'_>) -> Result<(), Stop> {
+    if row.is(Flags::NO_AUTH) || !ctx.node.needs_login(ctx.session) { Ok(()) } else { Err(text::NO_AUTH.into()) }
 }
 
-fn not_in_transaction(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
+/// Most users may do everything, and that is one look.
+fn permitted(ctx: &Context<'_, '_>, row: &Row, words: Arguments<'_>) -> Result<(), Stop> {
+    if ctx.session.account.is_unlimited() { Ok(()) } else { permissions::admit(ctx, row, words) }
+}
+
+fn not_in_transaction(ctx: &Context<'_, '_>, row: &Row, _: Arguments<'_>) -> Result<(), Stop> {
     if ctx.session.transaction.is_some() && row.is(Flags::NO_MULTI) {
         return Err(Stop::error("ERR Command not allowed inside a transaction"));
     }
     Ok(())
 }
 
-fn enough_memory(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
+fn enough_memory(ctx: &Context<'_, '_>, row: &Row, _: Arguments<'_>) -> Result<(), Stop> {
     let is_full = ctx.node.keyspace().is_some_and(Keyspace::is_out_of_memory);
     // A queue takes memory, whatever is queued.
     let queues = ctx.session.transaction.is_some() && !row.is(Flags::IMMEDIATE);
@@ -38,7 +44,7 @@ fn enough_memory(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
     Ok(())
 }
 
-fn not_listening(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
+fn not_listening(ctx: &Context<'_, '_>, row: &Row, _: Arguments<'_>) -> Result<(), Stop> {
     if row.is(Flags::LISTENING) || !ctx.session.only_listens() {
         return Ok(());
     }
@@ -48,6 +54,6 @@ fn not_listening(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
     )))
 }
 
-fn loaded(ctx: &Context<'_, '_>, row: &Row) -> Result<(), Stop> {
+fn loaded(ctx: &Context<'_, '_>, row: &Row, _: Arguments<'_>) -> Result<(), Stop> {
     if ctx.node.keyspace().is_none() && !row.is(Flags::LOADING) { Err(text::loading()) } else { Ok(()) }
 }

@@ -11,6 +11,7 @@
 //! | `registry` | all rows, found by name |
 //! | `dispatch` | from a request to its effects and its reply |
 //! | `gates` | what may refuse a command before it runs, in Redis's order |
+//! | `permissions`, `categories` | what users may run |
 //! | `arguments` | reading arguments |
 //! | `timing` | how long commands take, and who is told |
 //! | `docs` | the page of all commands |
@@ -19,7 +20,9 @@
 //! | `error` | what a client can read as an error |
 //! | the rest | one module per group of commands |
 
+mod acl;
 mod arguments;
+mod categories;
 mod cluster;
 mod connection;
 mod dispatch;
@@ -30,6 +33,7 @@ mod error;
 mod gates;
 mod generic;
 mod introspection;
+mod permissions;
 mod pubsub;
 mod registry;
 mod server;
@@ -46,6 +50,7 @@ pub use arguments::Args;
 pub use dispatch::{Batch, Executed, Prepared, execute};
 pub use errand::{Done, Errand, Finished};
 pub use error::{Stop, text};
+pub use permissions::check as check_permission;
 pub use registry::{Registry, Row};
 pub use table::{Command, Flags, Group};
 
@@ -142,6 +147,7 @@ impl<'k> Context<'_, 'k> {
 
 /// Every command, in the groups of the documentation.
 pub(crate) const TABLES: &[&[Command]] = &[
+    acl::TABLE,
     cluster::TABLE,
     connection::TABLE,
     generic::TABLE,

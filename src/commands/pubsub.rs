@@ -6,6 +6,7 @@ use super::effects::Effect;
 use super::table::checked;
 use super::{Args, Command, Context, Flags, Group, Outcome, Stop};
 use crate::node::Space;
+use crate::node::acl::ChannelWords;
 use crate::protocol::Reply;
 
 /// Of who subscribes and unsubscribes.
@@ -18,11 +19,13 @@ pub(super) const TABLE: &[Command] = &checked(
     Group::PubSub,
     [
         Command::new("PSUBSCRIBE", "pattern [pattern ...]", psubscribe)
+            .channels(ChannelWords::Patterns)
             .summary("Listens to all channels whose names match one of the patterns.")
             .since("2.0.0")
             .complexity("O(N) for N patterns")
             .flag(LISTENING),
         Command::new("PUBLISH", "channel message", publish)
+            .channels(ChannelWords::First)
             .summary("Sends a message to all who listen to the channel; answers how many that are.")
             .since("2.0.0")
             .complexity("O(N+M) for N listeners of the channel and M patterns of anybody")
@@ -39,17 +42,20 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(LISTENING),
         Command::new("SPUBLISH", "shardchannel message", spublish)
             .shard_channels(1, 1)
+            .channels(ChannelWords::First)
             .summary("Sends a message to all who listen to the shard channel; answers how many that are.")
             .since("7.0.0")
             .complexity("O(N) for N listeners")
             .flag(PUBLISHING),
         Command::new("SSUBSCRIBE", "shardchannel [shardchannel ...]", ssubscribe)
             .shard_channels(1, -1)
+            .channels(ChannelWords::All)
             .summary("Listens to shard channels.")
             .since("7.0.0")
             .complexity("O(N) for N channels")
             .flag(LISTENING),
         Command::new("SUBSCRIBE", "channel [channel ...]", subscribe)
+            .channels(ChannelWords::All)
             .summary("Listens to channels.")
             .since("2.0.0")
             .complexity("O(N) for N channels")
@@ -139,6 +145,10 @@ fn sunsubscribe(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
 fn begin(ctx: &mut Context<'_, '_>, space: Space, kind: &[u8], args: Args<'_>) -> Outcome {
     for name in args.rest() {
         ctx.session.subscribe(ctx.node, space, name);
+        // Whoever takes the right away ends those who listen afterwards: one of the two sees the other.
+        if !ctx.session.account.user().allows_channel(name, space == Space::Pattern) {
+            ctx.session.client.kill();
+        }
         confirm(ctx, space, kind, Some(name));
     }
     Err(Stop::Written)

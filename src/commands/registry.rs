@@ -4,9 +4,11 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
+use super::categories;
 use super::error::{Stop, text};
 use super::table::{Command, Flags};
 use super::usage::{self, Element, KeyPositions};
+use crate::node::acl::{Catalogue, CatalogueEntry, Categories, KeyUse};
 use crate::protocol::Arguments;
 
 /// No command's name is longer.
@@ -22,6 +24,7 @@ pub struct Row {
     pub index: usize,
     /// As COMMAND INFO gives it.
     pub arity: i32,
+    pub categories: Categories,
     pub keys: Option<KeyPositions>,
     pub usage: Vec<Element>,
     /// How many words of a request are its name.
@@ -46,6 +49,32 @@ impl Row {
 
     /// The keys among the words of a request.
     pub fn keys<'a>(&self, words: Arguments<'a>) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
+        self.key_places(words).filter_map(move |place| words.get(place))
+    }
+
+    /// The places of the keys among the words of a request, with what is done to them; none where nobody knows them.
+    pub fn key_uses<'a>(
+        &self,
+        words: Arguments<'a>,
+    ) -> Option<impl Iterator<Item = (usize, KeyUse)> + Clone + use<'a, '_>> {
+        if self.is(Flags::MOVABLE_KEYS) && self.keys.is_none() {
+            return None;
+        }
+        let by_request = self.command.keys_by.map(|access| KeyUse::of(access(words)));
+        let places = self.key_places(words).enumerate();
+        Some(places.map(move |(at, place)| (place, by_request.unwrap_or_else(|| KeyUse::of(self.key_access(at))))))
+    }
+
+    /// What happens to the key with this number among the keys, in the words of COMMAND INFO.
+    pub fn key_access(&self, at: usize) -> &'static str {
+        match self.command.keys {
+            [] if self.is(Flags::READONLY) => "RO access",
+            [] => "RW update",
+            texts => texts[at.min(texts.len() - 1)],
+        }
+    }
+
+    fn key_places(&self, words: Arguments<'_>) -> impl Iterator<Item = usize> + Clone + use<> {
         let (first, last, step) = match self.keys {
             None => (1, 0, 1),
             Some(KeyPositions { first, last, step }) => {
@@ -54,7 +83,7 @@ impl Row {
             }
         };
         let end = usize::try_from(last + 1).unwrap_or(0);
-        (first..end.max(first)).step_by(step).filter_map(move |index| words.get(index))
+        (first..end.max(first)).step_by(step)
     }
 
     /// Whether a request of so many words has the right number of arguments.
@@ -67,8 +96,13 @@ impl Row {
 impl Registry {
     /// All rows of the tables.
     pub fn new() -> Self {
+        Self::of(super::TABLES)
+    }
+
+    /// All rows of these tables.
+    pub(super) fn of(tables: &[&'static [Command]]) -> Self {
         let mut registry = Self { rows: Vec::new(), by_name: HashMap::default() };
-        for command in super::TABLES.iter().copied().flatten() {
+        for command in tables.iter().copied().flatten() {
             registry.add(command, None);
         }
         registry
@@ -82,6 +116,16 @@ impl Registry {
     /// Commands and subcommands, by their numbers.
     pub fn rows(&self) -> &[Row] {
         &self.rows
+    }
+
+    /// What rules of users need to know of the commands.
+    pub fn catalogue(&self) -> Catalogue {
+        let entry = |row: &Row| CatalogueEntry {
+            name: row.name.clone(),
+            categories: row.categories,
+            subcommands: row.subcommands.clone(),
+        };
+        Catalogue::new(self.rows.iter().map(entry).collect())
     }
 
     /// The command of this name, in any case; a subcommand's as `container|name`.
@@ -132,6 +176,7 @@ impl Registry {
         let usage = usage::parse(command.usage);
         self.by_name.insert(name.as_bytes().into(), index);
         self.rows.push(Row {
+            categories: categories::of(command),
             arity: command.arity.unwrap_or_else(|| usage::arity(&usage, names)),
             keys: usage::key_positions(&usage, names),
             name: name.clone(),
@@ -150,5 +195,59 @@ impl Registry {
 impl Default for Registry {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::arguments::Words;
+    use crate::commands::error::text as texts;
+
+    fn uses(row: &Row, line: &str) -> Option<Vec<(usize, bool, bool)>> {
+        let words = Words::copied(line.split(' ').map(str::as_bytes));
+        let uses = row.key_uses(words.arguments())?;
+        Some(uses.map(|(place, used)| (place, used.reads, used.writes)).collect())
+    }
+
+    #[test]
+    fn what_is_done_to_keys_follows_from_the_rows() {
+        let registry = Registry::new();
+        type Case<'a> = (&'a str, &'a [(usize, bool, bool)]);
+        let cases: &[Case<'_>] = &[
+            ("GET k", &[(1, true, false)]),
+            ("EXISTS a b", &[(1, false, false), (2, false, false)]),
+            ("MSET a 1 b 2", &[(1, false, true), (3, false, true)]),
+            ("DEL a b", &[(1, false, true), (2, false, true)]),
+            ("COPY a b", &[(1, true, false), (2, false, true)]),
+            ("GETDEL a", &[(1, true, true)]),
+            ("SET k v", &[(1, false, true)]),
+            ("SET k get", &[(1, false, true)]),
+            ("SET k v EX 10 get", &[(1, true, true)]),
+            ("OBJECT ENCODING k", &[(2, false, false)]),
+            ("PING", &[]),
+        ];
+        for (line, expected) in cases {
+            let words = Words::copied(line.split(' ').map(str::as_bytes));
+            let row = registry.resolve(words.arguments()).unwrap();
+            assert_eq!(uses(row, line).as_deref(), Some(*expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn keys_that_cannot_be_found_are_not_taken_for_none() {
+        const ROW: Command = Command::read("EVALISH", "script numkeys [arg ...]", |_, _| Err(texts::SYNTAX.into()))
+            .flag(Flags::MOVABLE_KEYS);
+        let mut registry = Registry::new();
+        let index = registry.add(&ROW, None);
+        assert_eq!(uses(&registry.rows[index], "EVALISH x 1 k"), None);
+    }
+
+    #[test]
+    fn what_depends_on_the_request_is_said_by_a_function() {
+        for row in Registry::new().rows() {
+            let depends = row.command.keys.iter().any(|access| access.contains("variable_flags"));
+            assert_eq!(depends, row.command.keys_by.is_some(), "{}", row.name);
+        }
     }
 }

@@ -6,6 +6,7 @@
 use std::ops::BitOr;
 
 use super::{Args, Context, Outcome};
+use crate::node::acl::ChannelWords;
 use crate::protocol::Arguments;
 
 /// The function behind a command.
@@ -13,6 +14,9 @@ pub type Handler = fn(&mut Context<'_, '_>, Args<'_>) -> Outcome;
 
 /// Whether the word at this place of a request, its name being the first, is a secret.
 pub type Secret = fn(Arguments<'_>, usize) -> bool;
+
+/// What a request does with its keys, in the words of COMMAND INFO.
+pub type KeysBy = fn(Arguments<'_>) -> &'static str;
 
 /// Properties of a command, as COMMAND INFO names them, and some of our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +149,10 @@ pub struct Command {
     pub keys: &'static [&'static str],
     /// The words from the first to the last of these are shard channels, which key specs name although they are no keys.
     pub shard_channels: Option<(usize, isize)>,
+    /// What happens to its keys where that depends on the request (`variable_flags`).
+    pub keys_by: Option<KeysBy>,
+    /// Which of its words are channels that a user may or may not use.
+    pub channels: Option<ChannelWords>,
     /// What a proxy or a client may want to know, in the words of COMMAND INFO.
     pub tips: &'static [&'static str],
     /// Where it does not follow from the usage.
@@ -182,6 +190,8 @@ impl Command {
             subcommands: &[],
             keys: &[],
             shard_channels: None,
+            keys_by: None,
+            channels: None,
             tips: &[],
             arity: None,
             deprecated: None,
@@ -222,6 +232,16 @@ impl Command {
 
     pub const fn shard_channels(mut self, first: usize, last: isize) -> Self {
         self.shard_channels = Some((first, last));
+        self
+    }
+
+    pub const fn keys_by(mut self, access: KeysBy) -> Self {
+        self.keys_by = Some(access);
+        self
+    }
+
+    pub const fn channels(mut self, words: ChannelWords) -> Self {
+        self.channels = Some(words);
         self
     }
 

@@ -1,12 +1,14 @@
-//! What happens between two attempts at one request, while it waits for the disk.
+//! What happens between two attempts at one request, while it waits for the disk, and while its user is changed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::arguments::Words;
 use super::timing::{Timing, Wait};
-use super::{Batch, Executed, Prepared, Registry, execute};
+use super::{Batch, Executed, Prepared, Registry, check_permission, execute};
 use crate::config::{Config, Settings};
 use crate::keyspace::Keyspace;
+use crate::node::acl::{Place, Reason};
 use crate::node::{Host, Node, Peer, Session, ShutdownRequest};
 use crate::protocol::{Arguments, ReplyBuffer, Version};
 use crate::stats::Event;
@@ -36,14 +38,14 @@ impl Bench {
         disk.set_cold(true);
         let registry = Registry::new();
         let config = Config::new(Settings::default(), None);
-        let node = Node::new(config, clock.clone(), Box::new(Nobody), registry.rows().len());
+        let node = Node::new(config, clock.clone(), Box::new(Nobody), registry.catalogue());
         let opened = Keyspace::open(Arc::new(disk.clone()), clock.clone(), Default::default(), 16, &mut |_, _| {});
         node.set_keyspace(opened.unwrap().0);
         Self { disk, node, registry, clock }
     }
 
     fn session(&self) -> Session {
-        Session::new(self.node.clients.add(Peer::Internal, 0, self.node.now()), true)
+        Session::new(self.node.clients.add(Peer::Internal, 0, self.node.now()), self.node.acl.default_account().clone())
     }
 
     fn keyspace(&self) -> &Keyspace {
@@ -224,4 +226,134 @@ fn commands_of_a_pipeline_are_told_apart() {
     assert_eq!((counters.calls.get(), counters.nanoseconds.get()), (3, 7_000_000));
     assert_eq!(counters.histogram.snapshot().cumulative(), [(1, 2), (8454, 3)]);
     assert_eq!(batch.last_command(), Some(get));
+}
+
+#[test]
+fn rules_that_change_while_a_request_waits_count_when_it_runs() {
+    let bench = Bench::new();
+    let mut session = bench.session();
+    bench.run(&mut session, "SET cold value");
+    bench.run(&mut session, "ACL SETUSER alice on nopass ~* +@all");
+    assert_eq!(bench.run(&mut session, "AUTH alice x"), "+OK\r\n");
+    bench.demote();
+    let rules: [&[u8]; 1] = [b"resetkeys"];
+    let revoke = || bench.node.acl.set_user(b"alice", rules, false).unwrap();
+    let reply = bench.run_cold(&mut session, "GET cold", revoke);
+    assert_eq!(reply, "-NOPERM No permissions to access a key\r\n");
+    // EXEC looks at each of its commands once more, and tells of it only once although it runs twice.
+    let rules: [&[u8]; 2] = [b"~cold", b"~other"];
+    bench.node.acl.set_user(b"alice", rules, false).unwrap();
+    for line in ["MULTI", "GET other", "GET cold"] {
+        bench.run(&mut session, line);
+    }
+    let rules: [&[u8]; 2] = [b"resetkeys", b"~cold"];
+    bench.node.acl.set_user(b"alice", rules, false).unwrap();
+    bench.demote();
+    let reply = bench.run_cold(&mut session, "EXEC", || {});
+    assert!(
+        reply.starts_with("*2\r\n-NOPERM ACLs rules changed between") && reply.ends_with("$5\r\nvalue\r\n"),
+        "{reply}"
+    );
+    let entries = bench.node.acl.log.newest(9);
+    let told: Vec<_> =
+        entries.iter().map(|entry| (&entry.refusal.object[..], entry.refusal.place, entry.count)).collect();
+    assert_eq!(told, [(&b"other"[..], Place::Transaction, 1), (b"cold", Place::TopLevel, 1)]);
+}
+
+#[test]
+fn connections_of_a_deleted_user_end_and_may_do_nothing_until_then() {
+    let bench = Bench::new();
+    let (mut own, mut other, mut third) = (bench.session(), bench.session(), bench.session());
+    bench.run(&mut own, "ACL SETUSER alice on nopass ~* &* +@all");
+    for session in [&mut own, &mut other] {
+        assert_eq!(bench.run(session, "AUTH alice x"), "+OK\r\n");
+    }
+    let alice = bench.node.acl.find(b"alice").unwrap();
+    assert_eq!(bench.run(&mut own, "ACL DELUSER alice nosuch"), ":1\r\n");
+    assert!(own.closing && !own.client.is_killed(), "it still gets its reply");
+    assert!(other.client.is_killed() && !third.client.is_killed());
+    assert_eq!(bench.run(&mut other, "PING"), "-NOAUTH Authentication required.\r\n");
+    // Somebody who found the user before it was deleted cannot become it any more.
+    assert!(!third.log_in(alice) && third.client.user() == "default");
+    assert_eq!(bench.run(&mut third, "PING"), "+PONG\r\n");
+}
+
+#[test]
+fn who_came_before_the_password_was_taken_away_need_not_log_in() {
+    let bench = Bench::new();
+    let mut first = bench.session();
+    bench.run(&mut first, "CONFIG SET requirepass secret");
+    let mut second = bench.session();
+    assert_eq!(bench.run(&mut second, "PING"), "-NOAUTH Authentication required.\r\n");
+    bench.run(&mut first, "ACL SETUSER default nopass");
+    assert_eq!(bench.run(&mut second, "PING"), "+PONG\r\n");
+    bench.run(&mut first, "ACL SETUSER default off");
+    assert_eq!(bench.run(&mut second, "PING"), "-NOAUTH Authentication required.\r\n");
+    assert_eq!(bench.run(&mut first, "PING"), "+PONG\r\n", "who has logged in stays");
+    bench.run(&mut first, "ACL SETUSER default on >other");
+    bench.run(&mut first, "CONFIG SET requirepass secret");
+    assert_eq!(
+        bench.run(&mut second, "AUTH other"),
+        "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+    );
+    assert_eq!(bench.run(&mut second, "AUTH secret"), "+OK\r\n");
+}
+
+#[test]
+fn channels_are_checked_where_the_row_says_which_words_they_are() {
+    let bench = Bench::new();
+    let rules: [&[u8]; 4] = [b"on", b"nopass", b"+@pubsub", b"&a*"];
+    bench.node.acl.set_user(b"alice", rules, false).unwrap();
+    let alice = bench.node.acl.find(b"alice").unwrap();
+    let check = |line: &str| {
+        let words = Words::copied(line.split(' ').map(str::as_bytes));
+        let row = bench.registry.resolve(words.arguments()).unwrap();
+        check_permission(&alice, row, words.arguments()).map_err(|denied| (denied.reason, denied.at))
+    };
+    for (line, expected) in [
+        ("PSUBSCRIBE a* a*", Ok(())),
+        ("PSUBSCRIBE a* ab", Err((Reason::Channel, 2))),
+        ("SUBSCRIBE ab b", Err((Reason::Channel, 2))),
+        ("SSUBSCRIBE ab b", Err((Reason::Channel, 2))),
+        ("PUBLISH ab b", Ok(())),
+        ("PUBLISH b ab", Err((Reason::Channel, 1))),
+        ("SPUBLISH b ab", Err((Reason::Channel, 1))),
+        ("UNSUBSCRIBE b", Ok(())),
+        ("PUBSUB NUMSUB b", Ok(())),
+    ] {
+        assert_eq!(check(line), expected, "{line}");
+    }
+    let mut session = bench.session();
+    session.log_in(alice.clone());
+    assert_eq!(bench.run(&mut session, "PSUBSCRIBE b*"), "-NOPERM No permissions to access a channel\r\n");
+    assert_eq!(bench.node.acl.log.newest(1)[0].refusal.object, b"b*");
+}
+
+#[test]
+fn who_listens_to_what_its_user_may_not_any_more_is_ended() {
+    let bench = Bench::new();
+    let mut admin = bench.session();
+    let names = ["SUBSCRIBE ab", "SSUBSCRIBE ab", "PSUBSCRIBE a*", "SUBSCRIBE c", "PING"];
+    bench.run(&mut admin, "ACL SETUSER alice on nopass &a* &c +@all");
+    let sessions = names.map(|line| {
+        let mut session = bench.session();
+        assert_eq!(bench.run(&mut session, "AUTH alice x"), "+OK\r\n");
+        bench.run(&mut session, line);
+        session
+    });
+    let ended = || sessions.each_ref().map(|session| session.client.is_killed());
+    bench.run(&mut admin, "SUBSCRIBE ab");
+    bench.run(&mut admin, "RESET");
+    bench.run(&mut admin, "ACL SETUSER alice &other");
+    assert_eq!(ended(), [false; 5]);
+    bench.run(&mut admin, "ACL SETUSER alice resetchannels &c &ab");
+    assert_eq!(ended(), [false, false, true, false, false], "a pattern has to stand there as it is");
+    bench.run(&mut admin, "ACL SETUSER alice resetchannels &c");
+    assert_eq!(ended(), [true, true, true, false, false]);
+    // One's own connection gets its reply first.
+    let mut own = bench.session();
+    bench.run(&mut own, "HELLO 3 AUTH alice x");
+    bench.run(&mut own, "SUBSCRIBE c");
+    assert_eq!(bench.run(&mut own, "ACL SETUSER alice resetchannels"), "+OK\r\n");
+    assert!(own.closing && !own.client.is_killed() && sessions[3].client.is_killed());
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::table::checked;
-use super::{Args, Command, Context, Flags, Group, Outcome, Stop, dispatch, text, timing};
+use super::{Args, Command, Context, Flags, Group, Outcome, Stop, dispatch, permissions, text, timing};
 use crate::keyspace::Cold;
+use crate::node::acl::Place;
 use crate::node::{Queued, Transaction};
 use crate::protocol::Reply;
 
@@ -101,10 +102,19 @@ fn exec(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
     ctx.out.array(transaction.queue().len());
     let mut times = Vec::with_capacity(transaction.queue().len());
     let mut began = ctx.node.monotonic_nanoseconds();
+    let mut revoked = Vec::new();
     for (at, queued) in transaction.queue().iter().enumerate() {
         let row = &ctx.registry.rows()[queued.row];
         let mark = ctx.out.mark();
-        match dispatch::run_queued(ctx, row, queued.words()) {
+        let permission = permissions::check(&ctx.session.account, row, queued.words());
+        let outcome = match permission {
+            Ok(()) => dispatch::run_queued(ctx, row, queued.words()),
+            Err(denied) => {
+                revoked.push((at, denied));
+                Err(text::revoked(denied.reason))
+            }
+        };
+        match outcome {
             Ok(reply) => reply.write(ctx.out),
             Err(Stop::Written) => {}
             // Nothing may be missing in the array; what follows it is silenced.
@@ -129,12 +139,18 @@ fn exec(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
             }
         }
         let ended = ctx.node.monotonic_nanoseconds();
-        times.push(ended.saturating_sub(began));
+        times.push(permission.is_ok().then(|| ended.saturating_sub(began)));
         began = ended;
     }
     // Not before: until now it could have had to run again.
     for (queued, taken) in transaction.queue().iter().zip(times) {
-        timing::note(ctx, &ctx.registry.rows()[queued.row], queued.words(), taken);
+        if let Some(taken) = taken {
+            timing::note(ctx, &ctx.registry.rows()[queued.row], queued.words(), taken);
+        }
+    }
+    for (at, denied) in revoked {
+        let queued = &transaction.queue()[at];
+        permissions::note(ctx, &ctx.registry.rows()[queued.row], queued.words(), denied, Place::Transaction);
     }
     forget_watches(ctx);
     Err(Stop::Written)

@@ -1,7 +1,7 @@
 //! The directives of Redis 7.2 that mean nothing here, so that an existing redis.conf boots and tools get their answers.
 //!
-//! Names, value forms and defaults are facts about Redis. A value that asks for something users would miss (a password file,
-//! encryption, a replica) is refused rather than ignored.
+//! Names, value forms and defaults are facts about Redis. A value that asks for something users would miss
+//! (encryption, a replica) is refused rather than ignored.
 
 use super::kind::Kind;
 use super::table::{Parameter, Section, Standing};
@@ -17,7 +17,6 @@ const DEFRAGMENTATION: &str = "the allocator is not defragmented by the server";
 const TIMERS: &str = "background work sets its own pace";
 const THREADS: &str = "`worker-threads` sets the number of threads";
 const SCRIPTS: &str = "this server does not run scripts or modules";
-const ACCOUNTS: &str = "there is one user, whose password is `requirepass`";
 const PROCESS: &str = "the process is left to whoever started it";
 const CRASHES: &str = "a crash is reported in the log";
 const EVICTION: &str = "eviction needs no tuning beyond `maxmemory-samples`";
@@ -194,11 +193,7 @@ pub(super) const ACCEPTED: &[Parameter] = &[
     fixed("enable-module-command", Kind::Choice(&["no", "yes", "local"]), "no", SCRIPTS),
     fixed("enable-protected-configs", Kind::Choice(&["no", "yes", "local"]), "no", SCRIPTS),
     refused("loadmodule", NO_MODULES),
-    off_only("aclfile", TEXT, "", &[""], NO_ACL),
-    refused("user", NO_USERS),
     refused("rename-command", NO_RENAMING),
-    live("acl-pubsub-default", Kind::Choice(&["allchannels", "resetchannels"]), "resetchannels", ACCOUNTS),
-    live("acllog-max-len", COUNT, "128", ACCOUNTS),
     live("maxmemory-clients", Kind::MemoryOrPercent, "0", CLIENTS),
     live("bind-source-addr", TEXT, "", CLIENTS),
     live("max-new-connections-per-cycle", Kind::Integer { min: 1, max: 1000 }, "10", CLIENTS),
@@ -236,10 +231,6 @@ const NO_CLUSTER: &str =
     "this server does not join a cluster; set it to no, and let clients connect without cluster mode";
 const NO_TLS: &str = "this server does not speak TLS yet, and would answer unencrypted where encryption is expected; put a TLS proxy in front and remove the line";
 const NO_MODULES: &str = "modules cannot be loaded here; remove the line";
-const NO_ACL: &str = "there are no users with rules of their own yet, and ignoring the rules would let everybody in; \
-    remove the line and set `requirepass`";
-const NO_USERS: &str = "there are no users with rules of their own yet, and ignoring the rules would let everybody in; \
-    remove the line and set `requirepass` (the line that Redis writes for its unlimited default user is accepted)";
 const NO_RENAMING: &str = "commands cannot be renamed or disabled yet, and ignoring the line would leave them open; \
     remove the line if that is acceptable";
 

@@ -18,6 +18,7 @@ use super::load::{GlobMatch, Loader, Note, Place, Problem};
 use super::settings::Settings;
 use super::syntax::{quoted, split_words};
 use super::table::{Parameter, Section, Standing, all, find, nearest};
+use super::users::UserLine;
 use super::{environment, files};
 
 mod tools;
@@ -43,6 +44,8 @@ pub struct Launch {
     pub settings: Settings,
     /// The configuration file that was named, as an absolute path.
     pub file: Option<PathBuf>,
+    /// The lines of users.
+    pub users: Vec<UserLine>,
     /// What the log must say, one line each.
     pub notes: Vec<Note>,
 }
@@ -168,8 +171,9 @@ fn launch(
         loader.directive(name, &words, Place::CommandLine, 0)?;
     }
     let file = file.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone()));
+    let users = loader.users().to_vec();
     let (settings, notes) = loader.finish()?;
-    Ok(Launch { settings, file, notes })
+    Ok(Launch { settings, file, users, notes })
 }
 
 /// The options in the order they were given, each with its words.

@@ -28,13 +28,17 @@ pub fn example_file() -> String {
         "Start with this file:  caskade /path/to/caskade.conf\nAn existing redis.conf is understood as well.",
     ));
     for section in Section::ALL {
-        let mut rows = rows_of(section).filter(|row| row.standing == Standing::Used).peekable();
+        let is_shown = |row: &&Parameter| matches!(row.standing, Standing::Used | Standing::Line);
+        let mut rows = rows_of(section).filter(is_shown).peekable();
         if rows.peek().is_some() {
             text.push_str(&format!("\n\n# {0}\n# {1}\n", section.title(), "-".repeat(section.title().len())));
         }
         for row in rows {
             text.push('\n');
             text.push_str(&comment(row.summary));
+            if row.standing == Standing::Line {
+                continue;
+            }
             text.push_str(&comment(&format!("Wanted: {}. {}", row.kind.wanted(), change(row))));
             text.extend(example_lines(row).iter().map(|line| format!("#{line}\n")));
         }
@@ -73,7 +77,7 @@ pub fn reference_page() -> String {
             Standing::Refused(instead) => {
                 page.push_str(&format!("| {} | never | {instead} |\n", names(row).join(", ")))
             }
-            Standing::Used | Standing::Accepted(_) => {}
+            Standing::Used | Standing::Line | Standing::Accepted(_) => {}
         }
     }
     page
@@ -121,6 +125,9 @@ These ask for something whose absence would hurt, such as encryption. They are a
 ";
 
 fn entry(row: &Parameter) -> String {
+    if row.standing == Standing::Line {
+        return format!("\n### {}\n\n{} Never written to the log.\n", row.name, row.summary);
+    }
     let default = if row.default.is_empty() { "none".to_owned() } else { format!("`{}`", shown_default(row)) };
     let secret = if row.secret { " Never written to the log." } else { "" };
     format!(

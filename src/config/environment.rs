@@ -52,7 +52,7 @@ fn take(loader: &mut Loader, variable: String, value: &str) -> Result<(), Proble
     if let Some(row) = find(&name).filter(|row| row.is_value()) {
         return directive(loader, row, value, variable);
     }
-    if let Some(row) = name.strip_suffix("-file").and_then(find).filter(|row| row.secret) {
+    if let Some(row) = name.strip_suffix("-file").and_then(find).filter(|row| row.secret && row.is_value()) {
         return match files::read(Path::new(value)) {
             Ok(text) => directive(loader, row, text.trim_end_matches(['\r', '\n']), variable),
             Err(error) => {
@@ -158,6 +158,9 @@ mod tests {
         assert_eq!(lines[0], "environment variable CASKADE_FROBNICATE ignored: there is no parameter `frobnicate`");
         assert!(lines[1].ends_with("did you mean CASKADE_MAXMEMORY?"), "{lines:?}");
         assert!(notes.iter().all(Note::is_warning));
+        // A line of a file is no parameter.
+        let (_, notes) = from(&[("CASKADE_USER", "alice on"), ("CASKADE_USER_FILE", "/nosuch")]).unwrap();
+        assert_eq!(notes.len(), 2, "{notes:?}");
         let problem = from(&[("CASKADE_PORT", "x")]).unwrap_err();
         assert!(problem.starts_with("environment variable CASKADE_PORT: port x: argument couldn't"), "{problem}");
     }

@@ -108,6 +108,14 @@ macro_rules! choice {
 }
 
 choice! {
+    /// Which channels the rules of a user begin with.
+    AclPubsubDefault {
+        Allchannels = "allchannels",
+        Resetchannels = "resetchannels",
+    }
+}
+
+choice! {
     /// When the log is synced to the disk.
     AppendFsync {
         /// Once a second, in the background.

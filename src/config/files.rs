@@ -1,8 +1,9 @@
 //! The only file of the configuration that touches the file system: it reads whole files, and the arguments of processes,
 //! and replaces one file atomically.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::load::GlobMatch;
@@ -10,8 +11,17 @@ use super::load::GlobMatch;
 /// Larger than any configuration, and small enough to read at once: a wrong path to a data file is then a clear error.
 const BYTES_MAX: u64 = 16 << 20;
 
+const OWNER_ALONE: u32 = 0o600;
+
 pub(super) fn read(path: &Path) -> io::Result<String> {
     text_of(File::open(path)?)
+}
+
+/// As [`read`], of a file that need not be text.
+pub(super) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > BYTES_MAX { Err(too_large()) } else { Ok(bytes) }
 }
 
 pub(super) fn read_standard_input() -> io::Result<String> {
@@ -35,9 +45,13 @@ fn text_of(source: impl Read) -> io::Result<String> {
     let mut text = String::new();
     source.take(BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too large for a configuration file"));
+        return Err(too_large());
     }
     Ok(text)
+}
+
+fn too_large() -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, "too large for a configuration file")
 }
 
 /// The files a pattern names, sorted; each component of the path may hold `*`, `?` and `[...]`.
@@ -78,9 +92,13 @@ fn step(path: PathBuf, name: &str, glob: GlobMatch) -> Vec<PathBuf> {
 }
 
 /// Replaces a file as a whole: whoever reads it, even after a power cut, finds the old text or the new one.
-/// The permissions stay; a symbolic link is followed, so that it goes on pointing at the file.
-pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let path = fs::canonicalize(path)?;
+/// The permissions stay; a symbolic link is followed, so that it goes on pointing at the file. A file that is not there is
+/// made, for its owner alone.
+pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let path = match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => std::path::absolute(path)?,
+        path => path?,
+    };
     let directory = path.parent().unwrap_or(Path::new("/"));
     let mut temporary = path.clone().into_os_string();
     temporary.push(format!(".{}.tmp", std::process::id()));
@@ -94,10 +112,14 @@ pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-fn write_synced(temporary: &Path, original: &Path, text: &str) -> io::Result<()> {
-    let permissions = fs::metadata(original)?.permissions();
-    let mut file = File::create(temporary)?;
+fn write_synced(temporary: &Path, original: &Path, text: &[u8]) -> io::Result<()> {
+    let permissions = match fs::metadata(original) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Permissions::from_mode(OWNER_ALONE),
+        metadata => metadata?.permissions(),
+    };
+    // It may hold passwords: nobody reads it before it has its permissions.
+    let mut file = File::options().write(true).create(true).truncate(true).mode(OWNER_ALONE).open(temporary)?;
     file.set_permissions(permissions)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(text)?;
     file.sync_all()
 }

@@ -12,6 +12,7 @@ use super::kind::Kind;
 use super::settings::{Given, Settings};
 use super::syntax::{quoted, split_lines, split_words};
 use super::table::{Parameter, Standing, find, nearest};
+use super::users::{self, UserLine};
 
 /// A glob matcher: pattern, text, whether case is ignored.
 pub type GlobMatch = fn(&[u8], &[u8], bool) -> bool;
@@ -116,15 +117,14 @@ pub(super) struct Loader {
     /// Where each given parameter, by its primary name, was given last, and how it was written.
     mentions: BTreeMap<&'static str, (Place, String)>,
     unknown: Vec<Problem>,
-    /// Lines that are refused unless the final settings make them harmless.
-    account_with_password: Option<Problem>,
+    users: Vec<UserLine>,
     notes: Vec<Note>,
 }
 
 impl Loader {
     pub(super) fn new(glob: GlobMatch) -> Self {
         let (given, mentions) = (Given::new(), BTreeMap::new());
-        Self { glob, given, mentions, unknown: Vec::new(), account_with_password: None, notes: Vec::new() }
+        Self { glob, given, mentions, unknown: Vec::new(), users: Vec::new(), notes: Vec::new() }
     }
 
     /// Reads a file, named at `place`, and those it includes.
@@ -190,8 +190,10 @@ impl Loader {
         };
         let directive = shown(row, values);
         if let Standing::Refused(instead) = row.standing {
-            let problem = Problem { place, directive, reason: instead.into() };
-            return self.refused_line(row, values, problem);
+            return Err(Problem { place, directive, reason: instead.into() });
+        }
+        if row.standing == Standing::Line {
+            return users::take(&mut self.users, values, place);
         }
         let words: Vec<&str> = values.iter().map(String::as_str).collect();
         let current = match (self.given.get(row.name), row.kind) {
@@ -239,19 +241,9 @@ impl Loader {
         Ok(())
     }
 
-    /// A line Redis itself writes for its default user is harmless; every other refused line is an error.
-    fn refused_line(&mut self, row: &'static Parameter, values: &[String], problem: Problem) -> Result<(), Problem> {
-        if row.name != "user" {
-            return Err(problem);
-        }
-        match default_account(values) {
-            None => Err(problem),
-            Some(Account::Open) => Ok(()),
-            Some(Account::Password) => {
-                self.account_with_password = Some(problem);
-                Ok(())
-            }
-        }
+    /// The users, as their lines say them.
+    pub(super) fn users(&self) -> &[UserLine] {
+        &self.users
     }
 
     /// The settings, and what the log must say about them.
@@ -272,9 +264,7 @@ impl Loader {
             directive: "configuration".into(),
             reason: "a value cannot be represented on this machine".into(),
         })?;
-        if let Some(problem) = self.account_with_password.filter(|_| settings.requirepass.is_none()) {
-            return Err(problem);
-        }
+        users::refuse_mixed(&self.users, settings.aclfile.is_some())?;
         let mut notes = self.notes;
         if !self.unknown.is_empty() {
             notes.push(Note::UnknownIgnored(self.unknown.into_iter().map(|problem| problem.directive).collect()));
@@ -307,31 +297,6 @@ fn notes_on(mentions: &BTreeMap<&'static str, (Place, String)>, settings: &Setti
     notes
 }
 
-enum Account {
-    Open,
-    Password,
-}
-
-/// What `user default ...` lets in, if it is the default user without limits, as CONFIG REWRITE of Redis writes it.
-fn default_account(values: &[String]) -> Option<Account> {
-    let (name, rules) = values.split_first()?;
-    let mut open = false;
-    let mut password = false;
-    for rule in rules {
-        match rule.to_ascii_lowercase().as_str() {
-            "on" | "sanitize-payload" | "~*" | "allkeys" | "&*" | "allchannels" | "+@all" | "allcommands" => {}
-            "nopass" => open = true,
-            rule if rule.starts_with(['#', '>']) => password = true,
-            _ => return None,
-        }
-    }
-    match (name == "default", open, password) {
-        (true, true, false) => Some(Account::Open),
-        (true, false, true) => Some(Account::Password),
-        _ => None,
-    }
-}
-
 fn unknown_name(name: &str, values: &[String], place: Place) -> Problem {
     let nearest = nearest(name);
     let hint = match nearest {
@@ -349,7 +314,7 @@ fn unknown_name(name: &str, values: &[String], place: Place) -> Problem {
 /// A directive as it was written, without its secret.
 fn shown(row: &Parameter, values: &[String]) -> String {
     let mut words = vec![row.name.to_owned()];
-    match row.secret || row.name == "user" {
+    match row.secret {
         true => words.push("(redacted)".into()),
         false => words.extend(values.iter().map(|word| quoted(word))),
     }
@@ -407,12 +372,17 @@ mod tests {
                 "r.conf, line 2: replicaof 10.0.0.1 6379: this server cannot be a replica",
             ),
             ("rename-command CONFIG \"\"", "r.conf, line 1: rename-command CONFIG \"\": commands cannot be renamed"),
-            ("user alice on >pw ~* +@all", "r.conf, line 1: user (redacted): there are no users"),
-            ("user default on #1234 ~* &* +@all", "r.conf, line 1: user (redacted): there are no users"),
-            ("user default on nopass ~cached:* +@all", "r.conf, line 1: user (redacted): there are no users"),
+            ("user", "r.conf, line 1: user: wrong number of arguments; wanted: a name and rules"),
+            (
+                "user alice on >pw\nuser bob on\nuser alice off",
+                "r.conf, line 3: user alice (redacted): Duplicate user found. A user can only be defined once in config files",
+            ),
+            (
+                "user alice on >hunter2\naclfile /etc/acl",
+                "r.conf, line 1: user alice (redacted): Configuring Redis with users defined in redis.conf and at the same",
+            ),
             ("tls-port 6380", "r.conf, line 1: tls-port 6380: this server does not speak TLS"),
             ("cluster-enabled yes", "r.conf, line 1: cluster-enabled yes: this server does not join"),
-            ("aclfile /etc/acl", "r.conf, line 1: aclfile /etc/acl: there are no users"),
             ("loadmodule /x.so", "r.conf, line 1: loadmodule /x.so: modules cannot"),
             ("min-slaves-to-write 1", "r.conf, line 1: min-replicas-to-write 1: this server has no replicas"),
             (
@@ -433,10 +403,22 @@ mod tests {
             "ignore-unknown-config no\nfrobnicate 1\nignore-unknown-config yes",
             "cluster-enabled no\ntls-port 0\nreplicaof no one\naclfile \"\"",
             "user default on nopass sanitize-payload ~* &* +@all",
-            "user default on #1234 ~* &* +@all\nrequirepass x",
+            "aclfile /etc/acl\nuser alice on\naclfile \"\"",
         ] {
             assert!(load(text).is_ok(), "{text}: {:?}", load(text));
         }
+    }
+
+    #[test]
+    fn lines_of_users_are_taken_as_they_stand() {
+        let mut loader = Loader::new(|_, _, _| false);
+        let file = |line: usize| Place::File { path: PathBuf::from("users.conf"), line };
+        loader.lines("user alice on \">a b\" (~x +get)\nuser bob off", 0, file).unwrap();
+        loader.lines("user alice off", 0, |line| Place::StandardInput { line }).unwrap();
+        let lines: Vec<_> =
+            loader.users().iter().map(|user| (&*user.name, user.rules.join("|"), &user.place)).collect();
+        let (here, there) = (Place::StandardInput { line: 1 }, file(2));
+        assert_eq!(lines, [("alice", "off".to_owned(), &here), ("bob", "off".to_owned(), &there)]);
     }
 
     #[test]

@@ -18,12 +18,13 @@ mod rewrite;
 mod settings;
 mod syntax;
 mod table;
+mod users;
 
 pub use environment::variable;
 pub use events::{EventClass, EventClasses};
 pub use field::{
-    AppendFsync, BindAddress, EnableDebug, FileMode, Hours, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimit,
-    OutputLimits, Percentiles, ProtectedMode, Ratio, SegmentSize,
+    AclPubsubDefault, AppendFsync, BindAddress, EnableDebug, FileMode, Hours, LogFormat, LogLevel, MaxmemoryPolicy,
+    OutputLimit, OutputLimits, Percentiles, ProtectedMode, Ratio, SegmentSize,
 };
 pub use kind::{Kind, memory, memory_text};
 pub use live::{Config, SetError};
@@ -31,3 +32,4 @@ pub use load::{GlobMatch, Note, Place, Problem};
 pub use rewrite::{RewriteError, rewritten};
 pub use settings::Settings;
 pub use table::{Change, Parameter, Section, Standing, all, find, nearest};
+pub use users::{UserLine, UserText, read_users, write_users};

@@ -13,8 +13,9 @@ use super::live::Config;
 use super::settings::Settings;
 use super::syntax::{name_in, quoted, split_lines, split_words};
 use super::table::{Parameter, all, find};
+use super::users::{UserText, with_users};
 
-const ADDED: &str = "# Added by CONFIG REWRITE";
+pub(super) const ADDED: &str = "# Added by CONFIG REWRITE";
 
 /// Why the file was not rewritten. Displays as the whole error line, `ERR` included.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub enum RewriteError {
     /// The server was started without a file.
     NoFile,
     File(io::Error),
+    /// What this user may do cannot be said in text.
+    User(String),
 }
 
 impl fmt::Display for RewriteError {
@@ -29,6 +32,10 @@ impl fmt::Display for RewriteError {
         match self {
             Self::NoFile => f.write_str("ERR The server is running without a config file"),
             Self::File(error) => write!(f, "ERR Rewriting config file: {error}"),
+            Self::User(name) => write!(
+                f,
+                "ERR Rewriting config file: the rules of user '{name}' are not valid UTF-8; keep users in an `aclfile`"
+            ),
         }
     }
 }
@@ -36,12 +43,19 @@ impl fmt::Display for RewriteError {
 impl std::error::Error for RewriteError {}
 
 impl Config {
-    /// Writes the settings in force into the configuration file. It blocks on the disk until the new file is durable.
-    pub fn rewrite(&self) -> Result<(), RewriteError> {
+    /// Writes the settings in force and the users into the configuration file. It blocks on the disk until the new file
+    /// is durable.
+    pub fn rewrite(
+        &self,
+        users: impl FnOnce(&Settings) -> Result<Vec<UserText>, RewriteError>,
+    ) -> Result<(), RewriteError> {
         let path = self.file().ok_or(RewriteError::NoFile)?;
         let _unchanged = self.hold();
+        let settings = self.snapshot();
+        let users = users(&settings)?;
         let text = files::read(path).map_err(RewriteError::File)?;
-        files::replace(path, &rewritten(&text, &self.snapshot())).map_err(RewriteError::File)
+        let text = with_users(&rewritten(&text, &settings), &users);
+        files::replace(path, text.as_bytes()).map_err(RewriteError::File)
     }
 }
 
@@ -202,12 +216,18 @@ mod tests {
         std::fs::write(&path, "# mine\ntimeout 5\n").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         let config = Config::new(settings(&[("timeout", "7")]), Some(path.clone()));
-        config.rewrite().unwrap();
+        config.rewrite(|_| Ok(Vec::new())).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "# mine\ntimeout 7\n");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::remove_file(&path).unwrap();
-        assert!(config.rewrite().unwrap_err().to_string().starts_with("ERR Rewriting config file: No such file"));
-        let without = Config::new(Settings::default(), None).rewrite().unwrap_err().to_string();
+        assert!(
+            config
+                .rewrite(|_| Ok(Vec::new()))
+                .unwrap_err()
+                .to_string()
+                .starts_with("ERR Rewriting config file: No such file")
+        );
+        let without = Config::new(Settings::default(), None).rewrite(|_| Ok(Vec::new())).unwrap_err().to_string();
         assert_eq!(without, "ERR The server is running without a config file");
     }
 }

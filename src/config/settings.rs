@@ -10,13 +10,14 @@ use std::path::PathBuf;
 
 use super::events::EventClasses;
 use super::field::{
-    AppendFsync, BindAddress, EnableDebug, Field, FileMode, Hours, LogFormat, LogLevel, MaxmemoryPolicy, OutputLimits,
-    Percentiles, ProtectedMode, Ratio, SegmentSize,
+    AclPubsubDefault, AppendFsync, BindAddress, EnableDebug, Field, FileMode, Hours, LogFormat, LogLevel,
+    MaxmemoryPolicy, OutputLimits, Percentiles, ProtectedMode, Ratio, SegmentSize,
 };
 use super::kind::Kind;
 use super::table::{Parameter, Section, find};
 
 const SECONDS: Kind = Kind::Integer { min: 0, max: i32::MAX as i64 };
+const COUNT: Kind = Kind::Integer { min: 0, max: i64::MAX };
 const SIZE: Kind = Kind::Memory { min: 0, max: u64::MAX };
 const AT_LEAST_1MB: Kind = Kind::Memory { min: 1 << 20, max: i64::MAX as u64 };
 
@@ -95,9 +96,18 @@ parameters! {
     Security {
         /// The password clients must give with AUTH before anything else; empty for none.
         /// Set it in a file or in the environment, since other users of the machine can read command lines.
+        /// It is the password of the user `default`, whom everybody is who does not name another one.
         "requirepass" requirepass: Option<String>, Kind::Text, "", live, secret;
         /// Who may use DEBUG, which is for tests: nobody, everybody, or with `local` clients of this machine.
         "enable-debug-command" enable_debug_command: EnableDebug, Kind::Choice(EnableDebug::WORDS), "no";
+        /// The file that holds the users, one on a line, such as `user alice on >password ~cached:* +@read`; empty for none.
+        /// ACL LOAD follows it anew and ends the connections of all users but `default`; ACL SAVE writes it. Without it, users
+        /// stand in this configuration as lines that begin with `user`. A user who is on no line of the file does not exist.
+        "aclfile" aclfile: Option<PathBuf>, Kind::Text, "";
+        /// Which channels the rules of a user begin with: all of them, or none.
+        "acl-pubsub-default" acl_pubsub_default: AclPubsubDefault, Kind::Choice(AclPubsubDefault::WORDS), "resetchannels", live;
+        /// How many entries ACL LOG keeps of what was refused to users.
+        "acllog-max-len" acllog_max_len: u64, COUNT, "128", live;
     }
     Data {
         /// The directory that holds the data. It is created when it does not exist, and one server at a time may use it.
@@ -176,6 +186,18 @@ parameters! {
         "latency-tracking-info-percentiles" latency_tracking_info_percentiles: Percentiles, Kind::Percentiles, "50 99 99.9", live;
     }
 }
+
+/// Lines that are no parameters.
+pub(super) const LINES: &[Parameter] = &[Parameter::new(
+    Section::Security,
+    "user",
+    Kind::Words,
+    "",
+    "A user with its rules: `user alice on >password ~cached:* +@read`. The rules are those of ACL SETUSER; with `#` and the \
+     SHA-256 digest of a password in place of `>` and the password, nobody can read it here. Each user stands on one line; \
+     what `user default` says is also true of whoever does not log in. CONFIG REWRITE writes the users that there are.",
+)
+.line()];
 
 /// The canonical texts of the parameters that were given a value, by the primary name.
 pub(super) type Given = BTreeMap<&'static str, String>;

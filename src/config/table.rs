@@ -48,7 +48,9 @@ pub enum Standing {
     Accepted(&'static str),
     /// As accepted, but only with one of the values `off`: another would ask for something that is missed if it is not there.
     OffOnly { off: &'static [&'static str], instead: &'static str },
-    /// A line of a file that is no parameter: not answered by CONFIG GET, and refused always.
+    /// A line of a file that is no parameter, and may stand there several times: not answered by CONFIG GET.
+    Line,
+    /// As a line, but refused always.
     Refused(&'static str),
 }
 
@@ -117,6 +119,11 @@ impl Parameter {
         self
     }
 
+    pub(super) const fn line(mut self) -> Self {
+        self.standing = Standing::Line;
+        self.secret()
+    }
+
     pub(super) const fn secret(mut self) -> Self {
         self.secret = true;
         self
@@ -124,7 +131,7 @@ impl Parameter {
 
     /// Whether CONFIG GET answers it.
     pub fn is_value(&self) -> bool {
-        !matches!(self.standing, Standing::Refused(_))
+        !matches!(self.standing, Standing::Line | Standing::Refused(_))
     }
 
     /// The canonical text of the default.
@@ -147,7 +154,7 @@ impl Parameter {
 
 /// Every row: first those that mean something, in the order of the documentation, then the accepted ones.
 pub fn all() -> impl Iterator<Item = &'static Parameter> {
-    settings::USED.iter().chain(accepted::ACCEPTED)
+    settings::USED.iter().chain(settings::LINES).chain(accepted::ACCEPTED)
 }
 
 /// The row of a name or alias, in any case.

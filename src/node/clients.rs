@@ -8,6 +8,7 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
+use super::acl::{Account, DEFAULT};
 use super::outbox::{Outbox, Post};
 use super::tracking::Tracked;
 use crate::protocol::Version;
@@ -84,7 +85,8 @@ struct Names {
     name: String,
     library: String,
     library_version: String,
-    user: String,
+    /// None before it was first told: then it is `default`.
+    account: Option<Arc<Account>>,
 }
 
 const NO_COMMAND: usize = usize::MAX;
@@ -117,7 +119,7 @@ impl Clients {
             input_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
             input_buffer: AtomicUsize::new(0),
-            names: Mutex::new(Names { user: "default".into(), ..Names::default() }),
+            names: Mutex::default(),
             outbox: Outbox::default(),
             unsent: AtomicUsize::new(0),
             subscriptions: Default::default(),
@@ -267,7 +269,17 @@ impl Client {
 
     /// The user it is authenticated as.
     pub fn user(&self) -> String {
-        self.names.lock().user.clone()
+        self.account().map_or_else(|| DEFAULT.to_owned(), |account| account.shown_name())
+    }
+
+    /// The user it is authenticated as, with its rights.
+    pub fn account(&self) -> Option<Arc<Account>> {
+        self.names.lock().account.clone()
+    }
+
+    /// Sets the user it is authenticated as.
+    pub fn set_account(&self, account: Arc<Account>) {
+        self.names.lock().account = Some(account);
     }
 
     /// Ends the connection: its task is woken and finds it dead.
@@ -426,7 +438,7 @@ impl Client {
             buffered,
             buffered + size_of::<Self>(),
             command,
-            names.user,
+            self.user(),
             redirect,
             self.version.load(Relaxed),
             names.library,

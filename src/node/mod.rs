@@ -1,12 +1,14 @@
 //! What all connections of one server share, and one connection's state. No sockets, no tasks: the server above
 //! brings bytes in and out.
 
+pub mod acl;
 mod clients;
 pub mod notify;
 mod outbox;
 mod pubsub;
 mod session;
 mod tracking;
+mod users;
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -17,6 +19,9 @@ pub use outbox::Post;
 pub use pubsub::{PubSub, Space};
 pub use session::{Queued, ReplyMode, Session, Tracks, Transaction};
 pub use tracking::{Tracked, Tracking, TrackingCounts};
+pub use users::UsersFileError;
+
+use acl::{Acl, Catalogue};
 
 use crate::config::{AppendFsync, Config};
 use crate::keyspace::Keyspace;
@@ -71,6 +76,8 @@ pub struct Node {
     pub pubsub: PubSub,
     /// Who caches which keys.
     pub tracking: Tracking,
+    /// The users.
+    pub acl: Acl,
     /// The server around this node.
     pub host: Box<dyn Host>,
     /// 40 hexadecimal digits, new at every start.
@@ -106,16 +113,19 @@ impl Loading {
 }
 
 impl Node {
-    /// A node whose keys are still to be loaded. `commands` is how many rows the command tables have.
-    pub fn new(config: Config, clock: Arc<dyn Clock>, host: Box<dyn Host>, commands: usize) -> Self {
+    /// A node whose keys are still to be loaded. `commands` is what the command tables say.
+    pub fn new(config: Config, clock: Arc<dyn Clock>, host: Box<dyn Host>, commands: Catalogue) -> Self {
         let mut id = [0; 20];
         // Without a source of randomness the id is only less unique.
         let _ = getrandom::fill(&mut id);
+        let acl = Acl::new(commands);
+        acl.set_default_password(config.get().requirepass.as_deref());
         let node = Self {
-            stats: Stats::new(commands),
+            stats: Stats::new(acl.catalogue().entries().len()),
             clients: Clients::default(),
             pubsub: PubSub::default(),
             tracking: Tracking::default(),
+            acl,
             run_id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
             started: clock.wall(),
             last_save: AtomicU64::new(clock.wall() / 1000),

@@ -158,6 +158,20 @@ impl PubSub {
         self.space(space).listeners(channel)
     }
 
+    /// Tells each subscription: to what, and whose it is.
+    pub fn each_subscription(&self, tell: &mut dyn FnMut(Space, &[u8], &Client)) {
+        for space in [Space::Channel, Space::Shard] {
+            for part in &self.space(space).parts {
+                for (channel, listeners) in part.read().iter() {
+                    listeners.values().for_each(|client| tell(space, channel, client));
+                }
+            }
+        }
+        for (pattern, listeners) in self.patterns.read().iter() {
+            listeners.values().for_each(|client| tell(Space::Pattern, pattern, client));
+        }
+    }
+
     /// How many subscriptions a message to this channel reaches.
     pub fn reach(&self, space: Space, channel: &[u8]) -> usize {
         let mut reached = self.listeners(space, channel);

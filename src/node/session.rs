@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::acl::Account;
 use super::{Client, Node, Space};
 use crate::keyspace::{Keyspace, Watch};
 use crate::protocol::{Arguments, ReplyBuffer, Version};
@@ -29,8 +30,10 @@ pub struct Session {
     pub client: Arc<Client>,
     /// The selected database.
     pub database: u32,
-    /// Whether it may do more than authenticate.
+    /// Whether it has logged in, or need not have when it came.
     pub authenticated: bool,
+    /// The user it is.
+    pub account: Arc<Account>,
     /// The protocol its replies are in.
     pub version: Version,
     /// Between MULTI and EXEC.
@@ -124,12 +127,14 @@ impl Transaction {
 }
 
 impl Session {
-    /// A new connection's state.
-    pub fn new(client: Arc<Client>, authenticated: bool) -> Self {
+    /// A new connection's state; `default` is the user of whoever has not logged in.
+    pub fn new(client: Arc<Client>, default: Arc<Account>) -> Self {
+        client.set_account(default.clone());
         Self {
             client,
             database: 0,
-            authenticated,
+            authenticated: default.is_open(),
+            account: default,
             version: Version::Resp2,
             transaction: None,
             no_touch: false,
@@ -144,6 +149,25 @@ impl Session {
             tracks: None,
             caching: false,
         }
+    }
+
+    /// Makes it this user; false if that was deleted meanwhile.
+    pub fn log_in(&mut self, account: Arc<Account>) -> bool {
+        self.client.set_account(account.clone());
+        // Whoever deletes a user looks for its connections afterwards: one of the two sees the other.
+        if account.is_gone() {
+            self.client.set_account(self.account.clone());
+            return false;
+        }
+        (self.account, self.authenticated) = (account, true);
+        true
+    }
+
+    /// Makes it the user of whoever has not logged in.
+    pub fn log_out(&mut self, default: Arc<Account>) {
+        self.authenticated = default.is_open();
+        self.client.set_account(default.clone());
+        self.account = default;
     }
 
     /// The mark of the keys this connection watches.

@@ -66,9 +66,9 @@ pub(super) struct Connection {
 
 /// Serves a client until it goes or the server ends.
 pub(super) async fn serve(shared: Arc<Shared>, stream: Stream, client: Arc<Client>) {
-    let authenticated = shared.node.config.get().requirepass.is_none();
+    let default = shared.node.acl.default_account().clone();
     let mut connection = Connection {
-        session: Session::new(client.clone(), authenticated),
+        session: Session::new(client.clone(), default),
         input: BytesMut::new(),
         pipeline: Pipeline::default(),
         out: ReplyBuffer::new(Version::Resp2),
@@ -160,9 +160,9 @@ impl Connection {
             if self.session.closing || self.session.client.is_killed() {
                 return Ok(false);
             }
-            let limits = match self.session.authenticated {
-                true => Limits::authenticated(bulk_bytes_max),
-                false => Limits::unauthenticated(),
+            let limits = match shared.node.needs_login(&self.session) {
+                false => Limits::authenticated(bulk_bytes_max),
+                true => Limits::unauthenticated(),
             };
             let found = self.pipeline.find(&self.input, &limits, &shared.registry);
             if let Some(keyspace) = shared.node.keyspace() {
@@ -182,7 +182,7 @@ impl Connection {
                     self.pipeline.rewind(request.end);
                     return Ok(true);
                 }
-                if self.session.authenticated != limits.authenticated {
+                if shared.node.needs_login(&self.session) == limits.authenticated {
                     // RESET has taken away what AUTH allowed, from the next request on.
                     self.pipeline.rewind(request.end);
                     continue 'more;

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use crate::config::cli::Healthcheck;
 
-/// Sends AUTH where a password is known, and PING; ready is who answers PONG, or asks for a password.
+/// Sends AUTH where a password is known, and PING; ready is who answers PONG, asks for a password, or
+/// allows no PING.
 ///
 /// # Errors
 /// A line that says why the server is not ready.
 pub fn healthcheck(check: &Healthcheck) -> Result<(), String> {
     let answer = ask(check).map_err(|error| format!("no answer: {error}"))?;
-    if answer.starts_with("+PONG") || answer.starts_with("-NOAUTH") {
+    if ["+PONG", "-NOAUTH", "-NOPERM"].iter().any(|ready| answer.starts_with(ready)) {
         return Ok(());
     }
     Err(format!("not ready: {}", answer.trim_end()))

@@ -120,14 +120,15 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     refuse_foreign(&settings)?;
     let disk = OsDisk::open(&settings.dir).map_err(|error| error.to_string())?;
     let listeners = Listeners::open(&settings)?;
-    tell_addresses(&settings, &listeners);
     let registry = Registry::new();
     let (shutdown, requests) = unbounded_channel();
     let host = Arc::new(ServerHost { shutdown, level, node: Mutex::default() });
     let config = Config::new(settings.clone(), launch.file);
     let clock = Arc::new(SystemClock::new());
-    let node = Node::new(config, clock.clone(), Box::new(Arc::clone(&host)), registry.rows().len());
+    let node = Node::new(config, clock.clone(), Box::new(Arc::clone(&host)), registry.catalogue());
     node.stats.memory.note_startup(allocator::allocated());
+    node.load_users(&launch.users)?;
+    tell_addresses(&settings, &listeners, node.acl.default_account().user().is_without_password());
     let shared = Arc::new(Shared { node, registry });
     *host.node.lock() = Arc::downgrade(&shared);
     let threads = match settings.worker_threads {
@@ -397,14 +398,14 @@ fn clients_within(files: u64, clients: u32) -> u32 {
     u32::try_from(room).unwrap_or(u32::MAX).min(clients)
 }
 
-fn tell_addresses(settings: &Settings, listeners: &Listeners) {
+fn tell_addresses(settings: &Settings, listeners: &Listeners, without_password: bool) {
     let addresses: Vec<IpAddr> =
         listeners.tcp.iter().filter_map(|listener| listener.local_addr().ok()).map(|address| address.ip()).collect();
     if !addresses.is_empty() {
         let texts: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
         tracing::info!("listening on {} port {}", texts.join(" "), settings.port);
     }
-    if settings.requirepass.is_none() && !addresses.iter().all(IpAddr::is_loopback) {
+    if without_password && !addresses.iter().all(IpAddr::is_loopback) {
         match settings.protected_mode {
             ProtectedMode::Yes => {
                 tracing::info!("no password is set: clients are accepted from this machine only (protected-mode yes)");

@@ -62,7 +62,9 @@ impl Workers {
         let node = &self.shared.node;
         let settings = node.config.get();
         node.stats.connections.add(1);
-        if settings.requirepass.is_none() && !socket.origin().is_admitted(settings.protected_mode) {
+        if node.acl.default_account().user().is_without_password()
+            && !socket.origin().is_admitted(settings.protected_mode)
+        {
             node.stats.rejected_connections.add(1);
             return socket.refuse(denied(settings.protected_mode));
         }

@@ -84,6 +84,77 @@ fn documentation_is_that_of_redis() {
 }
 
 #[test]
+fn categories_hold_what_the_commands_say_they_are_in() {
+    for program in [Some(Program::Caskade), Program::oracle()].into_iter().flatten() {
+        let server = Server::start(program, &[]);
+        let mut connection = server.connect_with(3);
+        let mut all = BTreeMap::new();
+        for row in connection.ask(&["COMMAND"]).elements().expect("rows") {
+            add_categories(row, &mut all);
+        }
+        let list = |reply: Reply| -> BTreeSet<String> { reply.elements().expect("names").iter().map(text).collect() };
+        let known = list(connection.ask(&["ACL", "CAT"]));
+        assert_eq!(known.len(), 21);
+        let named: BTreeSet<String> = all.values().flatten().map(|name| name[1..].to_owned()).collect();
+        assert!(named.is_subset(&known), "{named:?}");
+        for category in known {
+            let held = list(connection.ask(&["ACL", "CAT", &category]));
+            let expected: BTreeSet<String> = all
+                .iter()
+                .filter(|(_, categories)| categories.contains(&format!("@{category}")))
+                .map(|(name, _)| name.clone())
+                .collect();
+            assert_eq!(held, expected, "{program:?} {category}");
+            if program == Program::Caskade {
+                allows(&mut connection, &category, &held, &all);
+            }
+        }
+    }
+}
+
+/// A rule on a category allows the commands that are in it, and with containers what they contain.
+fn allows(
+    connection: &mut Connection,
+    category: &str,
+    held: &BTreeSet<String>,
+    all: &BTreeMap<String, BTreeSet<String>>,
+) {
+    connection.ask(&["ACL", "SETUSER", "alice", "reset", "allkeys", "allchannels", &format!("+@{category}")]);
+    for name in all.keys() {
+        let is_container = all.keys().any(|other| other.starts_with(&format!("{name}|")));
+        if is_container && name != "command" {
+            continue;
+        }
+        let container = name.split('|').next().expect("a name");
+        let for_everybody = matches!(name.as_str(), "auth" | "hello" | "quit" | "reset");
+        let allowed = held.contains(name) || held.contains(container) || for_everybody;
+        assert_eq!(may_run(connection, name), allowed, "{category} {name}");
+    }
+}
+
+/// Whether alice may run a command with as many words as it takes; which ones does not matter where all keys are allowed.
+fn may_run(connection: &mut Connection, name: &str) -> bool {
+    let mut words: Vec<&str> = ["ACL", "DRYRUN", "alice"].into_iter().chain(name.split('|')).collect();
+    for _ in 0..8 {
+        match connection.call(&words).expect("a reply") {
+            Reply::Status(_) => return true,
+            Reply::Bulk(_) => return false,
+            Reply::Error(_) => words.push("0"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    panic!("{name} takes no number of words");
+}
+
+fn add_categories(row: &Reply, all: &mut BTreeMap<String, BTreeSet<String>>) {
+    let cells = row.elements().expect("a row");
+    all.insert(text(&cells[0]), set_of(&cells[6]));
+    for subcommand in cells[9].elements().expect("subcommands") {
+        add_categories(subcommand, all);
+    }
+}
+
+#[test]
 fn every_command_and_option_has_a_transcript() {
     let server = Server::start(Program::Caskade, &[]);
     let asked: Vec<Vec<String>> = transcripts::commands().iter().map(|words| upper(words)).collect();

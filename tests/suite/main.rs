@@ -8,6 +8,7 @@
 //! `CASKADE_TEST_SERVER=/path/to/program` puts another server in Caskade's place, which is how the checks
 //! themselves are proved.
 
+mod acl;
 mod architecture;
 mod clients;
 mod cold;

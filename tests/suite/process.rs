@@ -5,7 +5,7 @@
 
 use crate::connection::encode;
 use crate::reply::Reply;
-use crate::target::{Identity, Target};
+use crate::target::{Identity, RESET, Target, delete_users};
 use caskade::commands::{Batch, Executed, Prepared, Registry, execute};
 use caskade::config::{Config, Settings};
 use caskade::keyspace::Keyspace;
@@ -79,7 +79,7 @@ impl Process {
             Keyspace::open(Arc::new(disk), clock.clone(), Options::default(), settings.databases, &mut |_, _| {});
         let (keyspace, _) = opened.expect("an empty disk opens");
         let registry = Registry::new();
-        let node = Node::new(Config::new(settings, None), clock.clone(), Box::new(NoHost), registry.rows().len());
+        let node = Node::new(Config::new(settings, None), clock.clone(), Box::new(NoHost), registry.catalogue());
         node.set_keyspace(keyspace);
         Process { node, registry, clock, protocol, clients: HashMap::new(), reads: 0 }
     }
@@ -95,8 +95,7 @@ impl Process {
 
     fn connect(&mut self, name: &str, protocol: u8) {
         let client = self.node.clients.add(Peer::Internal, -1, self.node.now());
-        let authenticated = self.node.config.get().requirepass.is_none();
-        let session = Session::new(client, authenticated);
+        let session = Session::new(client, self.node.acl.default_account().clone());
         let client = Client { session, out: ReplyBuffer::new(Version::Resp2), replies: Cursor::default() };
         self.clients.insert(name.to_owned(), client);
         if protocol == 3 {
@@ -144,6 +143,10 @@ impl Process {
         client.out.advance(client.out.len());
     }
 
+    fn receive_all(&mut self, name: &str) {
+        while !matches!(self.receive(name), Reply::Silent | Reply::Closed) {}
+    }
+
     /// Drives all values out of memory.
     fn chill(&self) {
         let keyspace = self.keyspace();
@@ -166,6 +169,10 @@ impl Process {
     }
 }
 
+fn words(words: &[&str]) -> Vec<Vec<u8>> {
+    words.iter().map(|word| word.as_bytes().to_vec()).collect()
+}
+
 impl Target for Process {
     fn identity(&self) -> Identity {
         Identity { name: "caskade", version: (7, 2) }
@@ -178,9 +185,19 @@ impl Target for Process {
     fn reset(&mut self) {
         let names: Vec<String> = self.clients.keys().cloned().collect();
         names.iter().for_each(|name| self.disconnect(name));
-        self.node.config.set(&[("requirepass", "")], |_, _, _| Ok(())).expect("to take the password away");
         self.connect("reset", 2);
-        self.execute("reset", &[b"FLUSHALL".to_vec()]);
+        // Whatever a section has made of users, this client may do everything.
+        let unlimited = "on nopass allkeys allchannels allcommands clearselectors".split(' ').map(str::as_bytes);
+        self.node.acl.set_user(b"default", unlimited, false).expect("rules that are right");
+        for request in RESET {
+            self.execute("reset", &words(request));
+        }
+        self.receive_all("reset");
+        self.execute("reset", &words(&["ACL", "USERS"]));
+        let users = self.receive("reset");
+        if let Some(request) = delete_users(&users) {
+            self.execute("reset", &request);
+        }
         self.disconnect("reset");
         assert_eq!(self.keyspace().watched(), 0, "a client that is gone still watches a key");
     }

@@ -366,6 +366,8 @@ fn a_unix_socket_has_its_permissions_and_health_checks_find_it() {
         (&["--port", "0", "--unixsocket", "socket"], Some(0o700)),
         (&["--port", &port, "--bind", "127.0.0.2"], None),
         (&["--port", &port, "--requirepass", "secret"], None),
+        // Nobody may ask it PING, and it is well.
+        (&["--port", &port, "--user", "default", "on", "nopass"], None),
     ] {
         let running = place.start(&[&["--dir", "data"], arguments].concat());
         let found = fs::metadata(place.path("socket")).ok().map(|found| found.permissions().mode() & 0o777);

@@ -294,11 +294,14 @@ fn spawn(program: Program, port: u16, home: &Home, arguments: &[String]) -> Chil
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CASKADE_")) {
         command.env_remove(name);
     }
+    // A configuration file comes before all options.
+    let (file, options) = arguments.split_at(arguments.iter().take_while(|word| !word.starts_with('-')).count());
     command
+        .args(file)
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
         .arg("--dir")
         .arg(&home.data)
-        .args(arguments)
+        .args(options)
         .current_dir(home.directory.path())
         .stdin(Stdio::null())
         .stderr(Stdio::from(log.try_clone().expect("the log file")))

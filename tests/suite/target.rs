@@ -1,6 +1,7 @@
 //! Something that answers commands: the seam between what is asked and how it is reached.
 //!
-//! Always true: a target begins a section with no keys, no clients and no password.
+//! Always true: a target begins a section with no keys, no clients, no password and no user but the one that is always
+//! there.
 
 use crate::connection::Connection;
 use crate::reply::Reply;
@@ -21,7 +22,7 @@ pub trait Target {
     /// 2 or 3: what new clients speak.
     fn protocol(&self) -> u8;
 
-    /// No keys, no clients, no password, from here on.
+    /// No keys, no clients, no password, no users, from here on.
     fn reset(&mut self);
 
     /// Hands a command over without waiting for its reply. A client is made by its first command.
@@ -37,6 +38,21 @@ pub trait Target {
         self.send(client, words);
         self.receive(client)
     }
+}
+
+/// What takes away all that a section may have left behind, but for its users.
+pub const RESET: &[&[&str]] = &[
+    &["CONFIG", "SET", "requirepass", ""],
+    &["ACL", "SETUSER", "default", "on", "nopass", "allkeys", "allchannels", "allcommands", "clearselectors"],
+    &["ACL", "LOG", "RESET"],
+    &["FLUSHALL"],
+];
+
+/// The request that deletes all users that may be deleted; `users` is what ACL USERS answers.
+pub fn delete_users(users: &Reply) -> Option<Vec<Vec<u8>>> {
+    let names = users.elements().unwrap_or_default().iter().filter_map(|name| name.bytes());
+    let names: Vec<Vec<u8>> = names.filter(|name| *name != b"default").map(<[u8]>::to_vec).collect();
+    (!names.is_empty()).then(|| [vec![b"ACL".to_vec(), b"DELUSER".to_vec()], names].concat())
 }
 
 /// A running server, reached over TCP.
@@ -77,8 +93,12 @@ impl Target for Socket<'_> {
         if !matches!(self.control.call(&["PING"]), Ok(Reply::Status(_))) {
             self.control = self.server.connect();
         }
-        self.control.ask(&["CONFIG", "SET", "requirepass", ""]);
-        self.control.ask(&["FLUSHALL"]);
+        for request in RESET {
+            self.control.ask(request);
+        }
+        if let Some(request) = delete_users(&self.control.ask(&["ACL", "USERS"])) {
+            self.control.ask(&request);
+        }
     }
 
     fn send(&mut self, client: &str, words: &[Vec<u8>]) {

@@ -1,6 +1,8 @@
 //! Who the client is, and which protocol it speaks.
 
 use super::{Args, Context, Outcome, REDIS_VERSION, Stop, client, text};
+use crate::commands::permissions;
+use crate::node::acl::DEFAULT;
 use crate::protocol::{Arguments, Reply, Version};
 use crate::types::number;
 
@@ -10,12 +12,12 @@ pub(super) fn auth(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     }
     let user = if args.left() == 2 { Some(args.word()?) } else { None };
     let password = args.word()?;
-    if user.is_none() && ctx.node.config.get().requirepass.is_none() {
+    if user.is_none() && ctx.node.acl.default_account().user().is_without_password() {
         return Err("ERR AUTH <password> called without any password configured for the default user. Are you sure \
                     your configuration is correct?"
             .into());
     }
-    authenticate(ctx, user.unwrap_or(b"default"), password)?;
+    authenticate(ctx, "AUTH", user.unwrap_or(DEFAULT.as_bytes()), password)?;
     Ok(Reply::Ok)
 }
 
@@ -40,9 +42,9 @@ pub(super) fn hello(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         }
     }
     if let Some((user, password)) = login {
-        authenticate(ctx, user, password)?;
+        authenticate(ctx, "HELLO", user, password)?;
     }
-    if !ctx.session.authenticated {
+    if ctx.node.needs_login(ctx.session) {
         return Err("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> \
                     AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol \
                     version at the same time"
@@ -77,36 +79,12 @@ fn greeting(ctx: &Context<'_, '_>) -> Reply {
     ])
 }
 
-/// There is one user, `default`, with the password of `requirepass`, or with any where there is none.
-fn authenticate(ctx: &mut Context<'_, '_>, user: &[u8], password: &[u8]) -> Result<(), Stop> {
-    let settings = ctx.node.config.get();
-    let right = match &settings.requirepass {
-        None => true,
-        Some(expected) => is_same(expected.as_bytes(), password),
-    };
-    if user != b"default" || !right {
-        return Err(text::WRONG_PASS.into());
+/// `command` is the one that brought name and password, for the log.
+fn authenticate(ctx: &mut Context<'_, '_>, command: &str, user: &[u8], password: &[u8]) -> Result<(), Stop> {
+    let account = ctx.node.acl.authenticate(user, password);
+    if account.is_some_and(|account| ctx.session.log_in(account)) {
+        return Ok(());
     }
-    ctx.session.authenticated = true;
-    Ok(())
-}
-
-/// Compares in a time that depends only on the lengths, so that timing tells nothing about a password.
-fn is_same(expected: &[u8], given: &[u8]) -> bool {
-    let differences = (0..given.len())
-        .fold(0, |sum, at| sum | (given[at] ^ expected.get(at % expected.len().max(1)).copied().unwrap_or(0)));
-    expected.len() == given.len() && differences == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_same;
-
-    #[test]
-    fn passwords_are_the_same_only_if_all_bytes_are() {
-        assert!(is_same(b"secret", b"secret"));
-        for other in [&b"secre"[..], b"secrets", b"Secret", b"", b"secretsecret"] {
-            assert!(!is_same(b"secret", other), "{}", other.escape_ascii());
-        }
-    }
+    permissions::note_login(ctx, command, user);
+    Err(text::WRONG_PASS.into())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Args, Command, Context, Flags, Group, Outcome, Stop, checked, text, tracking};
+use crate::node::acl::Account;
 use crate::node::{Client, ClientKind, ReplyMode};
 use crate::protocol::Reply;
 use crate::types::number;
@@ -165,7 +166,7 @@ fn kill(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         end(ctx, client);
         return Ok(Reply::Ok);
     }
-    let filter = Filter::read(&mut args)?;
+    let filter = Filter::read(ctx, &mut args)?;
     let own = ctx.session.client.id;
     let chosen: Vec<&Arc<Client>> = clients.iter().filter(|client| filter.takes(client, own)).collect();
     chosen.iter().for_each(|client| end(ctx, client));
@@ -214,12 +215,12 @@ struct Filter {
     kind: Option<&'static str>,
     address: Option<String>,
     local_address: Option<String>,
-    user: Option<String>,
+    user: Option<Arc<Account>>,
     skip_me: bool,
 }
 
 impl Filter {
-    fn read(args: &mut Args<'_>) -> Result<Self, Stop> {
+    fn read(ctx: &Context<'_, '_>, args: &mut Args<'_>) -> Result<Self, Stop> {
         let mut filter = Self { id: None, kind: None, address: None, local_address: None, user: None, skip_me: true };
         while !args.is_empty() {
             let option = args.word()?.to_ascii_uppercase();
@@ -230,8 +231,10 @@ impl Filter {
                 b"TYPE" => filter.kind = Some(client_type(value)?),
                 b"ADDR" => filter.address = Some(text()),
                 b"LADDR" => filter.local_address = Some(text()),
-                b"USER" if value == b"default" => filter.user = Some(text()),
-                b"USER" => return Err(Stop::repeating("ERR No such user '", value, "'")),
+                b"USER" => {
+                    let no_such = || Stop::repeating("ERR No such user '", value, "'");
+                    filter.user = Some(ctx.node.acl.find(value).ok_or_else(no_such)?);
+                }
                 b"SKIPME" if value.eq_ignore_ascii_case(b"yes") => filter.skip_me = true,
                 b"SKIPME" if value.eq_ignore_ascii_case(b"no") => filter.skip_me = false,
                 _ => return Err(text::SYNTAX.into()),
@@ -245,7 +248,7 @@ impl Filter {
             && self.kind.is_none_or(|kind| is_of(client, kind))
             && self.address.as_ref().is_none_or(|address| client.address() == *address)
             && self.local_address.as_ref().is_none_or(|address| client.local_address() == *address)
-            && self.user.as_ref().is_none_or(|user| client.user() == *user)
+            && self.user.as_ref().is_none_or(|user| client.account().is_some_and(|own| Arc::ptr_eq(&own, user)))
             && !(self.skip_me && client.id == own)
     }
 }

@@ -103,7 +103,7 @@ fn reset(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
     ctx.session.unsubscribe_all(ctx.node);
     ctx.session.end_tracking(ctx.node);
     ctx.session.database = 0;
-    ctx.session.authenticated = !ctx.needs_password();
+    ctx.session.log_out(ctx.node.acl.default_account().clone());
     ctx.session.no_touch = false;
     ctx.session.set_reply_mode(ReplyMode::On);
     ctx.session.client.set_name("");
@@ -117,10 +117,6 @@ impl Context<'_, '_> {
     /// How many databases there are.
     pub(super) fn databases(&self) -> u32 {
         self.node.config.get().databases
-    }
-
-    fn needs_password(&self) -> bool {
-        self.node.config.get().requirepass.is_some()
     }
 
     fn set_version(&mut self, version: Version) {

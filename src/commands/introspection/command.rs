@@ -1,9 +1,11 @@
 //! COMMAND: the command tables, as clients read them.
 
 use super::checked;
+use crate::commands::arguments::Words;
 use crate::commands::usage;
 use crate::commands::{Args, Command, Context, Flags, Group, Outcome, Row, Stop, text};
-use crate::protocol::{Arguments, Reply};
+use crate::node::acl::Categories;
+use crate::protocol::Reply;
 use crate::types::glob;
 
 pub(super) const TABLE: &[Command] = &checked(
@@ -86,8 +88,8 @@ fn list(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
             b"MODULE" => Box::new(|_| false),
             b"PATTERN" => Box::new(move |row| glob::matches(wanted, row.name.as_bytes(), true)),
             b"ACLCAT" => {
-                let wanted = format!("@{}", String::from_utf8_lossy(wanted).to_lowercase());
-                Box::new(move |row| categories(row).contains(&wanted.as_str()))
+                let wanted = Categories::named(wanted);
+                Box::new(move |row| wanted.is_some_and(|wanted| row.categories.has(wanted)))
             }
             _ => return Err(text::SYNTAX.into()),
         };
@@ -111,15 +113,8 @@ fn getkeysandflags(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
 
 /// The keys among the words of a request, each with what happens to it.
 fn keys_of(ctx: &Context<'_, '_>, args: Args<'_>) -> Result<Vec<(Vec<u8>, &'static str)>, Stop> {
-    let words: Vec<&[u8]> = args.rest().collect();
-    let mut ranges = Vec::new();
-    let mut start = 0;
-    for word in &words {
-        ranges.push((start, start + word.len()));
-        start += word.len();
-    }
-    let bytes = words.concat();
-    let words = Arguments::new(&bytes, &ranges);
+    let words = Words::copied(args.rest());
+    let words = words.arguments();
     let row = ctx.registry.named_by(words).map_err(|_| Stop::from("ERR Invalid command specified"))?;
     if row.keys.is_none() {
         return Err("ERR The command has no key arguments".into());
@@ -128,12 +123,7 @@ fn keys_of(ctx: &Context<'_, '_>, args: Args<'_>) -> Result<Vec<(Vec<u8>, &'stat
         return Err("ERR Invalid number of arguments specified for command".into());
     }
     let with_access = |(at, key): (usize, &[u8])| {
-        let access = match row.command.keys {
-            [] if row.is(Flags::READONLY) => "RO access",
-            [] => "RW update",
-            [only] if only.ends_with(VARIABLE) => variable_access(words, only),
-            each => each[at.min(each.len() - 1)],
-        };
+        let access = row.command.keys_by.map_or_else(|| row.key_access(at), |access| access(words));
         (key.to_vec(), access)
     };
     Ok(row.keys(words).enumerate().map(with_access).collect())
@@ -141,12 +131,6 @@ fn keys_of(ctx: &Context<'_, '_>, args: Args<'_>) -> Result<Vec<(Vec<u8>, &'stat
 
 /// What happens to a key depends on the other arguments.
 const VARIABLE: &str = "variable_flags";
-
-/// Only SET has it: without GET it looks at nothing.
-fn variable_access(words: Arguments<'_>, most: &'static str) -> &'static str {
-    let looks = words.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"GET"));
-    if looks { most } else { "OW update" }
-}
 
 fn describe(ctx: &Context<'_, '_>, row: &Row) -> Reply {
     let flags = Flags::NAMED.iter().filter(|(flag, _)| row.is(*flag)).map(|(_, name)| Reply::Simple(name));
@@ -164,31 +148,12 @@ fn describe(ctx: &Context<'_, '_>, row: &Row) -> Reply {
         Reply::Integer(first),
         Reply::Integer(last),
         Reply::Integer(step),
-        Reply::Set(categories(row).into_iter().map(Reply::Simple).collect()),
+        Reply::Set(row.categories.names().map(Reply::Simple).collect()),
         Reply::Set(row.command.tips.iter().map(|tip| name(tip)).collect()),
         Reply::Set(key_specs(row)),
         // Redis calls none of them a set, and some an array.
         if row.subcommands.is_empty() { Reply::Set(Vec::new()) } else { Reply::Array(subcommands.collect()) },
     ])
-}
-
-fn categories(row: &Row) -> Vec<&'static str> {
-    let group = if row.subcommands.is_empty() { Some(row.command.group) } else { None };
-    // In Redis's order.
-    let rules = [
-        (group == Some(Group::Generic) || row.is(Flags::KEYSPACE_CATEGORY), "@keyspace"),
-        (row.is(Flags::READONLY), "@read"),
-        (row.is(Flags::WRITE), "@write"),
-        (group == Some(Group::String), "@string"),
-        (row.is(Flags::PUBSUB), "@pubsub"),
-        (row.is(Flags::ADMIN) || row.is(Flags::ADMIN_CATEGORY), "@admin"),
-        (row.is(Flags::FAST), "@fast"),
-        (!row.is(Flags::FAST), "@slow"),
-        (row.is(Flags::ADMIN) || row.is(Flags::ADMIN_CATEGORY) || row.is(Flags::DANGEROUS), "@dangerous"),
-        (group == Some(Group::Connection) || row.is(Flags::CONNECTION_CATEGORY), "@connection"),
-        (group == Some(Group::Transactions), "@transaction"),
-    ];
-    rules.into_iter().filter(|(holds, _)| *holds).map(|(_, name)| name).collect()
 }
 
 fn key_specs(row: &Row) -> Vec<Reply> {
@@ -200,9 +165,7 @@ fn key_specs(row: &Row) -> Vec<Reply> {
     // Counted from the first key, as key specs are.
     let last = if keys.last < 0 { keys.last as i64 } else { keys.last as i64 - keys.first as i64 };
     match row.command.keys {
-        [] if row.is(Flags::READONLY) => vec![key_spec("RO access", keys.first, last, keys.step)],
-        [] => vec![key_spec("RW update", keys.first, last, keys.step)],
-        [access] => vec![key_spec(access, keys.first, last, keys.step)],
+        [] | [_] => vec![key_spec(row.key_access(0), keys.first, last, keys.step)],
         each => each.iter().enumerate().map(|(at, access)| key_spec(access, keys.first + at, 0, 1)).collect(),
     }
 }

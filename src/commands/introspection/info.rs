@@ -8,6 +8,7 @@ use crate::commands::connection::REDIS_VERSION;
 use crate::commands::{Args, Context, Outcome};
 use crate::config::Settings;
 use crate::node::Space;
+use crate::node::acl::Reason;
 use crate::protocol::Reply;
 
 type Section = fn(&Context<'_, '_>, &mut Fields);
@@ -307,6 +308,11 @@ fn stats(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("io_threaded_writes_processed", 0);
     out.add("client_query_buffer_limit_disconnections", stats.query_limit_disconnections.get());
     out.add("client_output_buffer_limit_disconnections", stats.output_limit_disconnections.get());
+    for (name, reason) in
+        [("auth", Reason::Auth), ("cmd", Reason::Command), ("key", Reason::Key), ("channel", Reason::Channel)]
+    {
+        out.add(&format!("acl_access_denied_{name}"), ctx.node.acl.log.count(reason));
+    }
 }
 
 fn replication(ctx: &Context<'_, '_>, out: &mut Fields) {

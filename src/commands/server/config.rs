@@ -1,7 +1,7 @@
 //! CONFIG: the settings of the running server.
 
 use super::{ADMIN, ALWAYS, Args, Command, Context, Flags, Group, Outcome, Stop, checked, text};
-use crate::config::{SetError, find};
+use crate::config::find;
 use crate::protocol::{Arguments, Reply};
 use crate::types::glob;
 
@@ -66,16 +66,7 @@ fn set(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
         };
         texts.push((name, value));
     }
-    let changed = ctx.node.config.set(&texts, |_, after, changed| {
-        let most = ctx.node.host.clients_up_to(after.maxclients);
-        if most < after.maxclients && changed.contains(&"maxclients") {
-            let reason =
-                format!("The operating system is not able to handle the specified number of clients, try with {most}");
-            return Err(SetError::failed("maxclients", reason));
-        }
-        Ok(())
-    });
-    changed.map_err(|error| Stop::error(error.to_string()))?;
+    ctx.node.set_config(&texts).map_err(|error| Stop::error(error.to_string()))?;
     ctx.node.settings_changed();
     Ok(Reply::Ok)
 }
@@ -87,7 +78,7 @@ fn holds_secret(words: Arguments<'_>, at: usize) -> bool {
 }
 
 fn rewrite(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
-    ctx.node.config.rewrite().map_err(|error| Stop::error(error.to_string()))?;
+    ctx.node.rewrite_config().map_err(|error| Stop::error(error.to_string()))?;
     Ok(Reply::Ok)
 }
 

@@ -108,6 +108,7 @@ pub(super) const TABLE: &[Command] = &checked(
             set::set,
         )
         .keys(&["RW access update variable_flags"])
+        .keys_by(set::key_access)
         .summary("Sets a key to a string, whatever it was before.")
         .flag(Flags::DENYOOM),
         Command::write("SETEX", "key seconds value", set::setex)

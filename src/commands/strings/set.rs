@@ -2,6 +2,7 @@
 
 use super::{Args, Context, Kind, Outcome, Reply, Stop, string, text};
 use crate::node::notify::EventClass;
+use crate::protocol::Arguments;
 use crate::types::number;
 use crate::types::time::{self, Basis, Unit};
 use std::collections::HashSet;
@@ -28,6 +29,12 @@ struct Options<'a> {
     condition: Condition,
     get: bool,
     expiry: Option<Expiry<'a>>,
+}
+
+/// What SET does with its key: only with GET its value gets known.
+pub(super) fn key_access(words: Arguments<'_>) -> &'static str {
+    let gets = words.from(3).iter().any(|word| word.eq_ignore_ascii_case(b"GET"));
+    if gets { "RW access update" } else { "OW update" }
 }
 
 pub(super) fn set(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {

@@ -131,7 +131,7 @@ fn value(name: &str) -> Argument {
         "pattern" => Kind::Pattern,
         "decimal" => Kind::Double,
         "seconds" | "milliseconds" | "offset" | "start" | "end" | "increment" | "decrement" | "cursor" | "count"
-        | "index" | "index1" | "index2" | "db" | "port" | "version" | "destination-db" | "min-match-len"
+        | "bits" | "index" | "index1" | "index2" | "db" | "port" | "version" | "destination-db" | "min-match-len"
         | "protover" | "client-id" => Kind::Integer,
         name if name.starts_with("unix-time") => Kind::UnixTime,
         _ => Kind::Text,

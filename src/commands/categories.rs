@@ -1,0 +1,36 @@
+//! The ACL categories of a command: they follow from its group and its flags.
+
+use super::table::{Command, Flags, Group};
+use crate::node::acl::Categories;
+
+/// The categories of one row. A container is in none for its group: its subcommands are.
+pub(super) fn of(command: &Command) -> Categories {
+    let is = |flag: Flags| command.flags.has(flag);
+    let is_admin = is(Flags::ADMIN) || is(Flags::ADMIN_CATEGORY);
+    let rules = [
+        (command.subcommands.is_empty(), of_group(command.group)),
+        (is(Flags::KEYSPACE_CATEGORY), Categories::KEYSPACE),
+        (is(Flags::READONLY), Categories::READ),
+        (is(Flags::WRITE), Categories::WRITE),
+        (is(Flags::PUBSUB), Categories::PUBSUB),
+        (is(Flags::BLOCKING), Categories::BLOCKING),
+        (is_admin, Categories::ADMIN),
+        (is(Flags::FAST), Categories::FAST),
+        (!is(Flags::FAST), Categories::SLOW),
+        (is_admin || is(Flags::DANGEROUS), Categories::DANGEROUS),
+        (is(Flags::CONNECTION_CATEGORY), Categories::CONNECTION),
+    ];
+    let held = rules.into_iter().filter(|(holds, _)| *holds);
+    held.fold(Categories::NONE, |all, (_, category)| all | category)
+}
+
+fn of_group(group: Group) -> Categories {
+    match group {
+        Group::Connection => Categories::CONNECTION,
+        Group::Generic => Categories::KEYSPACE,
+        // Its commands say what they are by their flags.
+        Group::Cluster | Group::PubSub | Group::Server => Categories::NONE,
+        Group::String => Categories::STRING,
+        Group::Transactions => Categories::TRANSACTION,
+    }
+}
