@@ -32,6 +32,8 @@ pub(super) struct Pending {
     pub(super) database: u32,
     pub(super) slot: Slot,
     pub(super) state: State,
+    /// It is the latest change of so many.
+    order: usize,
 }
 
 /// A database's number and the keydir it is bound to.
@@ -44,6 +46,8 @@ pub(super) type KeyChange = (Box<[u8]>, Pending);
 pub(super) struct Overlay {
     pub(super) batch: Batch,
     changes: HashMap<u32, HashMap<Box<[u8]>, Pending>>,
+    /// Changes so far, those of the same key included.
+    count: usize,
     bindings: Vec<Binding>,
     /// Values in the batch that a later effect has replaced: dead as soon as they are in the log.
     superseded: Vec<usize>,
@@ -67,7 +71,8 @@ impl Overlay {
 
     /// Sets the pending state of a key.
     pub(super) fn set(&mut self, keydir: &Arc<Keydir>, database: u32, slot: &Slot, key: &[u8], state: State) {
-        let pending = Pending { keydir: keydir.clone(), database, slot: *slot, state };
+        self.count += 1;
+        let pending = Pending { keydir: keydir.clone(), database, slot: *slot, state, order: self.count };
         let before = self.changes.entry(keydir.id).or_default().insert(key.into(), pending);
         if let Some(Pending { state: State::Present { record, .. }, .. }) = before {
             self.superseded.push(record);
@@ -126,8 +131,11 @@ impl Overlay {
 
     /// Gives up everything but the batch.
     pub(super) fn take(&mut self) -> Effects {
+        let mut changes: Vec<KeyChange> = std::mem::take(&mut self.changes).into_values().flatten().collect();
+        // Whoever is told of them is told in this order.
+        changes.sort_unstable_by_key(|(_, pending)| pending.order);
         Effects {
-            changes: std::mem::take(&mut self.changes).into_values().flatten().collect(),
+            changes,
             bindings: std::mem::take(&mut self.bindings),
             superseded: std::mem::take(&mut self.superseded),
             displaced: std::mem::take(&mut self.displaced),
