@@ -180,7 +180,7 @@ pub fn execute(
 
 /// Whether a row is CLIENT or one of its subcommands.
 fn is_client(registry: &Registry, row: usize) -> bool {
-    registry.rows()[row].name.starts_with("client")
+    registry.rows()[row].name.split('|').next() == Some("client")
 }
 
 /// An EXEC that ran has ended its transaction; one that was refused has not.

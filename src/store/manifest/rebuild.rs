@@ -5,7 +5,9 @@ use std::io;
 use std::sync::Arc;
 
 use super::codec;
-use super::{Contents, Disk, Floor, Held, Manifest, ManifestError, Mode, Moment, Segment, install, random, read_file};
+use super::files::{install, random, read_file};
+use super::{Contents, Floor, Held, Manifest, ManifestError, Moment, Segment};
+use crate::store::disk::{Disk, Mode};
 
 /// What a manifest is made of.
 pub(in crate::store) struct Rebuilt {

@@ -1,5 +1,5 @@
-use super::super::disk::SimDisk;
 use super::super::disk::sim::{At, CallKind, Often, Survival};
+use super::super::disk::{Mode, SimDisk};
 use super::*;
 
 fn open(disk: &SimDisk) -> Result<Manifest, ManifestError> {
