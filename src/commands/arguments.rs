@@ -1,5 +1,7 @@
 //! Reading a command's arguments: each call takes the next one and refuses what it cannot be.
 
+use std::time::Duration;
+
 use super::error::{Stop, text};
 use crate::protocol::Arguments;
 use crate::types::number;
@@ -67,6 +69,23 @@ impl<'a> Args<'a> {
         u32::try_from(number).ok().filter(|number| *number < databases).ok_or(text::DB_OUT_OF_RANGE.into())
     }
 
+    /// The next one as a timeout in milliseconds that begins at `now`; `None` for ever.
+    pub fn timeout_milliseconds(&mut self, now: u64) -> Result<Option<Duration>, Stop> {
+        let word = number::parse_i64(self.word()?).ok_or(text::TIMEOUT_NOT_AN_INTEGER)?;
+        timeout(word, now)
+    }
+
+    /// The next one as a timeout in seconds, in parts of them too, that begins at `now`; `None` for ever.
+    pub fn timeout_seconds(&mut self, now: u64) -> Result<Option<Duration>, Stop> {
+        let seconds = number::parse_f64(self.word()?).ok_or(text::TIMEOUT_NOT_A_FLOAT)?;
+        // A part of a millisecond waits for a whole one: nothing would be for ever.
+        let milliseconds = (seconds * 1000.0).ceil();
+        if milliseconds > i64::MAX as f64 {
+            return Err(text::TIMEOUT_OUT_OF_RANGE.into());
+        }
+        timeout(milliseconds as i64, now)
+    }
+
     /// All that are left, without taking them.
     pub fn rest(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + DoubleEndedIterator + Clone + use<'a> {
         self.words.from(self.next).iter()
@@ -85,6 +104,14 @@ impl<'a> Args<'a> {
     pub fn end(&self) -> Result<(), Stop> {
         if self.is_empty() { Ok(()) } else { Err(text::SYNTAX.into()) }
     }
+}
+
+fn timeout(milliseconds: i64, now: u64) -> Result<Option<Duration>, Stop> {
+    let unsigned = u64::try_from(milliseconds).map_err(|_| text::TIMEOUT_NEGATIVE)?;
+    if unsigned > (i64::MAX as u64).saturating_sub(now) {
+        return Err(text::TIMEOUT_OUT_OF_RANGE.into());
+    }
+    Ok((unsigned > 0).then(|| Duration::from_millis(unsigned)))
 }
 
 /// A request put together from words that stand elsewhere.

@@ -8,7 +8,7 @@ pub(super) fn of(command: &Command) -> Categories {
     let is = |flag: Flags| command.flags.has(flag);
     let is_admin = is(Flags::ADMIN) || is(Flags::ADMIN_CATEGORY);
     let rules = [
-        (command.subcommands.is_empty(), of_group(command.group)),
+        (command.subcommands.is_empty() && !is(Flags::CONNECTION_CATEGORY), of_group(command.group)),
         (is(Flags::KEYSPACE_CATEGORY), Categories::KEYSPACE),
         (is(Flags::READONLY), Categories::READ),
         (is(Flags::WRITE), Categories::WRITE),

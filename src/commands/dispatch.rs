@@ -3,16 +3,19 @@
 //! Always true: a request gets exactly one reply, in order; latches are held from the handler's first look to its
 //! last effect, and never longer; what a pipeline waits for is the highest log position any of its commands needs.
 
+use std::sync::Arc;
+
 use super::effects::Effect;
 use super::errand::{Errand, Finished};
 use super::error::{Stop, text};
 use super::registry::{Registry, Row};
+use super::server::monitor;
 use super::table::Flags;
 use super::timing::{Timing, Wait, note_slow};
-use super::{Args, Context, Outcome, gates};
+use super::{Args, Context, Outcome, blocking, gates};
 use crate::keyspace::{Access, Cold, Keyspace, Mode, Pins, Tally};
 use crate::node::notify::EventClass;
-use crate::node::{Node, Queued, Session, Tracking};
+use crate::node::{Node, Queued, Session, Tracking, Waiter};
 use crate::protocol::{Arguments, Reply, ReplyBuffer};
 use crate::store::Position;
 
@@ -74,6 +77,10 @@ pub enum Executed {
     Cold(Vec<Cold>),
     /// Nothing happened yet: this has to be done first, then it is executed again, told how that went.
     Errand(Errand),
+    /// It waits, and the session is there now; its answer will be as well.
+    Blocked(Arc<Waiter>),
+    /// Nothing happened yet: clients are held back, and it is executed again when they are not.
+    Paused,
     /// Nothing happened yet: the log needs room first (see [`Store::poll_room`](crate::store::Store::poll_room)), then
     /// it is executed again.
     Room,
@@ -153,6 +160,20 @@ pub fn execute(
             batch.timing.pause(node, Wait::Room);
             return Executed::Room;
         }
+        Err(Stop::Paused) => {
+            session.repeat_reply(mode);
+            return Executed::Paused;
+        }
+        Err(Stop::Blocked(waiter)) => {
+            out.rewind(mark);
+            batch.ran = None;
+            batch.timing.interrupt();
+            return Executed::Blocked(waiter);
+        }
+        Err(Stop::Block(_)) => {
+            debug_assert!(false, "who waits has left its session");
+            (false, false)
+        }
         Err(Stop::Error(text)) => {
             out.rewind(mark);
             out.error(&text);
@@ -201,10 +222,22 @@ fn run<'k>(
     prepared: Option<&Prepared>,
 ) -> Outcome {
     let finished = prepared.and_then(|prepared| prepared.finished.as_ref());
-    let effects = Vec::new();
-    let mut ctx = Context { node, registry, session, out, access: None, in_transaction: false, finished, effects };
+    let mut ctx = Context {
+        node,
+        registry,
+        session,
+        out,
+        access: None,
+        in_transaction: false,
+        finished,
+        effects: Vec::new(),
+        served: Vec::new(),
+        monitored: Vec::new(),
+    };
     if let Err(stop) = gates::pass(&ctx, row, words) {
-        ctx.session.spoil_transaction();
+        if !matches!(stop, Stop::Paused) {
+            ctx.session.spoil_transaction();
+        }
         return Err(stop);
     }
     if ctx.session.transaction.is_some() && !row.is(Flags::IMMEDIATE) {
@@ -219,6 +252,9 @@ fn run<'k>(
     let Some(keyspace) = node.keyspace() else {
         let outcome = (row.command.handler)(&mut ctx, arguments(row, words));
         send(node, &std::mem::take(&mut ctx.effects), 0);
+        if node.monitors.is_used() {
+            show(node, lines(&mut ctx, row, words), 0);
+        }
         return outcome;
     };
     let held_back = prepared.is_some_and(|prepared| prepared.admitted);
@@ -226,6 +262,9 @@ fn run<'k>(
         return Err(Stop::Room);
     }
     let mut access = open_access(keyspace, registry, ctx.session, row, words, batch.now);
+    if node.waiting.is_used() && has(registry, ctx.session, row, Flags::WRITE) {
+        access = follow(node, keyspace, registry, ctx.session, row, words, access);
+    }
     if let Some(prepared) = prepared {
         access.pins = prepared.pins.clone();
     }
@@ -236,23 +275,40 @@ fn run<'k>(
     access.notes_misses = notified.has(EventClass::MISS);
     ctx.access = Some(&mut access);
     let _acting = node.tracking.is_used().then(|| Tracking::acting(ctx.session.client.id));
-    let outcome = (row.command.handler)(&mut ctx, arguments(row, words));
+    let mut outcome = (row.command.handler)(&mut ctx, arguments(row, words));
     if !matches!(outcome, Err(Stop::Cold(_) | Stop::Errand(_) | Stop::Room)) {
         note_read(&ctx, row, words);
     }
     ctx.take_noted();
-    let effects = std::mem::take(&mut ctx.effects);
-    if matches!(outcome, Ok(_) | Err(Stop::Written | Stop::Silent)) {
+    if is_done(&outcome)
+        && !row.is(Flags::TRANSACTION)
+        && let Err(stop) = blocking::serve(&mut ctx)
+    {
+        outcome = Err(stop);
+    }
+    let (effects, served) = (std::mem::take(&mut ctx.effects), std::mem::take(&mut ctx.served));
+    let shown = node.monitors.is_used() && !matches!(outcome, Err(Stop::Cold(_) | Stop::Errand(_) | Stop::Room));
+    let lines = if shown { lines(&mut ctx, row, words) } else { Vec::new() };
+    if is_done(&outcome) {
         let (wait, tally) = access.take_effect()?;
         batch.wait = batch.wait.max(wait);
         batch.tally.add(&tally);
+        if row.is(Flags::WRITE) || row.is(Flags::TRANSACTION) {
+            session.wrote = session.wrote.max(wait);
+        }
         send(node, &effects, wait);
+        show(node, lines, wait);
+        blocking::answer(node, served, wait);
         drop(access);
         if !effects.is_empty() {
             // Whoever sends to itself reads the message before the answer.
             session.take_messages(out);
         }
     } else {
+        if let Err(Stop::Block(block)) = outcome {
+            outcome = Err(Stop::Blocked(blocking::park(node, session, row, words, *block)));
+        }
+        show(node, lines, 0);
         // An error may tell what was read, and expiry may have happened.
         let (wait, tally) = access.abandon();
         batch.wait = batch.wait.max(wait);
@@ -263,6 +319,22 @@ fn run<'k>(
         }
     }
     outcome
+}
+
+fn is_done(outcome: &Outcome) -> bool {
+    matches!(outcome, Ok(_) | Err(Stop::Written | Stop::Silent))
+}
+
+/// What those are shown about a request who look at everything: what it has run, and itself.
+#[cold]
+fn lines(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<'_>) -> Vec<String> {
+    let mut lines = std::mem::take(&mut ctx.monitored);
+    lines.extend(monitor::line(ctx.node, ctx.session, row, words));
+    lines
+}
+
+fn show(node: &Node, lines: Vec<String>, wait: Position) {
+    lines.into_iter().for_each(|line| node.show(line, wait));
 }
 
 fn send(node: &Node, effects: &[Effect], wait: Position) {
@@ -277,6 +349,9 @@ pub(super) fn run_queued(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<
     }
     let outcome = (row.command.handler)(ctx, arguments(row, words));
     note_read(ctx, row, words);
+    if ctx.node.monitors.is_used() {
+        ctx.monitored.extend(monitor::line(ctx.node, ctx.session, row, words));
+    }
     outcome
 }
 
@@ -328,16 +403,50 @@ fn open_access<'k>(
     }
 }
 
+/// Has an access see to those who wait for what it changes, holding what they will touch as well.
+#[cold]
+fn follow<'k>(
+    node: &Node,
+    keyspace: &'k Keyspace,
+    registry: &Registry,
+    session: &Session,
+    row: &Row,
+    words: Arguments<'_>,
+    mut access: Access<'k>,
+) -> Access<'k> {
+    let is_all = |row: &Row| row.is(Flags::WHOLE) || row.is(Flags::WALKS);
+    if is_all(row) || queued(registry, session).any(|(queued, _)| row.is(Flags::TRANSACTION) && is_all(queued)) {
+        access.is_followed = true;
+        return access;
+    }
+    let keys: Vec<&[u8]> = match row.is(Flags::TRANSACTION) {
+        true => transaction_keys(registry, session).collect(),
+        false => row.keys(words).collect(),
+    };
+    blocking::widen(node, keyspace, access, &keys)
+}
+
+fn queued<'a>(
+    registry: &'a Registry,
+    session: &'a Session,
+) -> impl Iterator<Item = (&'a Row, Arguments<'a>)> + Clone + use<'a> {
+    let queued = session.transaction.iter().flat_map(|transaction| transaction.queue());
+    queued.map(|queued| (&registry.rows()[queued.row], queued.words()))
+}
+
+/// All keys that a transaction names or watches.
+fn transaction_keys<'a>(registry: &'a Registry, session: &'a Session) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    let watched = session.watched().map(|(_, key)| key);
+    queued(registry, session).flat_map(|(row, words)| row.keys(words)).chain(watched)
+}
+
 /// The latches of all keys that a transaction names or watches, or all there are.
 fn open_transaction<'k>(keyspace: &'k Keyspace, registry: &Registry, session: &Session, now: u64) -> Access<'k> {
-    let queued = session.transaction.iter().flat_map(|transaction| transaction.queue());
-    let rows = queued.map(|queued| (&registry.rows()[queued.row], queued.words()));
+    let rows = queued(registry, session);
     let writes = rows.clone().any(|(row, _)| row.is(Flags::WRITE));
     let mode = if writes { Mode::Exclusive } else { Mode::Shared };
     if rows.clone().any(|(row, _)| row.is(Flags::WHOLE) || row.is(Flags::WALKS)) {
         return keyspace.access_all(session.database, mode, now, writes);
     }
-    let named = rows.flat_map(|(row, words)| row.keys(words));
-    let watched = session.watched().map(|(_, key)| key);
-    keyspace.access_several(session.database, named.chain(watched), mode, now)
+    keyspace.access_several(session.database, transaction_keys(registry, session), mode, now)
 }

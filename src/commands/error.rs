@@ -1,9 +1,11 @@
 //! What a client can read as an error, each text in one place: clients match on code and words.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::errand::Errand;
 use crate::keyspace::{Cold, Halt};
+use crate::node::{Block, Waiter};
 use crate::store::Refused;
 
 /// Why a command has no reply.
@@ -17,6 +19,12 @@ pub enum Stop {
     Errand(Errand),
     /// The log has to take in what it has first; then the command runs again.
     Room,
+    /// There is nothing to answer yet: the connection waits for this.
+    Block(Box<Block>),
+    /// The connection waits, and has left its session there.
+    Blocked(Arc<Waiter>),
+    /// Clients are held back: CLIENT PAUSE said so. Then the command runs again.
+    Paused,
     /// Nothing is sent: CLIENT REPLY said so.
     Silent,
     /// The reply stands in the output already.
@@ -142,6 +150,16 @@ pub mod text {
              is no longer allowed for the following reason: {what}"
         ))
     }
+
+    pub const NOT_ZERO_OR_ONE: &str = "ERR value is out of range, value must between 0 and 1";
+    pub const NOT_POSITIVE: &str = "ERR value is out of range, must be positive";
+    pub const TIMEOUT_NOT_A_FLOAT: &str = "ERR timeout is not a float or out of range";
+    pub const TIMEOUT_NOT_AN_INTEGER: &str = "ERR timeout is not an integer or out of range";
+    pub const TIMEOUT_NEGATIVE: &str = "ERR timeout is negative";
+    pub const TIMEOUT_OUT_OF_RANGE: &str = "ERR timeout is out of range";
+    pub const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+    pub const MONITOR_DENIED: &str = "ERR MONITOR isn't allowed for DENY BLOCKING client";
+    pub const MONITOR_NO_KEYS: &str = "ERR Replica can't interact with the keyspace";
 
     /// A time to live that no key can have.
     pub fn invalid_expire(name: &str) -> Stop {

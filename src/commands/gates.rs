@@ -6,11 +6,13 @@ use super::registry::Row;
 use super::table::Flags;
 use super::{Context, dispatch, permissions};
 use crate::keyspace::Keyspace;
+use crate::node::PauseMode;
 use crate::protocol::Arguments;
 
 type Gate = fn(&Context<'_, '_>, &Row, Arguments<'_>) -> Result<(), Stop>;
 
-const GATES: &[Gate] = &[authenticated, not_in_transaction, permitted, enough_memory, not_listening, loaded];
+const GATES: &[Gate] =
+    &[authenticated, not_in_transaction, permitted, enough_memory, not_listening, loaded, not_monitoring, not_paused];
 
 /// Lets the command through or says why not.
 #[inline]
@@ -56,4 +58,28 @@ fn not_listening(ctx: &Context<'_, '_>, row: &Row, _: Arguments<'_>) -> Result<(
 
 fn loaded(ctx: &Context<'_, '_>, row: &Row, _: Arguments<'_>) -> Result<(), Stop> {
     if ctx.node.keyspace().is_none() && !row.is(Flags::LOADING) { Err(text::loading()) } else { Ok(()) }
+}
+
+/// Who is shown what others do only looks on.
+fn not_monitoring(ctx: &Context<'_, '_>, row: &Row, _: Arguments<'_>) -> Result<(), Stop> {
+    if !ctx.session.monitors {
+        return Ok(());
+    }
+    let flags = [Flags::READONLY, Flags::WRITE, Flags::MAY_REPLICATE];
+    let touches_keys = flags.into_iter().any(|flag| dispatch::has(ctx.registry, ctx.session, row, flag));
+    if touches_keys { Err(text::MONITOR_NO_KEYS.into()) } else { Ok(()) }
+}
+
+fn not_paused(ctx: &Context<'_, '_>, row: &Row, _: Arguments<'_>) -> Result<(), Stop> {
+    // Who is shown what others do is taken for a replica, and those are never held back.
+    if !ctx.node.pause.is_used() || ctx.session.monitors {
+        return Ok(());
+    }
+    let has = |flag| dispatch::has(ctx.registry, ctx.session, row, flag);
+    let is_held_back = match ctx.node.pause.current(|| ctx.node.now()) {
+        None => false,
+        Some((PauseMode::All, _)) => true,
+        Some((PauseMode::Writes, _)) => has(Flags::WRITE) || has(Flags::MAY_REPLICATE),
+    };
+    if is_held_back { Err(Stop::Paused) } else { Ok(()) }
 }

@@ -15,6 +15,7 @@
 //! | `arguments` | reading arguments |
 //! | `timing` | how long commands take, and who is told |
 //! | `docs` | the page of all commands |
+//! | `blocking` | commands that wait, and who is served when a key is ready |
 //! | `effects` | messages and events, which go out once the changes stand |
 //! | `errand` | what waits for the disk before a command can run |
 //! | `error` | what a client can read as an error |
@@ -22,6 +23,7 @@
 
 mod acl;
 mod arguments;
+mod blocking;
 mod categories;
 mod cluster;
 mod connection;
@@ -47,6 +49,7 @@ mod usage;
 mod tests;
 
 pub use arguments::Args;
+pub use blocking::{Ended, end_waiting};
 pub use dispatch::{Batch, Executed, Prepared, execute};
 pub use errand::{Done, Errand, Finished};
 pub use error::{Stop, text};
@@ -56,6 +59,7 @@ pub use table::{Command, Flags, Group};
 
 use bytes::Bytes;
 
+use self::blocking::Served;
 use self::effects::Effect;
 use crate::keyspace::{Access, Keyspace, Noted};
 use crate::node::notify::EventClass;
@@ -82,6 +86,10 @@ pub struct Context<'a, 'k> {
     finished: Option<&'a Finished>,
     /// What goes out once the changes stand.
     effects: Vec<Effect>,
+    /// Who waited for what has changed, and is answered once the changes stand.
+    served: Vec<Served<'k>>,
+    /// What those are shown who look at everything.
+    monitored: Vec<String>,
 }
 
 impl<'k> Context<'_, 'k> {

@@ -34,13 +34,18 @@ pub(super) fn admit(ctx: &Context<'_, '_>, row: &Row, words: Arguments<'_>) -> R
     let Err(denied) = check(account, row, words) else { return Ok(()) };
     let place = if ctx.session.transaction.is_some() { Place::Transaction } else { Place::TopLevel };
     note(ctx, row, words, denied, place);
-    Err(match denied.reason {
+    Err(refusal(account, row, words, denied))
+}
+
+/// What a client is told whose request was refused.
+pub(super) fn refusal(account: &Account, row: &Row, words: Arguments<'_>, denied: Denied) -> Stop {
+    match denied.reason {
         Reason::Key => text::NO_KEY_PERMISSION.into(),
         Reason::Channel => text::NO_CHANNEL_PERMISSION.into(),
         Reason::Command | Reason::Auth => {
             Stop::Error([b"NOPERM ", &told(account, row, words, denied)[..]].concat().into())
         }
-    })
+    }
 }
 
 /// What was refused, with the name of the key or channel: for people who may see it.

@@ -29,7 +29,8 @@ pub(super) const TABLE: &[Command] = &checked(
             .summary("Sends a message to all who listen to the channel; answers how many that are.")
             .since("2.0.0")
             .complexity("O(N+M) for N listeners of the channel and M patterns of anybody")
-            .flag(PUBLISHING),
+            .flag(PUBLISHING)
+            .flag(Flags::MAY_REPLICATE),
         Command::new("PUBSUB", "subcommand [argument ...]", container)
             .summary("Looks at channels and at who listens to them.")
             .since("2.8.0")
@@ -46,7 +47,8 @@ pub(super) const TABLE: &[Command] = &checked(
             .summary("Sends a message to all who listen to the shard channel; answers how many that are.")
             .since("7.0.0")
             .complexity("O(N) for N listeners")
-            .flag(PUBLISHING),
+            .flag(PUBLISHING)
+            .flag(Flags::MAY_REPLICATE),
         Command::new("SSUBSCRIBE", "shardchannel [shardchannel ...]", ssubscribe)
             .shard_channels(1, -1)
             .channels(ChannelWords::All)

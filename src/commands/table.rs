@@ -51,6 +51,8 @@ impl Flags {
     pub const WALKS: Self = Self(1 << 23);
     /// The command runs the queued ones, so it takes the latches of all their keys.
     pub const TRANSACTION: Self = Self(1 << 24);
+    /// The command changes no key, but is held back with those that do (`may_replicate`, which COMMAND INFO does not tell).
+    pub const MAY_REPLICATE: Self = Self(1 << 29);
     /// The ACL category of this name, where no other property implies it.
     pub const DANGEROUS: Self = Self(1 << 22);
     /// As [`Flags::DANGEROUS`].

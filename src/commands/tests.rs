@@ -1,5 +1,7 @@
 //! What happens between two attempts at one request, while it waits for the disk, and while its user is changed.
 
+mod blocking;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,9 +36,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(Registry::new())
+    }
+
+    fn with(registry: Registry) -> Self {
         let (disk, clock) = (SimDisk::new(), Arc::new(TestClock::new(1_700_000_000_000)));
         disk.set_cold(true);
-        let registry = Registry::new();
         let config = Config::new(Settings::default(), None);
         let node = Node::new(config, clock.clone(), Box::new(Nobody), registry.catalogue());
         let opened = Keyspace::open(Arc::new(disk.clone()), clock.clone(), Default::default(), 16, &mut |_, _| {});

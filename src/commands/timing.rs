@@ -147,13 +147,18 @@ impl Run {
 
 /// Counts a command that ran inside another one, and took so many nanoseconds.
 pub(super) fn note(ctx: &Context<'_, '_>, row: &Row, words: Arguments<'_>, taken: u64) {
-    let stats = &ctx.node.stats;
+    note_served(ctx.node, ctx.session, row, words, taken);
+}
+
+/// Counts a command of this session that somebody else has run, and that took so many nanoseconds.
+pub(super) fn note_served(node: &Node, session: &Session, row: &Row, words: Arguments<'_>, taken: u64) {
+    let stats = &node.stats;
     stats.commands.add(row.index, 1, taken);
     if stats.watching.tracks() {
         stats.commands.add_durations(row.index, bucket_of(taken), 1);
     }
     if stats.watching.is_slow(taken) {
-        note_slow(ctx.node, ctx.session, row, words, taken);
+        note_slow(node, session, row, words, taken);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::table::checked;
-use super::{Args, Command, Context, Flags, Group, Outcome, Stop, dispatch, permissions, text, timing};
+use super::{Args, Command, Context, Flags, Group, Outcome, Stop, blocking, dispatch, permissions, text, timing};
 use crate::keyspace::Cold;
 use crate::node::acl::Place;
 use crate::node::{Queued, Transaction};
@@ -132,7 +132,7 @@ fn exec(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
                 ctx.session.transaction = Some(transaction);
                 return Err(Stop::Cold(cold));
             }
-            Err(stop @ (Stop::Errand(_) | Stop::Room)) => {
+            Err(stop) => {
                 ctx.session.database = before.0;
                 ctx.session.transaction = Some(transaction);
                 return Err(stop);
@@ -141,6 +141,12 @@ fn exec(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
         let ended = ctx.node.monotonic_nanoseconds();
         times.push(permission.is_ok().then(|| ended.saturating_sub(began)));
         began = ended;
+    }
+    ctx.take_noted();
+    if let Err(stop) = blocking::serve(ctx) {
+        ctx.session.database = before.0;
+        ctx.session.transaction = Some(transaction);
+        return Err(stop);
     }
     // Not before: until now it could have had to run again.
     for (queued, taken) in transaction.queue().iter().zip(times) {

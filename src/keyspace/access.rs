@@ -84,6 +84,8 @@ pub struct Access<'k> {
     pub counts: bool,
     /// What happened, for the statistics.
     pub tally: Tally,
+    /// Whether what it changes is looked at before it takes effect (see [`Access::changes_since`]).
+    pub is_followed: bool,
     /// Whether keys that are new are noted.
     pub notes_new: bool,
     /// Whether keys are noted that a look-up that counts does not find.
@@ -112,6 +114,7 @@ impl<'k> Access<'k> {
             touches: true,
             counts: false,
             tally: Tally::default(),
+            is_followed: false,
             notes_new: false,
             notes_misses: false,
             noted: Vec::new(),
@@ -230,7 +233,7 @@ impl<'k> Access<'k> {
         pairs: impl Iterator<Item = (&'a [u8], u8, &'a [u8])> + Clone,
         alone: bool,
     ) -> Result<(), Halt> {
-        if !alone {
+        if !alone || self.is_followed {
             return pairs.into_iter().try_for_each(|(key, kind, value)| self.put(key, kind, value, None));
         }
         let mut batch = self.overlay.take().map(|overlay| overlay.batch).unwrap_or_default();

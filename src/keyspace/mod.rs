@@ -8,7 +8,7 @@
 //! | `access` | one command's view and effects |
 //! | `cold` | values that are only on the disk |
 //! | `whole` | a database as a whole: count, walk, flush, swap |
-//! | `overlay` | a transaction's effects before they take effect |
+//! | `overlay`, `changes` | a transaction's effects before they take effect |
 //! | `latch` | who may be inside which keys |
 //! | `keydir`, `entry` | the map from key to record and cached value |
 //! | `deadlines` | what expires when |
@@ -22,6 +22,7 @@
 mod access;
 mod bound;
 mod catalog;
+mod changes;
 mod cold;
 mod deadlines;
 mod entry;
@@ -46,6 +47,7 @@ use arc_swap::ArcSwap;
 
 pub use access::{Access, Halt, Noted, Usage, Value, View};
 pub use catalog::Catalog;
+pub use changes::Changes;
 pub use cold::{Cold, Fetched, Pins};
 pub use entry::Meta;
 pub use keydir::Slot;

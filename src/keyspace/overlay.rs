@@ -49,6 +49,8 @@ pub(super) struct Overlay {
     /// Changes so far, those of the same key included.
     count: usize,
     bindings: Vec<Binding>,
+    /// The databases that were bound since somebody asked.
+    rebound: Vec<u32>,
     /// Values in the batch that a later effect has replaced: dead as soon as they are in the log.
     superseded: Vec<usize>,
     /// Keydirs that were bound by this transaction and are not any more.
@@ -122,6 +124,25 @@ impl Overlay {
             self.displaced.push(self.bindings.remove(at).1);
         }
         self.bindings.push((database, keydir));
+        self.rebound.push(database);
+    }
+
+    /// The databases that were bound since the last call.
+    pub(super) fn take_rebound(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.rebound)
+    }
+
+    /// How many changes there were.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The keys that were changed after the first so many changes, in the order of their latest ones.
+    pub(super) fn changed_since(&self, count: usize) -> Vec<(u32, Bytes)> {
+        let pending = self.changes.values().flatten().filter(|(_, pending)| pending.order > count);
+        let mut keys: Vec<_> = pending.map(|(key, pending)| (pending.order, pending.database, key)).collect();
+        keys.sort_unstable();
+        keys.into_iter().map(|(_, database, key)| (database, Bytes::copy_from_slice(key))).collect()
     }
 
     /// All pending changes of the keyspace with this id.

@@ -52,6 +52,8 @@ pub struct Client {
     in_transaction: AtomicBool,
     no_evict: AtomicBool,
     no_touch: AtomicBool,
+    blocked: AtomicBool,
+    monitors: AtomicBool,
     input_bytes: AtomicU64,
     output_bytes: AtomicU64,
     input_buffer: AtomicUsize,
@@ -116,6 +118,8 @@ impl Clients {
             in_transaction: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
+            monitors: AtomicBool::new(false),
             input_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
             input_buffer: AtomicUsize::new(0),
@@ -237,6 +241,16 @@ impl Client {
     /// Sets the flag of CLIENT NO-TOUCH.
     pub fn set_no_touch(&self, on: bool) {
         self.no_touch.store(on, Relaxed);
+    }
+
+    /// Whether its commands wait for something.
+    pub fn set_blocked(&self, on: bool) {
+        self.blocked.store(on, Relaxed);
+    }
+
+    /// Whether it is shown what all connections do.
+    pub fn set_monitors(&self, on: bool) {
+        self.monitors.store(on, Relaxed);
     }
 
     /// When it was last active, in milliseconds since the epoch.
@@ -383,11 +397,17 @@ impl Client {
     pub fn describe(&self, now: u64, command_name: impl Fn(usize) -> String) -> String {
         let names = self.names.lock().clone();
         let mut flags = String::new();
+        if self.monitors.load(Relaxed) {
+            flags.push('O');
+        }
         if self.kind() == ClientKind::PubSub {
             flags.push('P');
         }
         if self.in_transaction.load(Relaxed) {
             flags.push('x');
+        }
+        if self.blocked.load(Relaxed) {
+            flags.push('b');
         }
         let (tracks, broadcast, redirect) = match &*self.tracked.lock() {
             None => (false, false, -1),

@@ -3,23 +3,29 @@
 
 pub mod acl;
 mod clients;
+mod monitors;
 pub mod notify;
 mod outbox;
+mod pause;
 mod pubsub;
 mod session;
 mod tracking;
 mod users;
+mod waiting;
 
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 pub use clients::{Client, ClientKind, Clients, Peer, Told};
+pub use monitors::Monitors;
 pub use outbox::Post;
+pub use pause::{Pause, PauseMode};
 pub use pubsub::{PubSub, Space};
 pub use session::{Queued, ReplyMode, Session, Tracks, Transaction};
 pub use tracking::{Tracked, Tracking, TrackingCounts};
 pub use users::UsersFileError;
+pub use waiting::{Block, Locked, Parked, State, Waiter, Waiting, WaitingCounts};
 
 use acl::{Acl, Catalogue};
 
@@ -76,6 +82,12 @@ pub struct Node {
     pub pubsub: PubSub,
     /// Who caches which keys.
     pub tracking: Tracking,
+    /// Who waits for what.
+    pub waiting: Waiting,
+    /// What is held back.
+    pub pause: Pause,
+    /// Who is shown what others do.
+    pub monitors: Monitors,
     /// The users.
     pub acl: Acl,
     /// The server around this node.
@@ -125,6 +137,9 @@ impl Node {
             clients: Clients::default(),
             pubsub: PubSub::default(),
             tracking: Tracking::default(),
+            waiting: Waiting::default(),
+            pause: Pause::default(),
+            monitors: Monitors::default(),
             acl,
             run_id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
             started: clock.wall(),
@@ -179,9 +194,10 @@ impl Node {
         }
     }
 
-    /// Whether keys whose time is over are removed by themselves; nobody ever sees them.
+    /// Whether keys whose time is over are removed by themselves; nobody ever sees them. While clients are held back,
+    /// nothing changes.
     pub fn expires_keys(&self) -> bool {
-        self.expires_keys.load(Relaxed)
+        self.expires_keys.load(Relaxed) && self.pause.current(|| self.now()).is_none()
     }
 
     /// Has them removed by themselves or not: for tests.

@@ -40,6 +40,10 @@ pub struct Session {
     pub transaction: Option<Transaction>,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// It is shown what all connections do.
+    pub monitors: bool,
+    /// The position behind its last change.
+    pub wrote: Position,
     /// Close the connection once the replies so far are sent.
     pub closing: bool,
     reply_mode: ReplyMode,
@@ -130,9 +134,15 @@ impl Session {
     /// A new connection's state; `default` is the user of whoever has not logged in.
     pub fn new(client: Arc<Client>, default: Arc<Account>) -> Self {
         client.set_account(default.clone());
+        Self::blank(client, default)
+    }
+
+    fn blank(client: Arc<Client>, default: Arc<Account>) -> Self {
         Self {
             client,
             database: 0,
+            monitors: false,
+            wrote: 0,
             authenticated: default.is_open(),
             account: default,
             version: Version::Resp2,
@@ -149,6 +159,12 @@ impl Session {
             tracks: None,
             caching: false,
         }
+    }
+
+    /// Leaves all of it to be taken elsewhere; what is left can only be replaced.
+    pub fn park(&mut self) -> Self {
+        let left = Self::blank(self.client.clone(), self.account.clone());
+        std::mem::replace(self, left)
     }
 
     /// Makes it this user; false if that was deleted meanwhile.
@@ -251,11 +267,17 @@ impl Session {
     /// Moves what others have for this connection to the end of `out`.
     pub fn take_messages(&mut self, out: &mut ReplyBuffer) {
         if !self.client.outbox.is_empty() {
-            self.wait = self.wait.max(self.client.outbox.take(out));
+            let wait = self.client.outbox.take(out);
+            self.note_wait(wait);
         }
     }
 
-    /// What the messages taken since the last call have to wait for.
+    /// Notes that something in the output has to wait for this position.
+    pub fn note_wait(&mut self, wait: Position) {
+        self.wait = self.wait.max(wait);
+    }
+
+    /// What the messages taken since the last call have to wait for, and what was noted.
     pub fn take_wait(&mut self) -> Position {
         std::mem::take(&mut self.wait)
     }
@@ -275,6 +297,13 @@ impl Session {
             node.end_tracking(&self.client);
         }
         self.caching = false;
+    }
+
+    /// Is not shown any more what others do.
+    pub fn end_monitoring(&mut self, node: &Node) {
+        if std::mem::take(&mut self.monitors) {
+            node.monitors.remove(&self.client);
+        }
     }
 
     /// Speaks this version from now on, also to those who have messages for it.

@@ -10,6 +10,8 @@ pub enum Reply {
     Ok,
     /// A status: `PONG`, `QUEUED`, the name of a type.
     Simple(&'static str),
+    /// A status with a text of its own, in one line.
+    Status(String),
     Integer(i64),
     Bulk(Bytes),
     /// A bulk string that is text.
@@ -51,6 +53,7 @@ impl Reply {
         match self {
             Self::Ok => buffer.simple("OK"),
             Self::Simple(text) => buffer.simple(text),
+            Self::Status(text) => buffer.simple(text),
             Self::Integer(value) => buffer.integer(*value),
             Self::Bulk(value) => buffer.bulk_shared(value.clone()),
             Self::Text(text) => buffer.bulk(text.as_bytes()),

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::listen::{READ_BYTES, Stream};
 use super::pipeline::{self, Found, Pipeline};
+use super::waiting::Waits;
 use super::workers::Shared;
 use crate::commands::{self, Batch, Errand, Executed, Finished, Prepared};
 use crate::config::OutputLimit;
@@ -37,7 +38,7 @@ const SOFT_LIMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a connection ends.
 #[derive(Debug)]
-enum End {
+pub(super) enum End {
     /// The client went away, or asked for it, or was killed.
     Closed,
     /// It was idle for too long.
@@ -55,12 +56,15 @@ enum End {
 }
 
 pub(super) struct Connection {
-    shared: Arc<Shared>,
-    stream: Stream,
-    session: Session,
-    input: BytesMut,
+    pub(super) shared: Arc<Shared>,
+    pub(super) stream: Stream,
+    /// Not here while its command waits.
+    pub(super) session: Session,
+    pub(super) input: BytesMut,
     pipeline: Pipeline,
-    out: ReplyBuffer,
+    pub(super) out: ReplyBuffer,
+    /// What the last request waits for.
+    pub(super) waits: Option<Waits>,
     over_soft_since: Option<Instant>,
 }
 
@@ -72,6 +76,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: Stream, client: Arc<Clien
         input: BytesMut::new(),
         pipeline: Pipeline::default(),
         out: ReplyBuffer::new(Version::Resp2),
+        waits: None,
         over_soft_since: None,
         stream,
         shared: shared.clone(),
@@ -96,11 +101,15 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: Stream, client: Arc<Clien
             tracing::error!(client = id, %address, "client cut off: a request of it hit a bug; please report it")
         }
     }
+    if let Some(Waits::Answer(waiter)) = connection.waits.take() {
+        connection.take_back(&waiter);
+    }
     if let Some(keyspace) = shared.node.keyspace() {
         connection.session.unwatch(keyspace);
     }
     connection.session.unsubscribe_all(&shared.node);
     connection.session.end_tracking(&shared.node);
+    connection.session.end_monitoring(&shared.node);
     shared.node.clients.remove(&client);
 }
 
@@ -133,7 +142,10 @@ impl Connection {
                 let buffered = self.input.len();
                 self.session.client.note_activity(batch.now, batch.last_command(), received as u64, buffered);
             }
-            self.session.publish();
+            // Who waits has shown its state, and left it behind.
+            if self.waits.is_none() {
+                self.session.publish();
+            }
             self.settle(&batch).await?;
             match executed {
                 Ok(goes_on) => more = goes_on,
@@ -144,6 +156,10 @@ impl Connection {
             more |= received > 0;
             if self.session.closing {
                 return Err(End::Closed);
+            }
+            if let Some(waits) = self.waits.clone() {
+                received += self.wait(waits).await?;
+                more = true;
             }
         }
         if self.input.is_empty() && self.input.capacity() > BUFFER_BYTES_KEPT {
@@ -175,6 +191,17 @@ impl Connection {
             }
             for request in &found.list {
                 self.execute_one(request, batch).await?;
+                match self.waits {
+                    None => {}
+                    Some(Waits::Answer(_)) => {
+                        self.pipeline.rewind(request.end);
+                        return Ok(false);
+                    }
+                    Some(Waits::Pause) => {
+                        self.pipeline.rewind(request.start);
+                        return Ok(false);
+                    }
+                }
                 if self.session.closing || self.session.client.is_killed() {
                     return Ok(false);
                 }
@@ -216,6 +243,14 @@ impl Connection {
                 Executed::Room => {
                     self.wait_for_room().await;
                     prepared.admitted = true;
+                }
+                Executed::Blocked(waiter) => {
+                    self.waits = Some(Waits::Answer(waiter));
+                    return Ok(());
+                }
+                Executed::Paused => {
+                    self.waits = Some(Waits::Pause);
+                    return Ok(());
                 }
             }
             executed = self.attempt(request, batch, Some(&prepared))?;
@@ -274,7 +309,7 @@ impl Connection {
     }
 
     /// Waits until the log is where the replies of this batch need it.
-    async fn settle(&self, batch: &Batch) -> Result<(), End> {
+    pub(super) async fn settle(&self, batch: &Batch) -> Result<(), End> {
         let Some(keyspace) = self.shared.node.keyspace() else { return Ok(()) };
         let store = keyspace.store();
         if store.acknowledged(batch.wait) {
@@ -313,7 +348,7 @@ impl Connection {
 
     /// Sends all replies. What the client sends meanwhile is taken in if `reads`, but not executed: many clients read
     /// nothing before the last request of a pipeline is out. Returns how many bytes that were.
-    async fn flush(&mut self, mut reads: bool) -> Result<usize, End> {
+    pub(super) async fn flush(&mut self, mut reads: bool) -> Result<usize, End> {
         let mut received = 0;
         while !self.out.is_empty() {
             self.check_output_limit()?;
@@ -343,7 +378,7 @@ impl Connection {
     }
 
     /// How a connection ends that was killed.
-    fn killed(&self) -> End {
+    pub(super) fn killed(&self) -> End {
         if self.session.client.is_cut_off() { End::OutputLimit } else { End::Closed }
     }
 
@@ -389,7 +424,7 @@ impl Connection {
         }
     }
 
-    fn check_query_limit(&self) -> Result<(), End> {
+    pub(super) fn check_query_limit(&self) -> Result<(), End> {
         let limit = self.shared.node.config.get().client_query_buffer_limit;
         if self.input.len() as u64 > limit { Err(End::QueryLimit) } else { Ok(()) }
     }
@@ -434,6 +469,6 @@ fn killed(client: &Client) -> impl Future<Output = ()> + '_ {
 }
 
 /// Ready once the client is told something by others.
-fn told(client: &Client) -> impl Future<Output = Told> + '_ {
+pub(super) fn told(client: &Client) -> impl Future<Output = Told> + '_ {
     poll_fn(|context| client.poll_told(context.waker()).map_or(Poll::Pending, Poll::Ready))
 }

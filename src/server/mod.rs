@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `connection` | one client: bytes in, requests executed, replies out |
 //! | `pipeline` | the requests of one client that have arrived |
+//! | `waiting` | one client whose command waits |
 //! | `listen` | listening sockets |
 //! | `workers` | the threads connections live on |
 //! | `timers` | expiry, the memory limit, rates |
@@ -21,6 +22,7 @@ pub mod logging;
 mod pipeline;
 mod start;
 mod timers;
+mod waiting;
 mod workers;
 
 pub use healthcheck::healthcheck;

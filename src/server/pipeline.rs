@@ -24,7 +24,8 @@ const PREFETCHED_ALONE: usize = 16;
 /// A request in the buffer.
 pub(super) struct Found {
     decoder: Decoder,
-    start: usize,
+    /// Where it begins.
+    pub(super) start: usize,
     /// Where the next one begins.
     pub(super) end: usize,
     /// The number of its row, if it is a command.

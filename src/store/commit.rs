@@ -114,6 +114,27 @@ impl Log {
         self.failure().map_or(Poll::Pending, |failed| Poll::Ready(Err(failed)))
     }
 
+    /// As [`Log::poll_acknowledged`], for being on the disk.
+    pub(super) fn poll_durable(&self, position: Position, waker: &Waker) -> Poll<Result<(), LogFailed>> {
+        let look = || match self.durable.load(Ordering::SeqCst) >= position {
+            true => Poll::Ready(Ok(())),
+            false => self.failure().map_or(Poll::Pending, |failed| Poll::Ready(Err(failed))),
+        };
+        if look().is_ready() {
+            return look();
+        }
+        self.durable_waiters.register(position, waker);
+        if look().is_pending() {
+            if self.signals.running() {
+                self.signals.ask_for_sync();
+            } else {
+                // What becomes of it is kept in `failure`.
+                let _ = self.sync_round(true);
+            }
+        }
+        look()
+    }
+
     /// Makes sure that somebody works for those who wait.
     fn see_to_it(&self) {
         match (self.signals.running(), self.fsync()) {
@@ -276,6 +297,7 @@ impl Log {
         self.failing.store(true, Ordering::SeqCst);
         self.room.wake(Position::MAX);
         self.waiters.wake(Position::MAX);
+        self.durable_waiters.wake(Position::MAX);
     }
 
     /// Takes appends again.
@@ -372,6 +394,7 @@ impl Log {
         self.window.lock().forget(position);
         self.acknowledged.fetch_max(position, Ordering::SeqCst);
         self.waiters.wake(position);
+        self.durable_waiters.wake(position);
         self.make_room();
     }
 

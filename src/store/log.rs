@@ -74,6 +74,8 @@ pub(super) struct Log {
     pub durable: AtomicU64,
     pub acknowledged: AtomicU64,
     pub waiters: Waiters,
+    /// Those who wait for the disk, whatever acknowledged means.
+    pub durable_waiters: Waiters,
     /// The current segment must not be written to any more; set and cleared by who holds the writer.
     pub broken: AtomicBool,
     /// Why waiters are turned away.

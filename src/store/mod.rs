@@ -180,6 +180,12 @@ impl Store {
         self.log.poll_acknowledged(position, waker)
     }
 
+    /// Ready when everything below `position` is on the disk, for which it sees to a sync, or cannot get there; otherwise
+    /// `waker` is woken then.
+    pub fn poll_durable(&self, position: Position, waker: &Waker) -> Poll<Result<(), LogFailed>> {
+        self.log.poll_durable(position, waker)
+    }
+
     /// Whether a writer may go on without first waiting for [`Store::poll_room`]. Appending is possible in any case;
     /// but only who asks before it takes a latch keeps the memory for unsynced bytes within its limit.
     pub fn has_room(&self) -> bool {

@@ -88,6 +88,7 @@ impl Log {
             durable: AtomicU64::new(position),
             acknowledged: AtomicU64::new(position),
             waiters: Waiters::default(),
+            durable_waiters: Waiters::default(),
             broken: AtomicBool::new(false),
             failure: Mutex::default(),
             failing: AtomicBool::new(false),

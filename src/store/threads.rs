@@ -167,8 +167,9 @@ impl Log {
     pub(super) fn sync_turn(&self, asked: bool) {
         let fsync = self.fsync();
         let is_due = asked || (fsync != Fsync::No && self.has_unsynced()) || self.failing.load(Ordering::SeqCst);
+        let all = fsync != Fsync::No || self.durable_waiters.any_beyond(self.durable.load(Ordering::SeqCst));
         // What becomes of it is kept in `failure`.
-        let is_well = !is_due || self.sync_round(fsync != Fsync::No).is_ok();
+        let is_well = !is_due || self.sync_round(all).is_ok();
         // Whoever made it durable: as long as nothing says so, damage to the last records looks like a torn tail.
         if is_well && !asked {
             self.claim();

@@ -170,7 +170,8 @@ fn every_command_and_option_on_keys_is_compared_at_random() {
     let missing = missing_of(&documents, &asked, |document| {
         ["string", "generic", "transactions"].map(text_reply).contains(&document["group"])
     });
-    let missing: Vec<String> = missing.into_iter().filter(|name| !name.ends_with("HELP")).collect();
+    let is_asked = |name: &String| !name.ends_with("HELP") && !is_new(&name.to_lowercase());
+    let missing: Vec<String> = missing.into_iter().filter(is_asked).collect();
     assert!(missing.is_empty(), "the generator never asks {}", missing.join(", "));
 }
 
@@ -276,7 +277,7 @@ fn add_documents(of: &Reply, all: &mut BTreeMap<String, BTreeMap<String, Reply>>
 }
 
 fn is_new(name: &str) -> bool {
-    matches!(name, "client|no-touch" | "client|setinfo") || name.split('|').next() == Some("caskade")
+    matches!(name, "client|no-touch" | "client|setinfo" | "waitaof") || name.split('|').next() == Some("caskade")
 }
 
 fn fields(map: &Reply) -> BTreeMap<String, Reply> {

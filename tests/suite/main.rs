@@ -31,5 +31,6 @@ mod space;
 mod target;
 mod tools;
 mod transcripts;
+mod waiting;
 mod wire;
 mod words;

@@ -6,7 +6,7 @@
 use crate::connection::encode;
 use crate::reply::Reply;
 use crate::target::{Identity, RESET, Target, delete_users};
-use caskade::commands::{Batch, Executed, Prepared, Registry, execute};
+use caskade::commands::{Batch, Ended, Executed, Prepared, Registry, end_waiting, execute};
 use caskade::config::{Config, Settings};
 use caskade::keyspace::Keyspace;
 use caskade::node::{Host, Node, Peer, Session, ShutdownRequest};
@@ -133,6 +133,18 @@ impl Process {
                 }
                 Executed::Errand(errand) => prepared.finished = Some(errand.run(keyspace)),
                 Executed::Room => prepared.admitted = true,
+                // Nobody comes in the middle of a command here: its time is over at once.
+                Executed::Blocked(waiter) => {
+                    if waiter.block.ends_durable {
+                        keyspace.store().sync().expect("a disk that works");
+                    }
+                    assert!(end_waiting(node, registry, &waiter, &Ended::TimedOut), "nobody serves it");
+                    let parked = node.waiting.take_back(&waiter).expect("a session");
+                    client.session = parked.session;
+                    client.out.raw(&parked.out.to_vec());
+                    break;
+                }
+                Executed::Paused => panic!("nobody ends a pause here"),
             }
         }
         batch.finish(node);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Args, Command, Context, Flags, Group, Outcome, Stop, checked, text, tracking};
+use super::{Args, Command, Context, Flags, Group, Outcome, Stop, checked, pause, text, tracking};
 use crate::node::acl::Account;
 use crate::node::{Client, ClientKind, ReplyMode};
 use crate::protocol::Reply;
@@ -61,6 +61,10 @@ pub(super) const TABLE: &[Command] = &checked(
             .flag(Flags::NOSCRIPT)
             .flag(Flags::LOADING)
             .flag(Flags::STALE),
+        Command::new("PAUSE", "timeout [mode= WRITE | ALL]", pause::pause)
+            .summary("Holds back what clients ask for, for some milliseconds.")
+            .since("2.9.50")
+            .flag(ADMIN),
         Command::new("REPLY", "<action= ON | OFF | SKIP>", reply)
             .summary("Chooses whether requests are answered.")
             .since("3.2.0")
@@ -83,6 +87,16 @@ pub(super) const TABLE: &[Command] = &checked(
             .summary("Describes what the connection tracks.")
             .since("6.2.0")
             .flag(INFO),
+        Command::new("UNBLOCK", "client-id [unblock-type= TIMEOUT | ERROR]", pause::unblock)
+            .summary("Ends the waiting of a connection.")
+            .since("5.0.0")
+            .complexity("O(log N) for N connections that wait for the same key")
+            .flag(ADMIN),
+        Command::new("UNPAUSE", "", pause::unpause)
+            .summary("Lets clients go on that are held back.")
+            .since("6.2.0")
+            .complexity("O(N) for N connections")
+            .flag(ADMIN),
     ],
 );
 

@@ -2,6 +2,7 @@
 
 mod auth;
 mod client;
+mod pause;
 mod tracking;
 
 use super::table::checked;
@@ -102,6 +103,7 @@ fn reset(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
     }
     ctx.session.unsubscribe_all(ctx.node);
     ctx.session.end_tracking(ctx.node);
+    ctx.session.end_monitoring(ctx.node);
     ctx.session.database = 0;
     ctx.session.log_out(ctx.node.acl.default_account().clone());
     ctx.session.no_touch = false;

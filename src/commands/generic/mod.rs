@@ -3,6 +3,7 @@
 mod copy;
 mod expiry;
 mod object;
+mod wait;
 mod walk;
 
 use super::table::checked;
@@ -119,6 +120,18 @@ pub(super) const TABLE: &[Command] = &checked(
             .since("4.0.0")
             .complexity("O(N) for N keys")
             .flag(Flags::FAST),
+        Command::new("WAIT", "numreplicas timeout", wait::wait)
+            .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+            .summary("Waits until so many replicas have this connection's changes, or the time is over; there are no replicas.")
+            .since("3.0.0")
+            .flag(Flags::CONNECTION_CATEGORY)
+            .flag(Flags::NOSCRIPT),
+        Command::new("WAITAOF", "numlocal numreplicas timeout", wait::waitaof)
+            .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+            .summary("Waits until this connection's changes are on the disk, or the time is over.")
+            .since("7.2.0")
+            .flag(Flags::CONNECTION_CATEGORY)
+            .flag(Flags::BLOCKING),
     ],
 );
 

@@ -124,11 +124,12 @@ fn clients(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("cluster_connections", 0);
     out.add("maxclients", ctx.node.config.get().maxclients);
     out.add("client_recent_max_input_buffer", ctx.node.clients.input_buffer_max());
-    out.add("blocked_clients", 0);
+    let waiting = ctx.node.waiting.counts();
+    out.add("blocked_clients", waiting.clients + ctx.node.pause.held_back());
     out.add("tracking_clients", ctx.node.tracking.counts().clients);
-    out.add("clients_in_timeout_table", 0);
+    out.add("clients_in_timeout_table", waiting.timed);
     out.add("total_watched_keys", ctx.node.keyspace().map_or(0, |keyspace| keyspace.watched()));
-    out.add("total_blocking_keys", 0);
+    out.add("total_blocking_keys", waiting.keys);
     out.add("total_blocking_keys_on_nokey", 0);
 }
 

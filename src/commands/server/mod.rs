@@ -7,6 +7,7 @@ mod latency;
 mod lolwut;
 mod memory;
 mod module;
+pub(super) mod monitor;
 mod own;
 mod replication;
 mod save;
@@ -108,6 +109,12 @@ pub(super) const TABLE: &[Command] = &checked(
             .since("4.0.0")
             .complexity("Depends on the subcommand")
             .subcommands(module::TABLE),
+        Command::new("MONITOR", "", monitor::monitor)
+            .summary("Shows the connection what all clients ask for, as it happens.")
+            .complexity("O(1); each command of others costs as much as writing it down")
+            .flag(ADMIN)
+            .flag(ALWAYS)
+            .flag(Flags::NOSCRIPT),
         Command::new("REPLICAOF", "<args= host port | NO ONE>", replication::replicaof)
             .summary("Answers whoever wants a master with NO ONE; another server cannot be followed.")
             .since("5.0.0")

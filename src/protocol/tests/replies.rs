@@ -77,6 +77,7 @@ fn expected(reply: &Reply, version: Version) -> Read {
     match reply {
         Reply::Ok => Read::Status(b"OK".to_vec()),
         Reply::Simple(text) => Read::Status(text.as_bytes().to_vec()),
+        Reply::Status(text) => Read::Status(text.as_bytes().to_vec()),
         Reply::Integer(value) => Read::Integer(*value),
         Reply::Bulk(value) => Read::Bulk(value.to_vec()),
         Reply::Text(text) => Read::Bulk(text.as_bytes().to_vec()),
@@ -155,6 +156,7 @@ fn reply() -> impl Strategy<Value = Reply> {
     let leaf = prop_oneof![
         Just(Reply::Ok),
         Just(Reply::Simple("PONG")),
+        "[ -~é]{0,12}".prop_map(Reply::Status),
         integer().prop_map(Reply::Integer),
         bulk().prop_map(Reply::Bulk),
         text.prop_map(Reply::Text),

@@ -43,7 +43,7 @@ fn a_planted_difference_is_found_and_made_small() {
     let (left, right) = (Server::start(oracle, &[]), Server::start(oracle, &[]));
     let faults: [(&str, side::Fault); 4] = [
         ("an integer off by one", |words, reply| match reply {
-            Reply::Integer(value) if words[0] == b"DECRBY" => Reply::Integer(value + 1),
+            Reply::Integer(value) if words[0] == b"DECRBY" => Reply::Integer(value.wrapping_add(1)),
             other => other,
         }),
         ("the wrong kind of null", |_, reply| if reply == Reply::NullArray { Reply::Null } else { reply }),

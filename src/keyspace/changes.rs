@@ -1,0 +1,25 @@
+//! What a command has changed so far, before it takes effect: who waits for keys is served within the same batch.
+
+use bytes::Bytes;
+
+use super::Access;
+
+/// Changes of one command, up to some moment.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The databases and keys, in the order of their latest changes.
+    pub keys: Vec<(u32, Bytes)>,
+    /// Databases that have other keys now.
+    pub databases: Vec<u32>,
+}
+
+impl Access<'_> {
+    /// What has changed since this was last asked; nothing where changes take effect at once. `seen` is where that was, at
+    /// first 0.
+    pub fn changes_since(&mut self, seen: &mut usize) -> Changes {
+        let Some(overlay) = self.overlay_mut() else { return Changes::default() };
+        let changes = Changes { keys: overlay.changed_since(*seen), databases: overlay.take_rebound() };
+        *seen = overlay.count();
+        changes
+    }
+}
