@@ -8,6 +8,7 @@
 //! | `connection` | one client: bytes in, requests executed, replies out |
 //! | `pipeline` | the requests of one client that have arrived |
 //! | `listen` | listening sockets |
+//! | `tls` | TLS on them |
 //! | `workers` | the threads connections live on |
 //! | `timers` | expiry, the memory limit, rates |
 //! | `start` | from settings to a running server, and down again |
@@ -21,6 +22,7 @@ pub mod logging;
 mod pipeline;
 mod start;
 mod timers;
+mod tls;
 mod workers;
 
 pub use healthcheck::healthcheck;
