@@ -118,7 +118,10 @@ fn decrypted(text: &str, passphrase: &str) -> Result<PrivateKeyDer<'static>, Str
     // Its reader wants lines to end in one way only.
     let text = text.replace("\r\n", "\n");
     let (_, bytes) = decode_vec(text.as_bytes()).map_err(|error| error.to_string())?;
-    let key = EncryptedPrivateKeyInfoRef::try_from(&bytes[..]).map_err(|error| error.to_string())?;
+    let key = EncryptedPrivateKeyInfoRef::try_from(&bytes[..]).map_err(|error| {
+        let remedy = "`openssl pkcs8 -topk8 -v2 aes-256-cbc` makes one of it that can be read";
+        format!("it is encrypted in a way that is not supported ({error}); {remedy}")
+    })?;
     let key =
         key.decrypt(passphrase).map_err(|error| format!("it cannot be decrypted with this passphrase: {error}"))?;
     Ok(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec())))
@@ -147,4 +150,60 @@ fn read(name: &str, path: &Path) -> Result<Vec<u8>, String> {
     let file = File::open(path).map_err(|error| failed(&error))?;
     file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
     if bytes.len() as u64 > BYTES_MAX { Err(failed(&"it is too large for PEM")) } else { Ok(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made by OpenSSL: the same key in several forms, encrypted with `secret`; a certificate of it; and another key.
+    fn data(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keys").join(name)
+    }
+
+    fn public(name: &str, passphrase: Option<&str>) -> Result<Vec<u8>, String> {
+        let provider = rustls::crypto::ring::default_provider();
+        let key = key(&SERVER, &data(name), passphrase)?;
+        let key = provider.key_provider.load_private_key(key).map_err(|error| error.to_string())?;
+        Ok(key.public_key().expect("a public key").to_vec())
+    }
+
+    #[test]
+    fn keys_are_read_in_every_form() {
+        let plain = public("plain.key", None).unwrap();
+        for (name, passphrase) in [
+            ("plain.key", Some("not needed")),
+            ("sec1.key", None),
+            ("pbkdf2.key", Some("secret")),
+            ("scrypt.key", Some("secret")),
+        ] {
+            assert_eq!(public(name, passphrase).as_ref(), Ok(&plain), "{name}");
+        }
+        assert_ne!(public("other.key", None).unwrap(), plain);
+    }
+
+    #[test]
+    fn what_cannot_be_decrypted_is_refused_with_a_reason() {
+        for (name, passphrase, reason) in [
+            ("pbkdf2.key", None, "it is encrypted: set tls-key-file-pass"),
+            ("pbkdf2.key", Some("Secret"), "it cannot be decrypted with this passphrase"),
+            ("scrypt.key", Some(""), "it cannot be decrypted with this passphrase"),
+            ("triple-des.key", Some("secret"), "it is encrypted in a way that is not supported"),
+            ("before-pkcs8.key", Some("secret"), "it is encrypted in a form older than PKCS#8"),
+            ("version-1.crt", None, "there is no private key in it"),
+        ] {
+            let error = public(name, passphrase).unwrap_err();
+            assert!(error.starts_with("tls-key-file /") && error.contains(reason), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn certificates_of_version_1_are_told_from_others_keys_too() {
+        let provider = rustls::crypto::ring::default_provider();
+        let chain = certificates("tls-cert-file", &data("version-1.crt")).unwrap();
+        for (name, expected) in [("plain.key", true), ("other.key", false)] {
+            let key = provider.key_provider.load_private_key(key(&SERVER, &data(name), None).unwrap()).unwrap();
+            assert_eq!(belong_together(&chain, &key), expected, "{name}");
+        }
+    }
 }

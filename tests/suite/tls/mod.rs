@@ -57,7 +57,11 @@ impl Setup {
 
     /// A server that listens with TLS beside the port without.
     pub fn start(&self, more: &[&str]) -> Server {
-        Server::start(Program::Caskade, &self.arguments(more))
+        self.start_program(Program::Caskade, more)
+    }
+
+    pub fn start_program(&self, program: Program, more: &[&str]) -> Server {
+        Server::start(program, &self.arguments(more))
     }
 
     /// A client with a certificate, that speaks all versions.
