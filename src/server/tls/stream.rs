@@ -4,6 +4,7 @@
 //! and counts them as waiting, for as long as any of it waits here; and no more than [`PIECE_BYTES`] do at any time.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -66,7 +67,7 @@ impl TlsStream {
         loop {
             let step = self.session.lock().step(&self.socket)?;
             match step {
-                Step::Readable => self.socket.readable().await?,
+                Step::Readable => poll_fn(|context| self.socket.poll_read_ready(context)).await?,
                 Step::Writable => self.socket.writable().await?,
                 Step::Done => return Ok(()),
             }
@@ -92,13 +93,7 @@ impl TlsStream {
 
     /// Reads what has arrived, waiting for it to arrive; 0 at the end.
     pub(in crate::server) async fn read_ready(&self, buffer: &mut BytesMut) -> io::Result<usize> {
-        loop {
-            let read = self.try_read(usize::MAX, |bytes| buffer.extend_from_slice(bytes));
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.socket.readable().await?,
-                read => return read,
-            }
-        }
+        poll_fn(|context| self.poll_take(context, usize::MAX, |bytes| buffer.extend_from_slice(bytes))).await
     }
 
     pub(in crate::server) fn poll_read(
@@ -106,36 +101,28 @@ impl TlsStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            let read = self.try_read(buffer.remaining(), |bytes| buffer.put_slice(bytes));
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.socket.poll_read_ready(context))?;
-                }
-                read => return Poll::Ready(read.map(drop)),
-            }
-        }
+        let room = buffer.remaining();
+        self.poll_take(context, room, |bytes| buffer.put_slice(bytes)).map_ok(drop)
     }
 
     /// Passes on up to `room` bytes of what has arrived.
-    fn try_read(&self, room: usize, take: impl FnOnce(&[u8])) -> io::Result<usize> {
-        let mut session = self.session.lock();
-        while session.received.is_empty() {
-            if let Some(failed) = &session.failed {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, failed.clone()));
+    fn poll_take(
+        &self,
+        context: &mut Context<'_>,
+        room: usize,
+        mut take: impl FnMut(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if let Some(taken) = self.session.lock().take(room, &mut take) {
+                return Poll::Ready(taken);
             }
-            if session.ended {
-                return Ok(0);
+            // Others of this thread get their turn even if a client sends more and more records with nothing in them.
+            ready!(self.socket.poll_read_ready(context))?;
+            match self.session.lock().receive(&self.socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                received => received?,
             }
-            session.receive(&self.socket)?;
         }
-        let count = room.min(session.received.len());
-        take(&session.received[..count]);
-        session.received.advance(count);
-        if session.received.is_empty() && session.received.capacity() > BUFFER_BYTES_KEPT {
-            session.received = BytesMut::new();
-        }
-        Ok(count)
     }
 }
 
@@ -151,32 +138,49 @@ impl Drop for TlsStream {
 }
 
 impl Session {
+    /// Passes on what was received before, or the end; none if there has to be more first.
+    fn take(&mut self, room: usize, take: &mut impl FnMut(&[u8])) -> Option<io::Result<usize>> {
+        if self.received.is_empty() {
+            if let Some(failed) = &self.failed {
+                return Some(Err(io::Error::new(io::ErrorKind::InvalidData, failed.clone())));
+            }
+            return self.ended.then_some(Ok(0));
+        }
+        let count = room.min(self.received.len());
+        take(&self.received[..count]);
+        self.received.advance(count);
+        if self.received.is_empty() && self.received.capacity() > BUFFER_BYTES_KEPT {
+            self.received = BytesMut::new();
+        }
+        Some(Ok(count))
+    }
+
+    /// One step of the handshake: no more than one read from the socket.
     fn step(&mut self, socket: &TcpStream) -> io::Result<Step> {
         let blocked = |error: io::Error, step| match error.kind() {
             io::ErrorKind::WouldBlock => Ok(step),
             _ => Err(error),
         };
-        loop {
-            if let Err(error) = self.flush(socket) {
-                return blocked(error, Step::Writable);
+        if !self.tls.wants_write()
+            && let Err(error) = self.receive(socket)
+        {
+            return blocked(error, Step::Readable);
+        }
+        if let Some(failed) = &self.failed {
+            let failed = failed.clone();
+            // Who does not speak TLS would take a reply in TLS for garbage.
+            if !matches!(failed, rustls::Error::InvalidMessage(_)) {
+                let _ = self.flush(socket);
             }
-            if !self.tls.is_handshaking() {
-                return Ok(Step::Done);
-            }
-            if let Err(error) = self.receive(socket) {
-                return blocked(error, Step::Readable);
-            }
-            if let Some(failed) = &self.failed {
-                let failed = failed.clone();
-                // Who does not speak TLS would take a reply in TLS for garbage.
-                if !matches!(failed, rustls::Error::InvalidMessage(_)) {
-                    let _ = self.flush(socket);
-                }
-                return Err(io::Error::new(io::ErrorKind::InvalidData, failed));
-            }
-            if self.ended {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client went away"));
-            }
+            return Err(io::Error::new(io::ErrorKind::InvalidData, failed));
+        }
+        if let Err(error) = self.flush(socket) {
+            return blocked(error, Step::Writable);
+        }
+        match (self.tls.is_handshaking(), self.ended) {
+            (false, _) => Ok(Step::Done),
+            (true, true) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client went away")),
+            (true, false) => Ok(Step::Readable),
         }
     }
 

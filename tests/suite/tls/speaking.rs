@@ -256,18 +256,38 @@ fn answered(control: &mut Connection) -> usize {
     calls.unwrap_or(0)
 }
 
+/// A connection without TLS, once it is the only one.
+fn alone(server: &Server) -> Connection {
+    let mut control = server.connect();
+    wait_for_clients(&mut control, 1);
+    control
+}
+
+fn wait_for_clients(control: &mut Connection, count: usize) {
+    let expected = format!("connected_clients:{count}");
+    wait_until(&expected, Duration::from_secs(20), || connected_clients(control) == expected);
+}
+
 #[test]
 fn whoever_sends_nothing_is_let_go() {
     let setup = Setup::new();
-    let server = setup.start(&["--timeout", "1", "--maxclients", "2"]);
-    let silent: Vec<TcpStream> =
+    let server = setup.start(&["--maxclients", "3"]);
+    let mut control = alone(&server);
+    control.ask(&["CONFIG", "SET", "timeout", "1"]);
+    let mut silent: Vec<TcpStream> =
         (0..2).map(|_| TcpStream::connect(tls_address(&server)).expect("to connect")).collect();
-    for mut stream in silent {
+    for stream in &mut silent {
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
-        // The slots are free again once they were let go.
         assert_eq!(stream.read(&mut [0; 16]).expect("an end"), 0);
     }
-    wait_until("a free slot", Duration::from_secs(10), || open(&server, &setup.config()).is_ok());
+    // Their slots are free again.
+    drop(control);
+    let mut control = alone(&server);
+    control.ask(&["CONFIG", "SET", "timeout", "0"]);
+    assert!(info(&mut control, "stats").contains("rejected_connections:0"));
+    let (mut one, mut two) = (setup.connect(&server), setup.connect(&server));
+    one.ask(&["SET", "k", "v"]);
+    two.ask(&["SET", "k", "v"]);
 }
 
 #[test]
@@ -277,17 +297,13 @@ fn a_silent_client_holds_up_nobody() {
     let mut control = server.connect();
     let silent: Vec<TcpStream> =
         (0..50).map(|_| TcpStream::connect(tls_address(&server)).expect("to connect")).collect();
-    wait_until("all to be accepted", Duration::from_secs(10), || {
-        connected_clients(&mut control) == "connected_clients:51"
-    });
+    wait_for_clients(&mut control, 51);
     setup.connect(&server).ask(&["SET", "k", "v"]);
     drop(silent);
-    wait_until("all to be gone", Duration::from_secs(10), || connected_clients(&mut control) == "connected_clients:1");
+    wait_for_clients(&mut control, 1);
     // Nor does one that is not yet served keep the server from ending.
     let _silent = TcpStream::connect(tls_address(&server)).expect("to connect");
-    wait_until("it to be accepted", Duration::from_secs(10), || {
-        connected_clients(&mut control) == "connected_clients:2"
-    });
+    wait_for_clients(&mut control, 2);
     let mut server = server;
     let began = std::time::Instant::now();
     assert!(server.terminate().success());
@@ -344,8 +360,10 @@ fn clients_are_listed_with_their_addresses() {
 #[test]
 fn too_many_clients_are_refused_also_here() {
     let setup = Setup::new();
-    let server = setup.start(&["--maxclients", "1"]);
+    let server = setup.start(&["--maxclients", "2"]);
+    let mut control = alone(&server);
     let mut first = setup.connect(&server);
     assert!(open(&server, &setup.config()).is_err());
-    assert!(info(&mut first, "stats").contains("rejected_connections:1"));
+    assert!(info(&mut control, "stats").contains("rejected_connections:1"));
+    first.ask(&["SET", "k", "v"]);
 }
