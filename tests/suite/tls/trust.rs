@@ -1,11 +1,13 @@
 //! Who is let in, and certificates that change.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use rustls::version::{TLS12, TLS13};
 
 use super::certificates::{Authority, Pair};
-use super::{BOTH, Setup, open, text};
+use super::{BOTH, Setup, open, text, tls_address};
+use crate::acl::other_address;
 use crate::connection::Connection;
 use crate::reply::Reply;
 use crate::server::{Program, Server};
@@ -174,4 +176,22 @@ fn without_a_port_nothing_is_read() {
     let mut control = server.connect();
     control.ask(&["CONFIG", "SET", "tls-key-file", "/nosuch"]);
     assert_eq!(control.ask(&["CONFIG", "GET", "tls-key-file"]).notation()[1], "2) \"/nosuch\"");
+}
+
+/// Who may not come in without a password is told so, which is only possible after the handshake.
+#[test]
+fn protected_mode_holds_here_too() {
+    let Some(address) = other_address() else {
+        return println!("skipped: this machine has no address but its loopback");
+    };
+    for program in programs() {
+        let setup = Setup::new();
+        let server = setup.start_program(program, &["--bind", "*", "--protected-mode", "yes"]);
+        let address = SocketAddr::new(address, tls_address(&server).port());
+        let connect = || Connection::open_tls(address, setup.config()).expect("a connection");
+        let reply = connect().receive().expect("a reply");
+        assert!(matches!(&reply, Reply::Error(text) if text.starts_with(b"DENIED ")), "{program:?}: {reply:?}");
+        server.connect().ask(&["CONFIG", "SET", "requirepass", "secret"]);
+        assert_eq!(connect().ask(&["AUTH", "secret"]), Reply::Status(b"OK".to_vec()), "{program:?}");
+    }
 }
