@@ -10,7 +10,7 @@ const SNAPSHOTS: &str = "there are no snapshots to tune: every write is in the l
 const LOG: &str = "the log is always on and compacts itself";
 const REPLICATION: &str = "this server does not replicate";
 const CLUSTER: &str = "this server does not join a cluster";
-const TLS: &str = "this server does not speak TLS";
+const CURVES: &str = "TLS keys are agreed on over elliptic curves alone";
 const ENCODING: &str = "values are packed by rules of their own";
 const FREEING: &str = "memory is always freed in the background";
 const DEFRAGMENTATION: &str = "the allocator is not defragmented by the server";
@@ -130,26 +130,9 @@ pub(super) const ACCEPTED: &[Parameter] = &[
     live("cluster-allow-reads-when-down", FLAG, "no", CLUSTER),
     live("cluster-allow-pubsubshard-when-down", FLAG, "yes", CLUSTER),
     live("cluster-link-sendbuf-limit", SIZE, "0", CLUSTER),
-    off_only("tls-port", PORT, "0", &["0"], NO_TLS),
-    off_only("tls-replication", FLAG, "no", &["no"], NO_TLS),
-    off_only("tls-cluster", FLAG, "no", &["no"], NO_TLS),
-    live("tls-auth-clients", Kind::Choice(&["no", "yes", "optional"]), "yes", TLS),
-    live("tls-cert-file", TEXT, "", TLS),
-    live("tls-key-file", TEXT, "", TLS),
-    live("tls-client-cert-file", TEXT, "", TLS),
-    live("tls-client-key-file", TEXT, "", TLS),
-    live("tls-dh-params-file", TEXT, "", TLS),
-    live("tls-ca-cert-file", TEXT, "", TLS),
-    live("tls-ca-cert-dir", TEXT, "", TLS),
-    live("tls-protocols", TEXT, "", TLS),
-    live("tls-ciphers", TEXT, "", TLS),
-    live("tls-ciphersuites", TEXT, "", TLS),
-    live("tls-prefer-server-ciphers", FLAG, "no", TLS),
-    live("tls-session-caching", FLAG, "yes", TLS),
-    live("tls-session-cache-size", SMALL, "20480", TLS),
-    live("tls-session-cache-timeout", SMALL, "300", TLS),
-    live("tls-key-file-pass", TEXT, "", TLS).secret(),
-    live("tls-client-key-file-pass", TEXT, "", TLS).secret(),
+    live("tls-replication", FLAG, "no", REPLICATION),
+    live("tls-cluster", FLAG, "no", CLUSTER),
+    live("tls-dh-params-file", TEXT, "", CURVES),
     live("hash-max-listpack-entries", COUNT, "512", ENCODING).alias("hash-max-ziplist-entries"),
     live("hash-max-listpack-value", SIZE, "64", ENCODING).alias("hash-max-ziplist-value"),
     live("list-max-listpack-size", Kind::Integer { min: i32::MIN as i64, max: i32::MAX as i64 }, "-2", ENCODING)
@@ -229,7 +212,6 @@ const NO_REPLICA: &str = "this server cannot be a replica; remove the line, or c
 const NO_REPLICAS: &str = "this server has no replicas, so a minimum of them would refuse every write; set it to 0";
 const NO_CLUSTER: &str =
     "this server does not join a cluster; set it to no, and let clients connect without cluster mode";
-const NO_TLS: &str = "this server does not speak TLS yet, and would answer unencrypted where encryption is expected; put a TLS proxy in front and remove the line";
 const NO_MODULES: &str = "modules cannot be loaded here; remove the line";
 const NO_RENAMING: &str = "commands cannot be renamed or disabled yet, and ignoring the line would leave them open; \
     remove the line if that is acceptable";

@@ -60,12 +60,15 @@ pub struct Healthcheck {
     pub timeout: Duration,
     /// The password of the server's settings, if there is one.
     pub password: Option<String>,
+    /// The settings of the server, where the port speaks TLS.
+    pub tls: Option<Box<Settings>>,
 }
 
 impl fmt::Debug for Healthcheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, unixsocket, timeout, password: _ } = self;
-        write!(f, "Healthcheck {{ {host}:{port}, unixsocket: {unixsocket:?}, timeout: {timeout:?} }}")
+        let Self { host, port, unixsocket, timeout, password: _, tls } = self;
+        let tls = tls.is_some();
+        write!(f, "Healthcheck {{ {host}:{port}, tls: {tls}, unixsocket: {unixsocket:?}, timeout: {timeout:?} }}")
     }
 }
 
@@ -199,18 +202,28 @@ fn healthcheck(options: &ArgMatches, environment: &[(OsString, OsString)], glob:
     });
     // A check with half-understood settings is better than none: what the server refuses, its own log says.
     let settings = launched.map_or_else(|_| Settings::default(), |launch| launch.settings);
-    let addressed = options.contains_id("host") || options.contains_id("port");
+    let addressed = options.contains_id("host") || options.contains_id("port") || options.get_flag("tls");
     let bound = settings.bind.first().map(|address| match address.host.as_str() {
         "0.0.0.0" => "127.0.0.1".to_owned(),
         "::" => "::1".to_owned(),
         host => host.to_owned(),
     });
+    let port = match options.get_one::<u16>("port") {
+        Some(port) => *port,
+        None if settings.port == 0 || options.get_flag("tls") => settings.tls_port,
+        None => settings.port,
+    };
+    let is_tls = options.get_flag("tls") || port != 0 && port == settings.tls_port;
     Healthcheck {
         host: options.get_one::<String>("host").cloned().or(bound).unwrap_or_else(|| "127.0.0.1".into()),
-        port: options.get_one::<u16>("port").copied().unwrap_or(settings.port),
-        unixsocket: options.get_one::<PathBuf>("unixsocket").cloned().or(settings.unixsocket.filter(|_| !addressed)),
+        port,
+        unixsocket: options
+            .get_one::<PathBuf>("unixsocket")
+            .cloned()
+            .or(settings.unixsocket.clone().filter(|_| !addressed)),
         timeout: Duration::from_secs(*options.get_one::<u64>("timeout").unwrap_or(&HEALTHCHECK_SECONDS)),
-        password: settings.requirepass,
+        password: settings.requirepass.clone(),
+        tls: is_tls.then(|| Box::new(settings)),
     }
 }
 
@@ -261,6 +274,12 @@ fn healthcheck_command() -> Command {
         .about("Asks a running server whether it is well, and exits with 0 if it is")
         .arg(option("host", "host").help("Where the server listens [default: CASKADE_BIND, or 127.0.0.1]"))
         .arg(option("port", "port").value_parser(value_parser!(u16)).help("Its port [default: CASKADE_PORT, or 6379]"))
+        .arg(
+            Arg::new("tls")
+                .long("tls")
+                .action(ArgAction::SetTrue)
+                .help("The port speaks TLS [default: whether it is the server's tls-port]"),
+        )
         .arg(
             option("unixsocket", "path")
                 .value_parser(value_parser!(PathBuf))

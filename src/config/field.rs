@@ -154,6 +154,15 @@ choice! {
 }
 
 choice! {
+    /// Whether clients show certificates.
+    TlsAuthClients {
+        No = "no",
+        Yes = "yes",
+        Optional = "optional",
+    }
+}
+
+choice! {
     /// The least important line that is still logged.
     LogLevel {
         Debug = "debug",

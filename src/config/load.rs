@@ -381,7 +381,7 @@ mod tests {
                 "user alice on >hunter2\naclfile /etc/acl",
                 "r.conf, line 1: user alice (redacted): Configuring Redis with users defined in redis.conf and at the same",
             ),
-            ("tls-port 6380", "r.conf, line 1: tls-port 6380: this server does not speak TLS"),
+            ("tls-port 66000", "r.conf, line 1: tls-port 66000: argument must be between 0 and 65535 inclusive"),
             ("cluster-enabled yes", "r.conf, line 1: cluster-enabled yes: this server does not join"),
             ("loadmodule /x.so", "r.conf, line 1: loadmodule /x.so: modules cannot"),
             ("min-slaves-to-write 1", "r.conf, line 1: min-replicas-to-write 1: this server has no replicas"),

@@ -24,7 +24,7 @@ pub use environment::variable;
 pub use events::{EventClass, EventClasses};
 pub use field::{
     AclPubsubDefault, AppendFsync, BindAddress, EnableDebug, FileMode, Hours, LogFormat, LogLevel, MaxmemoryPolicy,
-    OutputLimit, OutputLimits, Percentiles, ProtectedMode, Ratio, SegmentSize,
+    OutputLimit, OutputLimits, Percentiles, ProtectedMode, Ratio, SegmentSize, TlsAuthClients,
 };
 pub use kind::{Kind, memory, memory_text};
 pub use live::{Config, SetError};

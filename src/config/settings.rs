@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use super::events::EventClasses;
 use super::field::{
     AclPubsubDefault, AppendFsync, BindAddress, EnableDebug, Field, FileMode, Hours, LogFormat, LogLevel,
-    MaxmemoryPolicy, OutputLimits, Percentiles, ProtectedMode, Ratio, SegmentSize,
+    MaxmemoryPolicy, OutputLimits, Percentiles, ProtectedMode, Ratio, SegmentSize, TlsAuthClients,
 };
 use super::kind::Kind;
 use super::table::{Parameter, Section, find};
@@ -51,7 +51,7 @@ parameters! {
         /// A leading `-` means that the server starts even if this address does not exist on the machine.
         /// `*` stands for every IPv4 address and `::*` for every IPv6 address.
         "bind" bind: Vec<BindAddress>, Kind::Words, "127.0.0.1 -::1";
-        /// The TCP port to listen on; 0 listens on no TCP port, which leaves the Unix socket.
+        /// The TCP port to listen on, without TLS; 0 listens on none, which leaves `tls-port` and the Unix socket.
         "port" port: u16, Kind::Integer { min: 0, max: 65535 }, "6379";
         /// Refuses clients from other machines as long as no password is set, whatever `bind` says.
         /// `auto` refuses those with public addresses, and accepts private networks (10/8, 172.16/12, 192.168/16, 100.64/10,
@@ -70,6 +70,49 @@ parameters! {
         "timeout" timeout: u64, SECONDS, "0", live;
         /// How many seconds a silent connection may last before the server probes whether the other side is still there; 0 never probes.
         "tcp-keepalive" tcp_keepalive: u32, SECONDS, "300", live;
+    }
+    Tls {
+        /// The TCP port that speaks TLS, on the same addresses as `port`; 0 listens on none. With `port 0` beside it, the server
+        /// speaks TLS alone. It needs `tls-cert-file`, `tls-key-file`, and where clients show certificates a CA.
+        "tls-port" tls_port: u16, Kind::Integer { min: 0, max: 65535 }, "0";
+        /// The certificate of the server, in PEM, followed by those of intermediate CAs. CONFIG SET to a path, also to the one that is
+        /// set, reads the files of TLS anew: new connections see the new certificate, and those that are there go on. What cannot
+        /// be used is refused, and the certificates in use stay.
+        "tls-cert-file" tls_cert_file: Option<PathBuf>, Kind::Text, "", live;
+        /// The private key of the certificate, in PEM: PKCS#8 (encrypted or not), PKCS#1 or SEC1.
+        "tls-key-file" tls_key_file: Option<PathBuf>, Kind::Text, "", live;
+        /// The passphrase of an encrypted `tls-key-file`; the file has to be in PKCS#8.
+        "tls-key-file-pass" tls_key_file_pass: Option<String>, Kind::Text, "", live, secret;
+        /// The certificate that `caskade healthcheck` shows to a server that wants one; without it, `tls-cert-file`.
+        "tls-client-cert-file" tls_client_cert_file: Option<PathBuf>, Kind::Text, "", live;
+        /// The private key of `tls-client-cert-file`.
+        "tls-client-key-file" tls_client_key_file: Option<PathBuf>, Kind::Text, "", live;
+        /// The passphrase of an encrypted `tls-client-key-file`.
+        "tls-client-key-file-pass" tls_client_key_file_pass: Option<String>, Kind::Text, "", live, secret;
+        /// The CAs whose certificates clients may show, in PEM.
+        "tls-ca-cert-file" tls_ca_cert_file: Option<PathBuf>, Kind::Text, "", live;
+        /// A directory of such files, beside or instead of `tls-ca-cert-file`. Names do not matter, and what holds no certificate is
+        /// passed over.
+        "tls-ca-cert-dir" tls_ca_cert_dir: Option<PathBuf>, Kind::Text, "", live;
+        /// Whether clients have to show a certificate of such a CA. With `optional` they may go without, and one that is shown has to
+        /// be right all the same; `no` asks for none.
+        "tls-auth-clients" tls_auth_clients: TlsAuthClients, Kind::Choice(TlsAuthClients::WORDS), "yes", live;
+        /// The versions that are spoken, out of `TLSv1.2` and `TLSv1.3`, in quotes where there are two; empty for both. Older ones may
+        /// be named, and are not spoken.
+        "tls-protocols" tls_protocols: Option<String>, Kind::Text, "", live;
+        /// The ciphers of TLS 1.2, as OpenSSL writes a list of them: `ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384`, or
+        /// `HIGH:!CHACHA20`. Names of what this server does not speak are passed over. Empty for all that are spoken.
+        "tls-ciphers" tls_ciphers: Option<String>, Kind::Text, "", live;
+        /// The ciphers of TLS 1.3: `TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256`. Empty for all three.
+        "tls-ciphersuites" tls_ciphersuites: Option<String>, Kind::Text, "", live;
+        /// Takes the first cipher of the server's list that the client speaks, rather than the first of the client's.
+        "tls-prefer-server-ciphers" tls_prefer_server_ciphers: bool, Kind::Flag, "no", live;
+        /// Lets clients that come back resume their session, which is cheaper than a new one.
+        "tls-session-caching" tls_session_caching: bool, Kind::Flag, "yes", live;
+        /// How many sessions are remembered; 0 sets no limit.
+        "tls-session-cache-size" tls_session_cache_size: usize, SECONDS, "20480", live;
+        /// For how many seconds a session is remembered.
+        "tls-session-cache-timeout" tls_session_cache_timeout: u32, SECONDS, "300", live;
     }
     Clients {
         /// How many clients may be connected at the same time; further ones are told so and disconnected.

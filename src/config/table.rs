@@ -58,6 +58,7 @@ pub enum Standing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Section {
     Network,
+    Tls,
     Clients,
     Security,
     Data,
@@ -70,8 +71,9 @@ pub enum Section {
 }
 
 impl Section {
-    pub const ALL: [Section; 9] = [
+    pub const ALL: [Section; 10] = [
         Section::Network,
+        Section::Tls,
         Section::Clients,
         Section::Security,
         Section::Data,
@@ -85,6 +87,7 @@ impl Section {
     pub fn title(self) -> &'static str {
         match self {
             Section::Network => "Network",
+            Section::Tls => "TLS",
             Section::Clients => "Clients",
             Section::Security => "Security",
             Section::Data => "Data and durability",

@@ -29,7 +29,7 @@ pub use waiting::{Block, Locked, Parked, State, Waiter, Waiting, WaitingCounts};
 
 use acl::{Acl, Catalogue};
 
-use crate::config::{AppendFsync, Config};
+use crate::config::{AppendFsync, Config, SetError, Settings};
 use crate::keyspace::Keyspace;
 use crate::stats::{Event, Stats};
 use crate::store::clock::Clock;
@@ -50,6 +50,12 @@ pub trait Host: Send + Sync {
     fn shut_down(&self, request: ShutdownRequest);
     /// Makes changed settings take effect where they are more than a value to look up (log level, listeners).
     fn settings_changed(&self);
+    /// Does what follows from changed settings and may fail, in which case nothing has changed. `named` are the parameters
+    /// as the client wrote them.
+    fn adopt(&self, after: &Settings, named: &[&str]) -> Result<(), SetError> {
+        let _ = (after, named);
+        Ok(())
+    }
     /// How many clients the system lets the process serve, if so many are wanted.
     fn clients_up_to(&self, wanted: u32) -> u32 {
         wanted
@@ -63,6 +69,10 @@ impl<H: Host> Host for Arc<H> {
 
     fn settings_changed(&self) {
         (**self).settings_changed();
+    }
+
+    fn adopt(&self, after: &Settings, named: &[&str]) -> Result<(), SetError> {
+        (**self).adopt(after, named)
     }
 
     fn clients_up_to(&self, wanted: u32) -> u32 {

@@ -38,6 +38,8 @@ impl Node {
                 );
                 return Err(SetError::failed("maxclients", reason));
             }
+            let named: Vec<&str> = pairs.iter().map(|(name, _)| *name).collect();
+            self.host.adopt(after, &named)?;
             // Also where the setting stays what it was: the password of the user may be another one by now.
             if pairs.iter().any(|(name, _)| name.eq_ignore_ascii_case("requirepass")) {
                 self.acl.set_default_password(after.requirepass.as_deref());

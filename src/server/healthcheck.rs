@@ -5,17 +5,24 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use super::tls;
 use crate::config::cli::Healthcheck;
 
-/// Sends AUTH where a password is known, and PING; ready is who answers PONG, asks for a password, or
-/// allows no PING.
+/// Sends AUTH where a password is known, and PING; ready is who answers PONG, asks for a password or another certificate,
+/// or allows no PING.
 ///
 /// # Errors
 /// A line that says why the server is not ready.
 pub fn healthcheck(check: &Healthcheck) -> Result<(), String> {
-    let answer = ask(check).map_err(|error| format!("no answer: {error}"))?;
+    let answer = match ask(check) {
+        Err(error) if tls::refuses_only_certificate(&error) => return Ok(()),
+        answer => answer.map_err(|error| format!("no answer: {error}"))?,
+    };
     if ["+PONG", "-NOAUTH", "-NOPERM"].iter().any(|ready| answer.starts_with(ready)) {
         return Ok(());
+    }
+    if answer.is_empty() {
+        return Err("no answer: the server closed the connection; a port for TLS wants `--tls`".into());
     }
     Err(format!("not ready: {}", answer.trim_end()))
 }
@@ -31,7 +38,10 @@ fn ask(check: &Healthcheck) -> std::io::Result<String> {
         match TcpStream::connect_timeout(&address, check.timeout.max(Duration::from_millis(1))) {
             Ok(stream) => {
                 stream.set_read_timeout(Some(check.timeout))?;
-                return ping(stream, check);
+                return match &check.tls {
+                    Some(settings) => ping(tls::ask(stream, settings)?, check),
+                    None => ping(stream, check),
+                };
             }
             Err(error) => last = error,
         }

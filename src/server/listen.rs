@@ -15,6 +15,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::tls::{Tls, TlsStream};
 use crate::config::{ProtectedMode, Settings};
 use crate::node::Peer;
 
@@ -25,12 +26,15 @@ pub(super) const READ_BYTES: usize = 16 * 1024;
 pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream>),
 }
 
 /// A client's socket on its way to the thread that will serve it.
 pub(super) enum Accepted {
     Tcp(std::net::TcpStream),
     Unix(std::os::unix::net::UnixStream),
+    /// The handshake is still to come.
+    Tls(std::net::TcpStream),
 }
 
 /// From where a client comes.
@@ -44,26 +48,15 @@ pub(super) enum Origin {
 /// What the server listens on.
 pub(super) struct Listeners {
     pub(super) tcp: Vec<TcpListener>,
+    pub(super) tls: Vec<TcpListener>,
     pub(super) unix: Option<(UnixListener, PathBuf)>,
 }
 
 impl Listeners {
     /// Opens all sockets that the settings name; the error names the address.
     pub(super) fn open(settings: &Settings) -> Result<Self, String> {
-        let mut tcp = Vec::new();
-        if settings.port != 0 {
-            for address in &settings.bind {
-                match listen_tcp(&address.host, settings) {
-                    Ok(listeners) => tcp.extend(listeners),
-                    Err(error) if address.optional && is_absent(&error) => {
-                        tracing::debug!("not listening on {}, which this machine does not have: {error}", address.host);
-                    }
-                    Err(error) => {
-                        return Err(format!("cannot listen on {} port {}: {error}", address.host, settings.port));
-                    }
-                }
-            }
-        }
+        let tcp = listen_port(settings.port, settings)?;
+        let tls = listen_port(settings.tls_port, settings)?;
         let unix = match &settings.unixsocket {
             None => None,
             Some(path) => {
@@ -72,10 +65,10 @@ impl Listeners {
                 Some((listener, path.clone()))
             }
         };
-        if tcp.is_empty() && unix.is_none() {
-            return Err("there is nothing to listen on: set `port` and `bind`, or `unixsocket`".into());
+        if tcp.is_empty() && tls.is_empty() && unix.is_none() {
+            return Err("there is nothing to listen on: set `port` or `tls-port`, and `bind`, or `unixsocket`".into());
         }
-        Ok(Self { tcp, unix })
+        Ok(Self { tcp, tls, unix })
     }
 }
 
@@ -84,8 +77,23 @@ fn is_absent(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
-fn listen_tcp(host: &str, settings: &Settings) -> io::Result<Vec<TcpListener>> {
-    let addresses: Vec<SocketAddr> = (host, settings.port).to_socket_addrs()?.collect();
+/// All addresses of `bind`, with this port; none for port 0.
+fn listen_port(port: u16, settings: &Settings) -> Result<Vec<TcpListener>, String> {
+    let mut listeners = Vec::new();
+    for address in settings.bind.iter().filter(|_| port != 0) {
+        match listen_tcp(&address.host, port, settings) {
+            Ok(found) => listeners.extend(found),
+            Err(error) if address.optional && is_absent(&error) => {
+                tracing::debug!("not listening on {}, which this machine does not have: {error}", address.host);
+            }
+            Err(error) => return Err(format!("cannot listen on {} port {port}: {error}", address.host)),
+        }
+    }
+    Ok(listeners)
+}
+
+fn listen_tcp(host: &str, port: u16, settings: &Settings) -> io::Result<Vec<TcpListener>> {
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
     addresses.into_iter().map(|address| listen_address(address, settings.tcp_backlog)).collect()
 }
 
@@ -148,7 +156,7 @@ impl Origin {
 impl Accepted {
     /// Sets the options of the socket.
     pub(super) fn configure(&self, keepalive: u32) -> io::Result<()> {
-        if let Self::Tcp(stream) = self {
+        if let Self::Tcp(stream) | Self::Tls(stream) = self {
             stream.set_nodelay(true)?;
             if keepalive > 0 {
                 let every = Duration::from_secs(u64::from(keepalive));
@@ -163,7 +171,7 @@ impl Accepted {
     /// Where it comes from, and the descriptor.
     pub(super) fn peer(&self, unix_path: Option<&Path>) -> (Peer, i32) {
         match self {
-            Self::Tcp(stream) => {
+            Self::Tcp(stream) | Self::Tls(stream) => {
                 let text =
                     |address: io::Result<SocketAddr>| address.map_or("?:0".into(), |address| address.to_string());
                 let peer = Peer::Tcp { peer: text(stream.peer_addr()), local: text(stream.local_addr()) };
@@ -179,26 +187,30 @@ impl Accepted {
     /// How far away it comes from; who has no address any more counts as far.
     pub(super) fn origin(&self) -> Origin {
         match self {
-            Self::Tcp(stream) => stream.peer_addr().map_or(Origin::Elsewhere, |address| Origin::of(address.ip())),
+            Self::Tcp(stream) | Self::Tls(stream) => {
+                stream.peer_addr().map_or(Origin::Elsewhere, |address| Origin::of(address.ip()))
+            }
             Self::Unix(_) => Origin::Machine,
         }
     }
 
     /// Hands the socket to this thread's runtime.
-    pub(super) fn into_stream(self) -> io::Result<Stream> {
+    pub(super) fn into_stream(self, tls: &Tls) -> io::Result<Stream> {
         Ok(match self {
             Self::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
             Self::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+            Self::Tls(stream) => Stream::Tls(Box::new(tls.begin(TcpStream::from_std(stream)?)?)),
         })
     }
 
-    /// Sends a last line and closes.
+    /// Sends a last line and closes. Before a handshake there is no way to send it.
     pub(super) fn refuse(self, line: &str) {
         use std::io::Write;
         // The client may be gone already, and that is all the same.
         let _ = match self {
             Self::Tcp(mut stream) => stream.write(line.as_bytes()),
             Self::Unix(mut stream) => stream.write(line.as_bytes()),
+            Self::Tls(_) => Ok(0),
         };
     }
 }
@@ -211,20 +223,25 @@ impl Stream {
             (Self::Unix(stream), [only]) => stream.try_write(only),
             (Self::Tcp(stream), slices) => stream.try_write_vectored(slices),
             (Self::Unix(stream), slices) => stream.try_write_vectored(slices),
+            (Self::Tls(stream), slices) => stream.try_write(slices),
         }
     }
 
     /// Reads what has arrived, waiting for it to arrive; 0 at the end.
     pub(super) async fn read_ready(&self, buffer: &mut BytesMut) -> io::Result<usize> {
         loop {
-            match self {
-                Self::Tcp(stream) => stream.readable().await?,
-                Self::Unix(stream) => stream.readable().await?,
-            }
-            buffer.reserve(READ_BYTES);
             let read = match self {
-                Self::Tcp(stream) => stream.try_read_buf(buffer),
-                Self::Unix(stream) => stream.try_read_buf(buffer),
+                Self::Tcp(stream) => {
+                    stream.readable().await?;
+                    buffer.reserve(READ_BYTES);
+                    stream.try_read_buf(buffer)
+                }
+                Self::Unix(stream) => {
+                    stream.readable().await?;
+                    buffer.reserve(READ_BYTES);
+                    stream.try_read_buf(buffer)
+                }
+                Self::Tls(stream) => return stream.read_ready(buffer).await,
             };
             match read {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
@@ -237,6 +254,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.writable().await,
             Self::Unix(stream) => stream.writable().await,
+            Self::Tls(stream) => stream.writable().await,
         }
     }
 }
@@ -246,6 +264,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => stream.poll_read(context, buffer),
         }
     }
 }

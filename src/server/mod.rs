@@ -9,6 +9,7 @@
 //! | `pipeline` | the requests of one client that have arrived |
 //! | `waiting` | one client whose command waits |
 //! | `listen` | listening sockets |
+//! | `tls` | TLS on them |
 //! | `workers` | the threads connections live on |
 //! | `timers` | expiry, the memory limit, rates |
 //! | `start` | from settings to a running server, and down again |
@@ -22,6 +23,7 @@ pub mod logging;
 mod pipeline;
 mod start;
 mod timers;
+mod tls;
 mod waiting;
 mod workers;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::future::poll_fn;
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpStream};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -18,11 +18,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::listen::{Accepted, Listeners};
 use super::logging::Level;
 use super::timers;
+use super::tls::Tls;
 use super::workers::{Shared, Workers};
 use crate::allocator;
 use crate::commands::Registry;
 use crate::config::cli::Launch;
-use crate::config::{AppendFsync, Config, ProtectedMode, SegmentSize, Settings};
+use crate::config::{AppendFsync, Config, ProtectedMode, SegmentSize, SetError, Settings};
 use crate::keyspace::{Keyspace, Listener};
 use crate::node::notify::EventClass;
 use crate::node::{Host, Node, ShutdownRequest};
@@ -86,6 +87,20 @@ impl Host for ServerHost {
         shared.node.clients.wake_all();
     }
 
+    fn adopt(&self, after: &Settings, named: &[&str]) -> Result<(), SetError> {
+        // Also where a path stays what it was: what stands there may be another certificate by now.
+        let Some(name) = named.iter().find(|name| name.to_ascii_lowercase().starts_with("tls-")) else { return Ok(()) };
+        let Some(shared) = self.node.lock().upgrade() else { return Ok(()) };
+        shared.tls.load(after).map_err(|reason| {
+            tracing::warn!("TLS stays as it was: {reason}");
+            SetError::failed(name.to_ascii_lowercase(), "Unable to update TLS configuration. Check server logs.")
+        })?;
+        if after.tls_port != 0 {
+            tracing::info!("TLS is set up anew: new connections use what the settings and files say now");
+        }
+        Ok(())
+    }
+
     fn clients_up_to(&self, wanted: u32) -> u32 {
         clients_within(open_files_for(wanted), wanted)
     }
@@ -118,6 +133,8 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     settings.dir = std::path::absolute(&settings.dir).unwrap_or(settings.dir);
     fit_clients(&mut settings);
     refuse_foreign(&settings)?;
+    let tls = Tls::default();
+    tls.load(&settings).map_err(|reason| format!("TLS cannot be set up: {reason}"))?;
     let disk = OsDisk::open(&settings.dir).map_err(|error| error.to_string())?;
     let listeners = Listeners::open(&settings)?;
     let registry = Registry::new();
@@ -129,7 +146,7 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     node.stats.memory.note_startup(allocator::allocated());
     node.load_users(&launch.users)?;
     tell_addresses(&settings, &listeners, node.acl.default_account().user().is_without_password());
-    let shared = Arc::new(Shared { node, registry });
+    let shared = Arc::new(Shared { node, registry, tls });
     *host.node.lock() = Arc::downgrade(&shared);
     let threads = match settings.worker_threads {
         0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)),
@@ -292,7 +309,10 @@ fn load(shared: &Arc<Shared>, disk: OsDisk, clock: Arc<SystemClock>) -> Result<(
 async fn accept(listeners: &Listeners, workers: &Workers) {
     let mut all: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = Vec::new();
     for listener in &listeners.tcp {
-        all.push(Box::pin(accept_tcp(listener, workers)));
+        all.push(Box::pin(accept_tcp(listener, workers, Accepted::Tcp)));
+    }
+    for listener in &listeners.tls {
+        all.push(Box::pin(accept_tcp(listener, workers, Accepted::Tls)));
     }
     if let Some((listener, _)) = &listeners.unix {
         all.push(Box::pin(accept_unix(listener, workers)));
@@ -304,10 +324,10 @@ async fn accept(listeners: &Listeners, workers: &Workers) {
     .await
 }
 
-async fn accept_tcp(listener: &TcpListener, workers: &Workers) {
+async fn accept_tcp(listener: &TcpListener, workers: &Workers, kind: fn(TcpStream) -> Accepted) {
     loop {
         match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
-            Ok(stream) => workers.take(Accepted::Tcp(stream)),
+            Ok(stream) => workers.take(kind(stream)),
             Err(error) => pause(&error).await,
         }
     }
@@ -399,11 +419,14 @@ fn clients_within(files: u64, clients: u32) -> u32 {
 }
 
 fn tell_addresses(settings: &Settings, listeners: &Listeners, without_password: bool) {
-    let addresses: Vec<IpAddr> =
-        listeners.tcp.iter().filter_map(|listener| listener.local_addr().ok()).map(|address| address.ip()).collect();
-    if !addresses.is_empty() {
-        let texts: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
-        tracing::info!("listening on {} port {}", texts.join(" "), settings.port);
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    let ports = [(&listeners.tcp, settings.port, ""), (&listeners.tls, settings.tls_port, ", for TLS")];
+    for (listeners, port, what) in ports.into_iter().filter(|(listeners, ..)| !listeners.is_empty()) {
+        let found = listeners.iter().filter_map(|listener| listener.local_addr().ok()).map(|address| address.ip());
+        let found: Vec<IpAddr> = found.collect();
+        let texts: Vec<String> = found.iter().map(IpAddr::to_string).collect();
+        tracing::info!("listening on {} port {port}{what}", texts.join(" "));
+        addresses.extend(found);
     }
     if without_password && !addresses.iter().all(IpAddr::is_loopback) {
         match settings.protected_mode {

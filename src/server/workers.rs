@@ -1,6 +1,6 @@
 //! The threads that connections live on: each has a runtime of its own, so that nothing moves between threads.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -9,15 +9,17 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::connection;
-use super::listen::Accepted;
+use super::listen::{Accepted, Origin, Stream};
+use super::tls::{self, Tls};
 use crate::commands::Registry;
 use crate::config::ProtectedMode;
-use crate::node::Node;
+use crate::node::{Client, Node};
 
 /// What everything of a running server shares.
 pub(super) struct Shared {
     pub(super) node: Node,
     pub(super) registry: Registry,
+    pub(super) tls: Tls,
 }
 
 /// One thread.
@@ -50,6 +52,29 @@ fn denied(mode: ProtectedMode) -> &'static str {
     }
 }
 
+/// Why a client from there may not come in, if it may not.
+fn refusal(node: &Node, origin: Origin) -> Option<&'static str> {
+    let mode = node.config.get().protected_mode;
+    let is_open = node.acl.default_account().user().is_without_password();
+    (is_open && !origin.is_admitted(mode)).then(|| denied(mode))
+}
+
+/// Waits until the client of a socket can be served, which one without TLS can be at once.
+async fn is_ready(node: &Node, stream: &Stream, origin: Origin, client: &Client) -> bool {
+    let Stream::Tls(stream) = stream else { return true };
+    let address = client.address();
+    if let Err(error) = tls::handshake(stream, client, node).await {
+        // Whoever reaches the port can have this logged, as often as it likes.
+        tracing::debug!(client = client.id, %address, "no TLS handshake: {error}");
+        return false;
+    }
+    let Some(reason) = refusal(node, origin) else { return true };
+    node.stats.rejected_connections.add(1);
+    // The client may be gone already, and that is all the same.
+    let _ = stream.try_write(&[IoSlice::new(reason.as_bytes())]);
+    false
+}
+
 impl Workers {
     /// Starts so many threads.
     pub(super) fn start(shared: &Arc<Shared>, count: usize, unix_path: Option<PathBuf>) -> io::Result<Self> {
@@ -62,11 +87,12 @@ impl Workers {
         let node = &self.shared.node;
         let settings = node.config.get();
         node.stats.connections.add(1);
-        if node.acl.default_account().user().is_without_password()
-            && !socket.origin().is_admitted(settings.protected_mode)
+        // With TLS it can be told why once there was a handshake.
+        if !matches!(socket, Accepted::Tls(_))
+            && let Some(reason) = refusal(node, socket.origin())
         {
             node.stats.rejected_connections.add(1);
-            return socket.refuse(denied(settings.protected_mode));
+            return socket.refuse(reason);
         }
         let connected: usize = self.workers.iter().map(|worker| worker.connections.load(SeqCst)).sum();
         if connected >= settings.maxclients as usize {
@@ -119,14 +145,19 @@ async fn serve_all(
             socket = sockets.recv() => {
                 let Some(socket) = socket else { break };
                 let (peer, descriptor) = socket.peer(unix_path.as_deref());
-                let Ok(stream) = socket.into_stream() else {
+                let origin = socket.origin();
+                let Ok(stream) = socket.into_stream(&shared.tls) else {
                     connections.fetch_sub(1, SeqCst);
                     continue;
                 };
                 let client = shared.node.clients.add(peer, descriptor, shared.node.now());
                 let (shared, connections) = (shared.clone(), connections.clone());
                 tasks.spawn(async move {
-                    connection::serve(shared, stream, client).await;
+                    if is_ready(&shared.node, &stream, origin, &client).await {
+                        connection::serve(shared, stream, client).await;
+                    } else {
+                        shared.node.clients.remove(&client);
+                    }
                     connections.fetch_sub(1, SeqCst);
                 });
             }

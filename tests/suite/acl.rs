@@ -285,7 +285,7 @@ fn protected_mode_goes_by_the_password_of_the_user_default() {
 }
 
 /// An address of this machine that is not its loopback. Nothing is sent for it.
-fn other_address() -> Option<std::net::IpAddr> {
+pub fn other_address() -> Option<std::net::IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("192.0.2.1:9").ok()?;
     Some(socket.local_addr().ok()?.ip()).filter(|address| !address.is_loopback() && !address.is_unspecified())

@@ -1,52 +1,87 @@
-//! One client connection over TCP, blocking.
+//! One client connection over TCP, with TLS or without, blocking.
 //!
 //! Always true: a read gives up after `PATIENCE`, so that a server that forgets a reply fails a test instead of
 //! hanging it.
 
 use crate::reply::Reply;
-use std::io::{self, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use std::io::{self, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Connection {
-    reader: BufReader<TcpStream>,
-    writer: TcpStream,
+    transport: BufReader<Transport>,
+}
+
+/// What the bytes go through.
+enum Transport {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Read for Transport {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Transport::Plain(stream) => stream.read(bytes),
+            Transport::Tls(stream) => stream.read(bytes),
+        }
+    }
 }
 
 impl Connection {
     /// Connects and stays on RESP2.
     pub fn open(address: SocketAddr) -> io::Result<Connection> {
-        let writer = TcpStream::connect(address)?;
-        writer.set_nodelay(true)?;
-        writer.set_read_timeout(Some(PATIENCE))?;
-        writer.set_write_timeout(Some(PATIENCE))?;
-        Ok(Connection { reader: BufReader::with_capacity(64 << 10, writer.try_clone()?), writer })
+        Ok(Connection::over(Transport::Plain(connect(address)?)))
+    }
+
+    /// The same with TLS, to a server that calls itself `localhost`.
+    pub fn open_tls(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Connection> {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        let mut stream = StreamOwned::new(session, connect(address)?);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Connection::over(Transport::Tls(Box::new(stream))))
+    }
+
+    fn over(transport: Transport) -> Connection {
+        Connection { transport: BufReader::with_capacity(64 << 10, transport) }
     }
 
     /// Connects and switches to the given protocol version.
     pub fn open_with(address: SocketAddr, protocol: u8) -> io::Result<Connection> {
-        let mut connection = Connection::open(address)?;
+        Connection::open(address)?.switched_to(protocol)
+    }
+
+    /// The same connection, speaking this version.
+    pub fn switched_to(mut self, protocol: u8) -> io::Result<Connection> {
         if protocol == 3 {
-            match connection.call(&["HELLO", "3"])? {
+            match self.call(&["HELLO", "3"])? {
                 Reply::Map(_) => {}
                 other => return Err(io::Error::other(format!("HELLO 3 answered {other:?}"))),
             }
         }
-        Ok(connection)
+        Ok(self)
     }
 
     pub fn send<W: AsRef<[u8]>>(&mut self, words: &[W]) -> io::Result<()> {
-        self.writer.write_all(&encode(words))
+        self.send_raw(&encode(words))
     }
 
     pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.writer.write_all(bytes)
+        match self.transport.get_mut() {
+            Transport::Plain(stream) => stream.write_all(bytes),
+            Transport::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
     }
 
     pub fn receive(&mut self) -> io::Result<Reply> {
-        Reply::read(&mut self.reader)
+        Reply::read(&mut self.transport)
     }
 
     /// Sends one command and reads one reply; a connection closed while sending still yields what was answered.
@@ -70,8 +105,44 @@ impl Connection {
     }
 
     pub fn stream(&self) -> &TcpStream {
-        &self.writer
+        match self.transport.get_ref() {
+            Transport::Plain(stream) => stream,
+            Transport::Tls(stream) => &stream.sock,
+        }
     }
+
+    /// The session, where there is TLS.
+    pub fn session(&mut self) -> &mut ClientConnection {
+        match self.transport.get_mut() {
+            Transport::Plain(_) => panic!("this connection has no TLS"),
+            Transport::Tls(stream) => &mut stream.conn,
+        }
+    }
+
+    /// Tells the server that nothing more comes.
+    pub fn end_sending(&mut self) -> io::Result<()> {
+        match self.transport.get_mut() {
+            Transport::Plain(stream) => stream.shutdown(Shutdown::Write),
+            Transport::Tls(stream) => {
+                stream.conn.send_close_notify();
+                stream.flush()
+            }
+        }
+    }
+
+    /// Reads everything up to the end that the server makes.
+    pub fn read_rest(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.transport.read_to_end(&mut bytes).map(|_| bytes)
+    }
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// A request as every client sends it: an array of bulk strings.

@@ -29,6 +29,7 @@ mod running;
 mod server;
 mod space;
 mod target;
+mod tls;
 mod tools;
 mod transcripts;
 mod waiting;

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A place to start servers in.
-struct Place {
+pub struct Place {
     home: TempDir,
     environment: Vec<(&'static str, String)>,
     /// How many files a server may have open.
@@ -25,12 +25,12 @@ struct Place {
 }
 
 impl Place {
-    fn new() -> Place {
+    pub fn new() -> Place {
         let home = tempfile::Builder::new().prefix("caskade-running-").tempdir().expect("a temporary directory");
         Place { home, environment: Vec::new(), open_files: None }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
@@ -58,13 +58,13 @@ impl Place {
     }
 
     /// Runs the program to its end.
-    fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+    pub fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let Output { status, stdout, stderr } = self.command(arguments).output().expect("to run the program");
         (status.code(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned())
     }
 
     /// Starts a server and waits until it says that it is ready.
-    fn start(&self, arguments: &[&str]) -> Running<'_> {
+    pub fn start(&self, arguments: &[&str]) -> Running<'_> {
         let file = fs::File::create(self.path("output")).expect("a file for the output");
         let mut command = self.command(arguments);
         command.stderr(file.try_clone().expect("the same file")).stdout(file);
@@ -81,13 +81,13 @@ impl Place {
     }
 }
 
-struct Running<'a> {
+pub struct Running<'a> {
     place: &'a Place,
-    child: Child,
+    pub child: Child,
 }
 
 impl Running<'_> {
-    fn output(&self) -> String {
+    pub fn output(&self) -> String {
         fs::read_to_string(self.place.path("output")).unwrap_or_default()
     }
 

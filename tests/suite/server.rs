@@ -74,6 +74,9 @@ pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bo
     }
 }
 
+/// In place of this argument stands a port that was free.
+pub const FREE_PORT: &str = "(a free port)";
+
 pub struct Server {
     program: Program,
     child: Child,
@@ -125,8 +128,10 @@ impl Server {
         // A port found free can be taken by another process before the server binds it, hence the attempts.
         for _ in 0..5 {
             let port = free_port();
+            let another = |word: &String| if word == FREE_PORT { free_port().to_string() } else { word.clone() };
+            let arguments: Vec<String> = arguments.iter().map(another).collect();
             let child = spawn(program, port, &home, &arguments);
-            let mut server = Server { program, child, port, home: home.clone(), arguments: arguments.clone() };
+            let mut server = Server { program, child, port, home: home.clone(), arguments };
             if server.wait_ready() {
                 return Ok(server);
             }
@@ -217,6 +222,12 @@ impl Server {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The value of an option it was started with.
+    pub fn argument(&self, option: &str) -> &str {
+        let at = self.arguments.iter().position(|word| word == option);
+        at.and_then(|at| self.arguments.get(at + 1)).unwrap_or_else(|| panic!("started without {option}"))
     }
 
     pub fn connect(&self) -> Connection {

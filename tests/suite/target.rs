@@ -57,7 +57,7 @@ pub fn delete_users(users: &Reply) -> Option<Vec<Vec<u8>>> {
 
 /// A running server, reached over TCP.
 pub struct Socket<'a> {
-    server: &'a Server,
+    open: Box<dyn Fn(u8) -> Connection + 'a>,
     protocol: u8,
     control: Connection,
     clients: HashMap<String, Connection>,
@@ -66,14 +66,19 @@ pub struct Socket<'a> {
 
 impl<'a> Socket<'a> {
     pub fn new(server: &'a Server, protocol: u8) -> Socket<'a> {
-        let mut control = server.connect();
+        Socket::opened_by(|protocol| server.connect_with(protocol), protocol)
+    }
+
+    /// As `new`, with connections that `open` makes for a version.
+    pub fn opened_by(open: impl Fn(u8) -> Connection + 'a, protocol: u8) -> Socket<'a> {
+        let mut control = open(2);
         let identity = identify(&mut control);
-        Socket { server, protocol, control, clients: HashMap::new(), identity }
+        Socket { open: Box::new(open), protocol, control, clients: HashMap::new(), identity }
     }
 
     fn client(&mut self, name: &str) -> &mut Connection {
-        let (server, protocol) = (self.server, self.protocol);
-        self.clients.entry(name.to_owned()).or_insert_with(|| server.connect_with(protocol))
+        let Socket { open, protocol, clients, .. } = self;
+        clients.entry(name.to_owned()).or_insert_with(|| open(*protocol))
     }
 }
 
@@ -91,7 +96,7 @@ impl Target for Socket<'_> {
         // The control connection stays authenticated, so it can undo a password that a failed section left behind;
         // only a section on CLIENT KILL ends it.
         if !matches!(self.control.call(&["PING"]), Ok(Reply::Status(_))) {
-            self.control = self.server.connect();
+            self.control = (self.open)(2);
         }
         for request in RESET {
             self.control.ask(request);

@@ -84,7 +84,7 @@ fn server(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("process_id", std::process::id());
     out.add("process_supervised", "no");
     out.add("run_id", &node.run_id);
-    out.add("tcp_port", settings.port);
+    out.add("tcp_port", if settings.port > 0 { settings.port } else { settings.tls_port });
     out.add("server_time_usec", node.wall_microseconds());
     out.add("uptime_in_seconds", uptime);
     out.add("uptime_in_days", uptime / 86_400);
@@ -107,7 +107,8 @@ fn listeners(settings: &Settings) -> Vec<String> {
     let binds: String = addresses.map(|address| format!(",bind={address}")).collect();
     let tcp = (settings.port > 0).then(|| format!("name=tcp{binds},port={}", settings.port));
     let unix = settings.unixsocket.as_ref().map(|path| format!("name=unix,bind={}", path.display()));
-    tcp.into_iter().chain(unix).collect()
+    let tls = (settings.tls_port > 0).then(|| format!("name=tls{binds},port={}", settings.tls_port));
+    tcp.into_iter().chain(unix).chain(tls).collect()
 }
 
 /// The same for every build of a version: what the exporter tells servers apart by.
@@ -469,7 +470,9 @@ mod tests {
         assert_eq!(listeners(&settings), ["name=tcp,bind=127.0.0.1,bind=-::1,port=6379"]);
         settings.port = 0;
         settings.unixsocket = Some("/run/caskade.sock".into());
-        assert_eq!(listeners(&settings), ["name=unix,bind=/run/caskade.sock"]);
+        settings.tls_port = 6390;
+        let tls = "name=tls,bind=127.0.0.1,bind=-::1,port=6390";
+        assert_eq!(listeners(&settings), ["name=unix,bind=/run/caskade.sock", tls]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use super::{project, required};
 use crate::server::{Program, Server, find_on_path};
 
-fn installed(path: &str) -> PathBuf {
+pub(super) fn installed(path: &str) -> PathBuf {
     project().join("target/clients").join(path)
 }
 

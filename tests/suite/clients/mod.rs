@@ -8,12 +8,14 @@
 //! | `libraries` | redis-py, ioredis, node-redis, redis-rs and fred, each driven by a program in `tests/clients` |
 //! | `redis_cli` | redis-cli and its modes |
 //! | `redis_benchmark` | redis-benchmark |
+//! | `tls` | redis-cli, redis-benchmark and redis-py over TLS |
 //! | `redis_exporter` | what Prometheus reads, and the dashboards of Grafana show |
 
 mod libraries;
 mod redis_benchmark;
 mod redis_cli;
 mod redis_exporter;
+mod tls;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

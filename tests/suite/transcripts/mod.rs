@@ -26,7 +26,7 @@ mod run;
 
 use crate::process::Process;
 use crate::server::{Program, Server, flag};
-use crate::target::Socket;
+use crate::target::{Socket, Target};
 use format::{File, Step};
 use run::Outcome;
 use std::path::{Path, PathBuf};
@@ -106,8 +106,13 @@ fn collect(directory: &Path, into: &mut Vec<PathBuf>) {
 
 fn check(program: Program, protocol: u8) {
     let server = Server::start(program, &[]);
-    let outcome = run::run(&files(), &mut Socket::new(&server, protocol));
-    report(&format!("{program:?}"), protocol, &outcome);
+    check_over(&format!("{program:?}"), &mut Socket::new(&server, protocol));
+}
+
+/// Runs every transcript over connections of any kind.
+pub fn check_over(who: &str, socket: &mut Socket<'_>) {
+    let outcome = run::run(&files(), socket);
+    report(who, socket.protocol(), &outcome);
 }
 
 fn report(who: &str, protocol: u8, outcome: &Outcome) {
