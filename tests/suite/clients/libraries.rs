@@ -1,4 +1,4 @@
-//! Client libraries, each driven by a program in `tests/clients` that is given the server's port.
+//! Client libraries, each driven by programs in `tests/clients` that are given the server's port and its Unix socket.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -11,45 +11,82 @@ fn installed(path: &str) -> PathBuf {
     project().join("target/clients").join(path)
 }
 
+fn script(path: &str) -> PathBuf {
+    project().join("tests/clients").join(path)
+}
+
 /// Runs the program against a fresh server, which is killed and started again when the program asks for it.
 ///
 /// # Panics
-/// When the program fails, or ends without having asked: then it did not come to its last check.
+/// When the program fails, or ends before it says that all is done.
 fn drive(mut command: Command) {
-    let mut server = Server::start(Program::Caskade, &[]);
-    command.arg(server.port().to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut server = Server::start(Program::Caskade, &["--unixsocket", "socket"]);
+    let socket = server.data().with_file_name("socket");
+    command.arg(server.port().to_string()).arg(socket).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let mut answers = child.stdin.take().expect("its standard input");
-    let mut restarts = 0;
+    let mut last = String::new();
     for line in BufReader::new(child.stdout.take().expect("its standard output")).lines() {
-        let line = line.expect("a line");
-        println!("{line}");
-        if line == "RESTART" {
+        last = line.expect("a line");
+        println!("{last}");
+        if last == "RESTART" {
             server.restart_in_place();
-            restarts += 1;
             answers.write_all(b"done\n").expect("to answer");
         }
     }
     let status = child.wait().expect("to wait for the program");
-    assert!(status.success() && restarts == 1, "{command:?}: {status} after {restarts} restarts\n{}", server.log());
+    assert!(status.success() && last == "DONE", "{command:?}: {status}\n{}", server.log());
+}
+
+fn python(program: &str, modules: &[&str]) {
+    let Some(python) = required("redis-py", Some(installed("python/bin/python"))) else { return };
+    for module in modules {
+        let found = Command::new(&python).args(["-c", &format!("import {module}")]).output().expect("python");
+        let Some(_) = required(module, found.status.success().then(|| python.clone())) else { return };
+    }
+    let mut command = Command::new(python);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").arg(script(program));
+    drive(command);
 }
 
 #[test]
 fn redis_py() {
-    let Some(python) = required("redis-py", Some(installed("python/bin/python"))) else { return };
-    let mut command = Command::new(python);
-    command.arg(project().join("tests/clients/redis-py/check.py"));
-    drive(command);
+    python("redis-py/check.py", &[]);
 }
 
-fn node(library: &str, script: &str) {
+#[test]
+fn redis_py_connections() {
+    python("redis-py/connections.py", &[]);
+}
+
+#[test]
+fn redis_py_publish_and_subscribe() {
+    python("redis-py/pubsub.py", &[]);
+}
+
+#[test]
+fn redis_py_client_side_cache() {
+    python("redis-py/caching.py", &[]);
+}
+
+#[test]
+fn redis_py_asyncio() {
+    python("redis-py/asynchronous.py", &[]);
+}
+
+#[test]
+fn django() {
+    python("django/check.py", &["django", "django_redis"]);
+}
+
+fn node(library: &str, program: &str) {
     let modules = installed("node/node_modules");
     // The one that comes with the libraries where the machine's own is too old for them.
     let newer = Some(installed("node/node")).filter(|path| path.exists());
     let Some(node) = required("node", newer.or_else(|| find_on_path("node"))) else { return };
-    let Some(_) = required(script, Some(modules.join(library))) else { return };
+    let Some(_) = required(library, Some(modules.join(library))) else { return };
     let mut command = Command::new(node);
-    command.env("NODE_PATH", modules).arg(project().join(format!("tests/clients/node/{script}.cjs")));
+    command.env("NODE_PATH", modules).arg(script(&format!("node/{program}.cjs")));
     drive(command);
 }
 
@@ -59,8 +96,23 @@ fn ioredis() {
 }
 
 #[test]
+fn ioredis_connections() {
+    node("ioredis", "ioredis-connections");
+}
+
+#[test]
 fn node_redis() {
     node("redis", "node-redis");
+}
+
+#[test]
+fn node_redis_messages_and_cache() {
+    node("redis", "node-redis-messages");
+}
+
+#[test]
+fn connect_redis() {
+    node("connect-redis", "connect-redis");
 }
 
 fn rust(library: &str) {
@@ -76,6 +128,56 @@ fn redis_rs() {
 }
 
 #[test]
+fn redis_rs_messages() {
+    rust("redis-rs-messages");
+}
+
+#[test]
 fn fred() {
     rust("fred");
+}
+
+#[test]
+fn fred_messages() {
+    rust("fred-messages");
+}
+
+/// Of Debian, which has the oldest that is still in use, and the newest as redis-py brings it along.
+#[test]
+fn hiredis() {
+    for version in ["debian", "newest"] {
+        let program = installed("c").join(format!("hiredis-{version}"));
+        let Some(program) = required("hiredis", Some(program)) else { return };
+        drive(Command::new(program));
+    }
+}
+
+/// Whether the machine's interpreter of that name runs this line to its end; otherwise says why the check is skipped.
+fn interpreter(name: &str, what: &str, line: [&str; 2]) -> Option<Command> {
+    let program = required(name, find_on_path(name))?;
+    let found = Command::new(&program).args(line).output().unwrap_or_else(|error| panic!("{name}: {error}"));
+    required(what, found.status.success().then_some(program)).map(Command::new)
+}
+
+#[test]
+fn php_redis() {
+    let line = ["-r", "exit(extension_loaded('redis') ? 0 : 1);"];
+    let Some(mut php) = interpreter("php", "php-redis", line) else { return };
+    php.arg(script("php/php-redis.php"));
+    drive(php);
+}
+
+#[test]
+fn predis() {
+    let line = ["-r", "exit(stream_resolve_include_path('Predis/Autoloader.php') ? 0 : 1);"];
+    let Some(mut php) = interpreter("php", "predis", line) else { return };
+    php.arg(script("php/predis.php"));
+    drive(php);
+}
+
+#[test]
+fn redis_rb() {
+    let Some(mut ruby) = interpreter("ruby", "ruby-redis", ["-e", "require 'redis'"]) else { return };
+    ruby.arg(script("ruby/redis.rb"));
+    drive(ruby);
 }

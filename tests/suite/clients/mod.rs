@@ -1,11 +1,11 @@
 //! Unchanged client libraries and Redis's own tools: they store, read, expire and count.
 //!
 //! Always true: a check whose library or tool is missing says so and is skipped, unless `CASKADE_REQUIRE_CLIENTS=1`;
-//! `tests/clients/install` brings all libraries.
+//! `tests/clients/install` brings the libraries that are no packages of the machine.
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `libraries` | redis-py, ioredis, node-redis, redis-rs and fred, each driven by a program in `tests/clients` |
+//! | `libraries` | client libraries and what stands on them, each driven by a program in `tests/clients` |
 //! | `redis_cli` | redis-cli and its modes |
 //! | `redis_benchmark` | redis-benchmark |
 //! | `redis_exporter` | what Prometheus reads, and the dashboards of Grafana show |
