@@ -6,10 +6,12 @@
 //! | file | what |
 //! | --- | --- |
 //! | `libraries` | client libraries and what stands on them, each driven by a program in `tests/clients` |
+//! | `handshakes` | how clients that cannot run here begin, byte by byte |
 //! | `redis_cli` | redis-cli and its modes |
 //! | `redis_benchmark` | redis-benchmark |
 //! | `redis_exporter` | what Prometheus reads, and the dashboards of Grafana show |
 
+mod handshakes;
 mod libraries;
 mod redis_benchmark;
 mod redis_cli;
