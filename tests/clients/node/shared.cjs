@@ -27,6 +27,8 @@ exports.run = async (checks) => {
     console.log(name);
   }
   console.log("DONE");
+  // A pool of node-redis may forget a connection that it was just making, which would keep the process alive.
+  process.exit();
 };
 
 process.on("unhandledRejection", (error) => {

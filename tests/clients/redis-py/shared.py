@@ -38,6 +38,11 @@ def eventually(what, condition):
         time.sleep(0.001)
 
 
+def knows(name):
+    """Whether the server has the command: what a library does by others is checked once they are there."""
+    return bool(connect().execute_command("COMMAND LIST", "FILTERBY", "PATTERN", name))
+
+
 def run(*checks):
     for check in checks:
         check()

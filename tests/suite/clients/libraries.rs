@@ -1,11 +1,17 @@
 //! Client libraries, each driven by programs in `tests/clients` that are given the server's port and its Unix socket.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use super::{project, required};
 use crate::server::{Program, Server, find_on_path};
+
+/// A program that takes longer than this hangs.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 fn installed(path: &str) -> PathBuf {
     project().join("target/clients").join(path)
@@ -18,12 +24,19 @@ fn script(path: &str) -> PathBuf {
 /// Runs the program against a fresh server, which is killed and started again when the program asks for it.
 ///
 /// # Panics
-/// When the program fails, or ends before it says that all is done.
+/// When the program fails, hangs, or ends before it says that all is done.
 fn drive(mut command: Command) {
     let mut server = Server::start(Program::Caskade, &["--unixsocket", "socket"]);
     let socket = server.data().with_file_name("socket");
     command.arg(server.port().to_string()).arg(socket).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let pid = Pid::from_child(&child);
+    let (done, ended) = mpsc::channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    });
     let mut answers = child.stdin.take().expect("its standard input");
     let mut last = String::new();
     for line in BufReader::new(child.stdout.take().expect("its standard output")).lines() {
@@ -34,6 +47,8 @@ fn drive(mut command: Command) {
             answers.write_all(b"done\n").expect("to answer");
         }
     }
+    drop(done);
+    watchdog.join().expect("the watchdog");
     let status = child.wait().expect("to wait for the program");
     assert!(status.success() && last == "DONE", "{command:?}: {status}\n{}", server.log());
 }
