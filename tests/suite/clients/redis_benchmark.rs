@@ -7,10 +7,9 @@ use crate::server::{Program, Server};
 fn runs_to_its_end_without_an_error() {
     let server = Server::start(Program::Caskade, &[]);
     const TESTS: &str = "ping_inline,ping_mbulk,set,get,incr,mset";
-    let cases: [(&[&str], usize); 9] = [
+    let cases: [(&[&str], usize); 8] = [
         (&["-t", TESTS, "-n", "20000", "-c", "50"], 6),
         (&["-t", TESTS, "-n", "20000", "-c", "50", "-P", "16", "-3", "-r", "1000", "-d", "10000", "--dbnum", "4"], 6),
-        (&["-t", "set", "-n", "3000", "-k", "0", "-c", "10"], 1),
         (&["-t", TESTS, "-n", "3000"], 6),
         (&["-t", TESTS, "-n", "20000", "-P", "16", "-r", "1000"], 6),
         (&["-t", "set,get", "-n", "20000", "-P", "64", "-d", "1000", "-r", "100000", "--threads", "2"], 2),

@@ -89,6 +89,11 @@ async fn events(port: u16, version: RespVersion) -> Checked {
     let subscriber = connect(config(port, version)).await?;
     let mut received = subscriber.keyspace_event_rx();
     subscriber.psubscribe("__keyevent@0__:*").await?;
+    // fred does not wait for what a subscription is answered.
+    let deadline = deadline();
+    while client.pubsub_numpat::<i64>().await? < 1 {
+        assert!(std::time::Instant::now() < deadline, "waited for the subscription");
+    }
     client.set::<(), _, _>("brief", "v", Some(Expiration::PX(20)), None, false).await?;
     let mut found = Vec::new();
     for _ in 0..3 {
