@@ -196,3 +196,32 @@ fn redis_rb() {
     ruby.arg(script("ruby/redis.rb"));
     drive(ruby);
 }
+
+#[test]
+fn the_page_of_clients_names_the_versions_that_are_driven() {
+    let read =
+        |path: &str| std::fs::read_to_string(project().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let page = read("docs/clients.md");
+    let lock = read("tests/clients/rust/Cargo.lock");
+    let locked = |name: &str| {
+        let rest = lock.split(&format!("name = \"{name}\"\nversion = \"")).nth(1).expect("a locked crate");
+        rest.split('"').next().expect("a version").to_owned()
+    };
+    let mut driven = vec![("redis-rs".to_owned(), locked("redis")), ("fred".to_owned(), locked("fred"))];
+    for line in read("tests/clients/requirements.txt").lines() {
+        let (name, version) = line.split_once("==").expect("a pinned version");
+        driven.push((if name == "redis" { "redis-py" } else { name }.to_owned(), version.to_owned()));
+    }
+    for line in
+        read("tests/clients/node/package.json").lines().skip_while(|line| !line.contains("dependencies")).skip(1)
+    {
+        if let [_, name, _, version, _] = line.split('"').collect::<Vec<_>>()[..] {
+            driven.push((if name == "redis" { "node-redis" } else { name }.to_owned(), version.to_owned()));
+        }
+    }
+    assert_eq!(driven.len(), 9, "{driven:?}");
+    for (name, version) in driven {
+        let said = [format!("| {name} | {version} |"), format!("{name} {version}")];
+        assert!(said.iter().any(|said| page.contains(said)), "docs/clients.md does not say {name} {version}");
+    }
+}
