@@ -149,6 +149,11 @@ static void comes_back(void) {
     redisContext *context = open_connection(), *other = open_connection();
     redisReply *id = ask(context, "CLIENT ID");
     CHECK(is_integer(ask(other, "CLIENT KILL ID %lld", id->integer), 1));
+    for (int here = 1; here;) {
+        redisReply *list = ask(other, "CLIENT LIST ID %lld", id->integer);
+        here = list->len > 1;
+        freeReplyObject(list);
+    }
     CHECK(redisCommand(context, "PING") == NULL && context->err);
     CHECK(redisReconnect(context) == REDIS_OK);
     CHECK(is(ask(context, "PING"), REDIS_REPLY_STATUS, "PONG"));

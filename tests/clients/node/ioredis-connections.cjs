@@ -28,6 +28,7 @@ async function kill(control, client, type) {
   const ids = list.split("\n").filter((line) => line.includes(" name=victim ")).map((line) => /^id=(\d+)/.exec(line)[1]);
   assert.equal(ids.length, 1);
   assert.equal(await control.client("KILL", "ID", ids[0]), 1);
+  await eventually("it to be gone", async () => !(await control.call("CLIENT", "LIST")).includes(`id=${ids[0]} `));
   await again;
 }
 

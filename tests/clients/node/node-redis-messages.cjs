@@ -26,6 +26,8 @@ async function kill(control, name) {
   const victims = (await control.clientList()).filter((client) => client.name === name);
   assert.equal(victims.length, 1);
   assert.equal(await control.clientKill({ filter: "ID", id: victims[0].id }), 1);
+  const gone = async () => (await control.clientList()).every((client) => client.id !== victims[0].id);
+  await eventually("the connection to be gone", gone);
 }
 
 async function messages(client, open) {

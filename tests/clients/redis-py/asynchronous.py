@@ -84,6 +84,11 @@ async def messages(protocol):
         # Killed, it comes back with all that it had subscribed to.
         same(await r.client_kill_filter(_type="pubsub"), 1)
 
+        async def gone():
+            return not await r.client_list(_type="pubsub")
+
+        await eventually("the subscriber to be gone", gone)
+
         async def back():
             await p.get_message(timeout=0.01)
             return await r.pubsub_numsub("news") == [("news", 1)] and await r.pubsub_numpat() == 1

@@ -92,6 +92,7 @@ def is_lost_with_its_connection():
     same(r.get("k"), b"one")
     mine = r.client_id()
     other.client_kill_filter(_id=mine)
+    eventually("it to be gone", lambda: not other.client_list(client_id=[mine]))
     other.set("k", "two")
     eventually("the new value", lambda: r.get("k") == b"two")
     assert r.client_id() != mine

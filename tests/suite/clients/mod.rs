@@ -30,7 +30,7 @@ fn required(what: &str, path: Option<PathBuf>) -> Option<PathBuf> {
     let found = path.filter(|path| path.exists());
     if found.is_none() {
         assert!(!flag("CASKADE_REQUIRE_CLIENTS"), "{what} is required and not installed");
-        println!("skipped: {what} is not installed (tests/clients/install brings the libraries)");
+        println!("skipped: {what} is not installed (tests/clients/install and .ci/run bring what is missing)");
     }
     found
 }

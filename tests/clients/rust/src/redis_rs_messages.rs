@@ -66,6 +66,11 @@ async fn asynchronous_messages(client: &Client) -> Checked {
     assert_eq!(patterns, [false, true]);
     sink.unsubscribe("news").await?;
     assert_eq!(other.publish::<_, _, i64>("news", "x").await?, 1);
+    drop((sink, stream));
+    let deadline = deadline();
+    while cmd("PUBSUB").arg("NUMPAT").query_async::<i64>(&mut other).await? > 0 {
+        assert!(std::time::Instant::now() < deadline, "waited for the subscriber to be gone");
+    }
     Ok(())
 }
 
@@ -190,6 +195,10 @@ async fn managed(client: &Client) -> Checked {
     let killed: i64 = cmd("CLIENT").arg(&["KILL", "ID", &id.to_string()]).query_async(&mut other).await?;
     assert_eq!(killed, 1);
     let deadline = deadline();
+    let id = format!("id={id} ");
+    while cmd("CLIENT").arg("LIST").query_async::<String>(&mut other).await?.contains(&id) {
+        assert!(std::time::Instant::now() < deadline, "waited for the killed connection to be gone");
+    }
     loop {
         let ours = connection.ping::<String>().await.is_ok();
         let there: (String, i64) = cmd("PUBSUB").arg(&["NUMSUB", "news"]).query_async(&mut other).await?;
