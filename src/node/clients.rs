@@ -8,6 +8,7 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
+use super::Node;
 use super::acl::{Account, DEFAULT};
 use super::outbox::{Outbox, Post};
 use super::tracking::Tracked;
@@ -467,6 +468,17 @@ impl Client {
             self.output_bytes.load(Relaxed),
         );
         line
+    }
+}
+
+impl Node {
+    /// Ends a connection that is another's: from now on nobody counts it or sees it, although its task ends a little later.
+    pub fn end(&self, client: &Client) {
+        client.kill();
+        self.clients.remove(client);
+        if client.kind() == ClientKind::PubSub {
+            self.pubsub.forget(client);
+        }
     }
 }
 

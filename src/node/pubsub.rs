@@ -148,6 +148,17 @@ impl PubSub {
         self.pattern_count.store(patterns.len(), SeqCst);
     }
 
+    /// Ends all subscriptions of a connection that others have ended.
+    pub(super) fn forget(&self, client: &Client) {
+        let mut names: Vec<(Space, Bytes)> = Vec::new();
+        self.each_subscription(&mut |space, name, subscriber| {
+            if subscriber.id == client.id {
+                names.push((space, Bytes::copy_from_slice(name)));
+            }
+        });
+        names.iter().for_each(|(space, name)| self.unsubscribe(*space, name, client));
+    }
+
     /// Channels that somebody has subscribed to, in the order of their bytes; those that a pattern matches.
     pub fn channels(&self, space: Space, pattern: Option<&[u8]>) -> Vec<Bytes> {
         self.space(space).matching(pattern)

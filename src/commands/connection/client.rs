@@ -280,7 +280,7 @@ fn end(ctx: &mut Context<'_, '_>, client: &Arc<Client>) {
     if client.id == ctx.session.client.id {
         ctx.session.closing = true;
     } else {
-        client.kill();
+        ctx.node.end(client);
     }
 }
 

@@ -1,9 +1,10 @@
-// What both libraries' checks need. Called with a port; the checks print RESTART when the server is to be started
-// again, and wait for a line.
+// What the libraries' checks need. Called with a port and the path of a Unix socket; the checks print RESTART when the
+// server is to be started again, and wait for a line.
 
 const readline = require("node:readline");
 
 exports.port = Number(process.argv[2]);
+exports.socket = process.argv[3];
 
 exports.restart = async () => {
   const lines = readline.createInterface({ input: process.stdin });
@@ -25,6 +26,9 @@ exports.run = async (checks) => {
     await check();
     console.log(name);
   }
+  console.log("DONE");
+  // A pool of node-redis may forget a connection that it was just making, which would keep the process alive.
+  process.exit();
 };
 
 process.on("unhandledRejection", (error) => {

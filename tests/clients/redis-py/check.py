@@ -1,6 +1,6 @@
 """redis-py, unchanged: both protocol versions, blocking and asyncio, texts and bytes.
 
-Called with a port. Prints RESTART when the server is to be started again, and waits for a line.
+Prints RESTART when the server is to be started again, and waits for a line.
 """
 
 import asyncio
@@ -10,25 +10,9 @@ import time
 
 import redis
 import redis.asyncio
+from shared import PORT, connect, eventually, refused, run, same
 
-PORT = int(sys.argv[1])
 BINARY = bytes(range(256))
-
-
-def connect(**options):
-    return redis.Redis(port=PORT, socket_timeout=20, **options)
-
-
-def same(found, expected):
-    assert found == expected, f"{found!r} instead of {expected!r}"
-
-
-def refused(error, call):
-    try:
-        found = call()
-    except error as refusal:
-        return str(refusal)
-    raise AssertionError(f"{found!r} instead of an error")
 
 
 def strings(r, text):
@@ -87,9 +71,7 @@ def expiry(r, text):
     same(r.ttl("session"), -1)
     same(r.getex("session", ex=10), text(b"v"))
     same(r.ttl("nothing"), -2)
-    deadline = time.monotonic() + 10
-    while r.exists("brief"):
-        assert time.monotonic() < deadline, "a key did not expire"
+    eventually("a key to expire", lambda: not r.exists("brief"))
     same(r.get("brief"), None)
     r.flushdb()
 
@@ -228,9 +210,7 @@ def main():
             r.close()
         asyncio.run(asynchronous(protocol))
         print(f"asyncio, RESP{protocol}", flush=True)
-    for check in (binary, databases, pool, restart):
-        check()
-        print(check.__name__, flush=True)
+    run(binary, databases, pool, restart)
 
 
 main()

@@ -1,16 +1,18 @@
 //! Unchanged client libraries and Redis's own tools: they store, read, expire and count.
 //!
 //! Always true: a check whose library or tool is missing says so and is skipped, unless `CASKADE_REQUIRE_CLIENTS=1`;
-//! `tests/clients/install` brings all libraries.
+//! `tests/clients/install` brings the libraries that are no packages of the machine.
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `libraries` | redis-py, ioredis, node-redis, redis-rs and fred, each driven by a program in `tests/clients` |
+//! | `libraries` | client libraries and what stands on them, each driven by a program in `tests/clients` |
+//! | `handshakes` | how clients that cannot run here begin, byte by byte |
 //! | `redis_cli` | redis-cli and its modes |
 //! | `redis_benchmark` | redis-benchmark |
 //! | `tls` | redis-cli, redis-benchmark and redis-py over TLS |
 //! | `redis_exporter` | what Prometheus reads, and the dashboards of Grafana show |
 
+mod handshakes;
 mod libraries;
 mod redis_benchmark;
 mod redis_cli;
@@ -30,7 +32,7 @@ fn required(what: &str, path: Option<PathBuf>) -> Option<PathBuf> {
     let found = path.filter(|path| path.exists());
     if found.is_none() {
         assert!(!flag("CASKADE_REQUIRE_CLIENTS"), "{what} is required and not installed");
-        println!("skipped: {what} is not installed (tests/clients/install brings the libraries)");
+        println!("skipped: {what} is not installed (tests/clients/install and .ci/run bring what is missing)");
     }
     found
 }
