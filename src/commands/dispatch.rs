@@ -112,6 +112,7 @@ pub fn execute(
 ) -> Executed {
     let mark = out.mark();
     let mode = session.begin_reply();
+    batch.ran = None;
     let row = found.map_or_else(|| registry.resolve(words), Ok);
     // A command with the wrong number of arguments is known all the same.
     let row_index = row.as_ref().map_or_else(|_| registry.named_by(words).ok(), |row| Some(*row)).map(|row| row.index);
@@ -123,7 +124,7 @@ pub fn execute(
         }
     };
     let outcome = match outcome {
-        Err(Stop::Error(reason)) if is_rejected_exec(session, &reason, words) => {
+        Err(Stop::Error(reason)) if batch.ran.is_none() && is_exec(words) => {
             session.transaction = None;
             if let Some(keyspace) = node.keyspace() {
                 session.unwatch(keyspace);
@@ -205,9 +206,8 @@ fn is_client(registry: &Registry, row: usize) -> bool {
 }
 
 /// An EXEC that ran has ended its transaction; one that was refused has not.
-fn is_rejected_exec(session: &Session, reason: &[u8], words: Arguments<'_>) -> bool {
-    (session.transaction.is_some() || reason == text::NO_AUTH.as_bytes() || reason.starts_with(b"NOPERM "))
-        && words.get(0).is_some_and(|word| word.eq_ignore_ascii_case(b"exec"))
+fn is_exec(words: Arguments<'_>) -> bool {
+    words.get(0).is_some_and(|word| word.eq_ignore_ascii_case(b"exec"))
 }
 
 #[expect(clippy::too_many_arguments, reason = "everything one request touches, and no place keeps it together")]
