@@ -153,6 +153,7 @@ fn serve_waiter<'k>(ctx: &mut Context<'_, 'k>, waiter: Arc<Waiter>) -> Result<()
         effects,
         served: Vec::new(),
         monitored: Vec::new(),
+        own_reads: Vec::new(),
     };
     let outcome = run(&mut own, row, request.words());
     ctx.effects = std::mem::take(&mut own.effects);

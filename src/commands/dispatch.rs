@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::effects::Effect;
 use super::errand::{Errand, Finished};
-use super::error::{Stop, text};
+use super::error::Stop;
 use super::registry::{Registry, Row};
 use super::server::monitor;
 use super::table::Flags;
@@ -233,6 +235,7 @@ fn run<'k>(
         effects: Vec::new(),
         served: Vec::new(),
         monitored: Vec::new(),
+        own_reads: Vec::new(),
     };
     if let Err(stop) = gates::pass(&ctx, row, words) {
         if !matches!(stop, Stop::Paused) {
@@ -287,6 +290,7 @@ fn run<'k>(
         outcome = Err(stop);
     }
     let (effects, served) = (std::mem::take(&mut ctx.effects), std::mem::take(&mut ctx.served));
+    let own_reads = std::mem::take(&mut ctx.own_reads);
     let shown = node.monitors.is_used() && !matches!(outcome, Err(Stop::Cold(_) | Stop::Errand(_) | Stop::Room));
     let lines = if shown { lines(&mut ctx, row, words) } else { Vec::new() };
     if is_done(&outcome) {
@@ -297,6 +301,9 @@ fn run<'k>(
             session.wrote = session.wrote.max(wait);
         }
         send(node, &effects, wait);
+        if !own_reads.is_empty() {
+            node.note_read(&session.client, own_reads.iter().map(|key| &key[..]));
+        }
         show(node, lines, wait);
         blocking::answer(node, served, wait);
         drop(access);
@@ -349,6 +356,7 @@ pub(super) fn run_queued(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<
     }
     let outcome = (row.command.handler)(ctx, arguments(row, words));
     note_read(ctx, row, words);
+    note_own(ctx, row, words);
     if ctx.node.monitors.is_used() {
         ctx.monitored.extend(monitor::line(ctx.node, ctx.session, row, words));
     }
@@ -359,6 +367,18 @@ pub(super) fn run_queued(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<
 fn note_read(ctx: &Context<'_, '_>, row: &Row, words: Arguments<'_>) {
     if row.is(Flags::READONLY) && ctx.session.tracks_reads() {
         ctx.node.note_read(&ctx.session.client, row.keys(words));
+    }
+}
+
+/// What a transaction reads of its own is tracked once more when it has taken effect: that is told to whoever tracked it
+/// before, and forgotten.
+fn note_own(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<'_>) {
+    if row.is(Flags::READONLY)
+        && ctx.session.tracks_reads()
+        && let Some(access) = &ctx.access
+    {
+        let own = row.keys(words).filter(|key| access.has_pending(key)).map(Bytes::copy_from_slice);
+        ctx.own_reads.extend(own);
     }
 }
 

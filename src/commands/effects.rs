@@ -14,6 +14,8 @@ pub(crate) enum Effect {
     Message { channel: Bytes, message: Bytes },
     /// SPUBLISH.
     ShardMessage { channel: Bytes, message: Bytes },
+    /// Whatever keys anybody caches may be others now.
+    Forget,
     /// A keyspace notification.
     Event { class: EventClass, event: &'static str, database: u32, key: Bytes },
 }
@@ -24,6 +26,7 @@ impl Effect {
         match self {
             Self::Message { channel, message } => node.publish(channel, message, wait),
             Self::ShardMessage { channel, message } => node.publish_to_shard(channel, message, wait),
+            Self::Forget => node.invalidate_all(wait),
             Self::Event { class, event, database, key } => node.notify(*class, event, *database, key, wait),
         }
     }

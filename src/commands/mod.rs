@@ -90,6 +90,8 @@ pub struct Context<'a, 'k> {
     served: Vec<Served<'k>>,
     /// What those are shown who look at everything.
     monitored: Vec<String>,
+    /// Keys that a transaction has read after it had changed them, of a connection that tracks what it reads.
+    own_reads: Vec<Bytes>,
 }
 
 impl<'k> Context<'_, 'k> {

@@ -14,6 +14,11 @@ pub struct Changes {
 }
 
 impl Access<'_> {
+    /// Whether this command has changed `key` already, which takes effect later.
+    pub fn has_pending(&self, key: &[u8]) -> bool {
+        self.overlay().is_some_and(|overlay| overlay.get(self.keydir().id, key).is_some())
+    }
+
     /// What has changed since this was last asked; nothing where changes take effect at once. `seen` is where that was, at
     /// first 0.
     pub fn changes_since(&mut self, seen: &mut usize) -> Changes {

@@ -82,15 +82,16 @@ impl<'k> Access<'k> {
         if keys.is_empty() { None } else { Some(keys.swap_remove((number >> 32) as usize % keys.len())) }
     }
 
-    /// Empties the database: all its keys at once, in the same time however many they are.
+    /// Empties the database: all its keys at once, in the same time however many they are. Returns whether there were any.
     /// The access must hold all latches.
-    pub fn flush(&mut self) -> Result<(), Halt> {
+    pub fn flush(&mut self) -> Result<bool, Halt> {
         // That only those are left whose time is over need not be known after a restart; that it was emptied must.
         if self.keys() == 0 && self.keydir().count_due(self.now()) == 0 {
-            return Ok(());
+            return Ok(false);
         }
         let fresh = Arc::new(self.keyspace().fresh_keydir());
-        self.bind(&[(self.database(), fresh)])
+        self.bind(&[(self.database(), fresh)])?;
+        Ok(true)
     }
 
     /// Lets two databases change places. The access must hold all latches.

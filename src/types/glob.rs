@@ -6,9 +6,9 @@
 ///
 /// Iterative, after the usual idea: only the last `*` need ever be tried again, one byte further.
 pub fn matches(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
-    // Redis never looks at an empty text, but lets a lone star stand for everything.
+    // Redis never looks at an empty text, which not even a star matches then.
     if text.is_empty() {
-        return pattern.is_empty() || pattern == b"*";
+        return pattern.is_empty();
     }
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
@@ -28,6 +28,11 @@ pub fn matches(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
         star = Some((p, t));
     }
     pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+/// The same for keys: a lone star stands for all of them, the empty one too.
+pub fn matches_key(pattern: &[u8], key: &[u8]) -> bool {
+    pattern == b"*" || matches(pattern, key, false)
 }
 
 /// How many bytes of the pattern match this byte of text; `None` if they do not.
@@ -122,7 +127,7 @@ mod tests {
             ("[abc", "b", true),
             ("[", "[", false),
             ("[]", "]", false),
-            ("*", "", true),
+            ("*", "", false),
             ("**a**", "xay", true),
             ("", "", true),
             ("", "a", false),

@@ -21,7 +21,11 @@ pub(super) fn copy(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         return Err(text::SAME_OBJECT.into());
     }
     let access = ctx.keys()?;
-    let Some(value) = access.value(source)? else { return Ok(Reply::Integer(0)) };
+    // Of its two keys, this one is read.
+    access.counts = true;
+    let value = access.value(source)?;
+    access.counts = false;
+    let Some(value) = value else { return Ok(Reply::Integer(0)) };
     access.select(to);
     let existed = access.exists(destination);
     let copied = replace || !existed;

@@ -13,7 +13,7 @@ pub(super) fn keys(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let pattern = args.word()?;
     let mut keys = Vec::new();
     ctx.keys()?.each_key(|key, _| {
-        if glob::matches(pattern, key, false) {
+        if glob::matches_key(pattern, key) {
             keys.push(Reply::bulk(key));
         }
     });
@@ -43,7 +43,7 @@ pub(super) fn scan(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let mut keys = Vec::new();
     let next = ctx.keys()?.scan(cursor, count, |key, meta| {
         let of_kind = |kind: &[u8]| kind.eq_ignore_ascii_case(Kind(meta.kind).of().name().as_bytes());
-        if kind.is_none_or(of_kind) && pattern.is_none_or(|pattern| glob::matches(pattern, key, false)) {
+        if kind.is_none_or(of_kind) && pattern.is_none_or(|pattern| glob::matches_key(pattern, key)) {
             keys.push(Reply::bulk(key));
         }
     });

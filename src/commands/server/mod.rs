@@ -13,6 +13,7 @@ mod replication;
 mod save;
 mod slowlog;
 
+use super::effects::Effect;
 use super::table::checked;
 use super::{Args, Command, Context, Done, Errand, Flags, Group, Outcome, Stop, text};
 use crate::node::ShutdownRequest;
@@ -178,7 +179,8 @@ fn dbsize(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
 
 fn flushdb(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
     flush_mode(args)?;
-    ctx.keys()?.flush()?;
+    let had_some = ctx.keys()?.flush()?;
+    forget_caches(ctx, had_some);
     Ok(Reply::Ok)
 }
 
@@ -186,12 +188,21 @@ fn flushall(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
     flush_mode(args)?;
     let access = ctx.keys()?;
     let selected = access.database();
+    let mut had_some = false;
     for database in 0..access.keyspace().databases() {
         access.select(database);
-        access.flush()?;
+        had_some |= access.flush()?;
     }
     access.select(selected);
+    forget_caches(ctx, had_some);
     Ok(Reply::Ok)
+}
+
+/// Who caches keys is told of a flush even if there was nothing to be flushed.
+fn forget_caches(ctx: &mut Context<'_, '_>, had_some: bool) {
+    if !had_some {
+        ctx.effects.push(Effect::Forget);
+    }
 }
 
 /// Both modes take the same time here, as neither waits for the keys to be taken apart.
