@@ -197,7 +197,21 @@ async function expiryEvents(redis, open) {
   await redis.config("SET", "notify-keyspace-events", "");
 }
 
-// MONITOR has its place here once the server has it.
+async function monitors(redis, open) {
+  const watching = open();
+  const monitor = await watching.monitor();
+  const shown = [];
+  monitor.on("monitor", (time, words, source, database) => shown.push([Number(time) > 1e9, words, source, database]));
+  await redis.set("k", 'a "quoted" value');
+  await assert.rejects(redis.call("AUTH", "nobody", "secret"), /WRONGPASS/);
+  await redis.echo("end");
+  await eventually("the last line", () => shown.some(([, words]) => words.includes("end")));
+  const commands = shown.map(([, words]) => words.join(" "));
+  assert.ok(commands.includes('set k a "quoted" value') && commands.includes("AUTH (redacted) (redacted)"), commands.join("\n"));
+  assert.ok(shown.every(([time, , source, database]) => time && /^127\.0\.0\.1:\d+$/.test(source) && database === "0"));
+  monitor.disconnect();
+  await redis.del("k");
+}
 
 const each = [
   readyCheck,
@@ -211,6 +225,7 @@ const each = [
   accounts,
   unixSocket,
   expiryEvents,
+  monitors,
 ];
 const checks = {};
 for (const protocol of [2, 3]) {

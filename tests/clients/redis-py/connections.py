@@ -306,6 +306,45 @@ def locks():
     r.flushall()
 
 
+def monitors():
+    """What others do is shown as it happens, their passwords are not; redis-py reads the line into its parts."""
+    r = connect(protocol=2)
+    with r.monitor() as monitor:
+        r.set("k", 'a "quoted" value')
+        refused(redis.AuthenticationError, lambda: r.execute_command("AUTH", "nobody", "secret"))
+        r.execute_command("SELECT", 0)
+        shown = []
+        while not shown or shown[-1]["command"] != "SELECT 0":
+            shown.append(monitor.next_command())
+    commands = [one["command"] for one in shown]
+    assert 'SET k a "quoted" value' in commands and "AUTH (redacted) (redacted)" in commands, commands
+    same({(one["db"], one["client_type"], one["client_address"]) for one in shown}, {(0, "tcp", "127.0.0.1")})
+    r.flushall()
+
+
+def pauses():
+    """CLIENT PAUSE, UNPAUSE and UNBLOCK, WAIT and WAITAOF."""
+    r, other = connect(), connect(client_name="waits")
+    same(r.client_pause(60_000, all=False), True)
+    results = []
+    writing = threading.Thread(target=lambda: results.append(other.set("k", "v")), daemon=True)
+    writing.start()
+    eventually("it to be held back", lambda: r.info("clients")["blocked_clients"] == 1)
+    same((results, r.get("k")), ([], None))
+    same(r.client_unpause(), b"OK")
+    writing.join(PATIENCE)
+    same((results, r.get("k")), ([True], b"v"))
+    waiting = threading.Thread(target=lambda: results.append(other.wait(1, 0)), daemon=True)
+    waiting.start()
+    found = eventually("it to wait", lambda: [one["id"] for one in r.client_list() if one["flags"] == "b"])
+    same(r.client_unblock(found[0], error=False), True)
+    waiting.join(PATIENCE)
+    same(results, [True, 0])
+    r.set("k", "w")
+    same(r.waitaof(1, 0, 0), [1, 0])
+    r.flushall()
+
+
 def alone():
     """No cluster and no sentinel, said so that redis-py understands it."""
     r = connect()
@@ -332,5 +371,7 @@ run(
     watch_retries,
     pipelines,
     locks,
+    monitors,
+    pauses,
     alone,
 )

@@ -237,6 +237,21 @@ fn listens_in_both_versions() {
 }
 
 #[test]
+fn looks_on_at_what_others_do() {
+    let server = Server::start(Program::Caskade, &[]);
+    let mut other = server.connect();
+    for version in ["-2", "-3"] {
+        let Some(command) = cli(&server, &[version, "MONITOR"]) else { return };
+        let mut session = Session::new(command);
+        session.hears("OK");
+        other.ask(&["SET", "k", "a \"b\"\r\n"]);
+        let mut line = String::new();
+        session.output.read_line(&mut line).expect("a line");
+        assert!(line.contains(" [0 127.0.0.1:") && line.ends_with("] \"SET\" \"k\" \"a \\\"b\\\"\\r\\n\"\n"), "{line}");
+    }
+}
+
+#[test]
 fn takes_arguments_from_everywhere() {
     let server = Server::start(Program::Caskade, &["--unixsocket", "socket"]);
     let Some(command) = cli(&server, &["-x", "SET", "k"]) else { return };

@@ -124,7 +124,7 @@ const TRANSACTIONS: &[&str] = &[
     "EXPIRE $key 10000",
     "SELECT 1",
     "ACL SETUSER $user $rules +ping",
-    "WAIT 1 0",
+    "WAIT 0 0",
     "NOSUCH",
 ];
 
