@@ -115,18 +115,21 @@ pub(super) fn serve(ctx: &mut Context<'_, '_>) -> Result<(), Stop> {
 }
 
 fn serve_key(ctx: &mut Context<'_, '_>, database: u32, key: &[u8]) -> Result<(), Stop> {
-    for waiter in ctx.node.waiting.queue(database, key) {
+    let mut after = None;
+    loop {
+        let Some(access) = ctx.access.as_deref_mut() else { return Ok(()) };
+        access.select(database);
+        (access.counts, access.touches) = (false, false);
+        let is_gone = !access.exists(key);
+        let Some(waiter) = ctx.node.waiting.next(database, key, after, is_gone) else { return Ok(()) };
+        after = Some(waiter.arrival);
         if ctx.served.iter().any(|served| Arc::ptr_eq(&served.waiter, &waiter)) || waiter.client.is_killed() {
             continue;
         }
-        let Some(access) = ctx.access.as_deref_mut() else { return Ok(()) };
-        access.select(database);
-        access.counts = false;
         if (waiter.block.is_ready)(access, key) {
             serve_waiter(ctx, waiter)?;
         }
     }
-    Ok(())
 }
 
 /// Runs the command of one who waits, if it is there still; it may find that it has to go on waiting.

@@ -1,11 +1,11 @@
 //! CLIENT PAUSE: commands are held back until a moment.
 //!
 //! Always true: a pause that is there is only ever made longer and stricter by another one; CLIENT UNPAUSE alone ends it
-//! early.
+//! early; a command pays one look where there is none.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
-use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
 
 /// Which commands are held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,17 +16,12 @@ pub enum PauseMode {
     All,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Until {
-    mode: PauseMode,
-    /// In milliseconds since the Unix epoch.
-    end: u64,
-}
-
 /// Whether commands are held back.
 #[derive(Debug, Default)]
 pub struct Pause {
-    until: ArcSwapOption<Until>,
+    is_used: AtomicBool,
+    /// What is held back, and until when in milliseconds since the Unix epoch.
+    until: Mutex<Option<(PauseMode, u64)>>,
     /// Connections that are held back.
     held_back: AtomicUsize,
 }
@@ -34,29 +29,37 @@ pub struct Pause {
 impl Pause {
     /// Holds commands back from now on, until `end` at least.
     pub fn begin(&self, mode: PauseMode, end: u64, now: u64) {
-        self.until.rcu(|before| {
-            let before = before.as_deref().filter(|before| before.end > now);
-            let mode = before.map_or(mode, |before| mode.max(before.mode));
-            Some(Until { mode, end: before.map_or(end, |before| end.max(before.end)) }.into())
-        });
+        let mut until = self.until.lock();
+        let before = until.filter(|before| before.1 > now);
+        *until = Some(before.map_or((mode, end), |before| (mode.max(before.0), end.max(before.1))));
+        self.is_used.store(true, SeqCst);
     }
 
     /// Lets all go on.
     pub fn end(&self) {
-        self.until.store(None);
+        let mut until = self.until.lock();
+        *until = None;
+        self.is_used.store(false, SeqCst);
     }
 
-    /// Whether there may be a pause: one look.
+    /// Whether there may be a pause.
     #[inline]
     pub fn is_used(&self) -> bool {
-        self.until.load().is_some()
+        self.is_used.load(SeqCst)
     }
 
     /// What is held back at `now`, and until when, in milliseconds since the Unix epoch.
     pub fn current(&self, now: impl FnOnce() -> u64) -> Option<(PauseMode, u64)> {
-        let until = self.until.load();
-        let until = until.as_deref()?;
-        (until.end > now()).then_some((until.mode, until.end))
+        if !self.is_used() {
+            return None;
+        }
+        let mut until = self.until.lock();
+        if until.is_some_and(|until| until.1 > now()) {
+            return *until;
+        }
+        *until = None;
+        self.is_used.store(false, SeqCst);
+        None
     }
 
     /// Counts a connection that is held back, or is not any more.

@@ -6,6 +6,7 @@
 //! Latches come first, then the lock of a state, then that of the register.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::task::{Poll, Waker};
@@ -27,6 +28,8 @@ pub struct Block {
     /// Whether a key that has changed may be what the command waits for; it is run again to find out. A key of another
     /// type never is: the command would be refused, where it goes on waiting.
     pub is_ready: fn(&mut Access<'_>, &[u8]) -> bool,
+    /// Whether a key that is gone is looked at as well.
+    pub also_gone: bool,
     /// The position that its answer tells of.
     pub position: Position,
     /// Whether its waiting ends when this is on the disk.
@@ -93,9 +96,46 @@ pub struct Waiting {
 #[derive(Debug, Default)]
 struct Register {
     by_client: HashMap<u64, Arc<Waiter>>,
-    by_key: HashMap<Bytes, BTreeMap<u64, Arc<Waiter>>>,
+    by_key: HashMap<Bytes, Queue>,
     /// How many have a timeout.
     timed: usize,
+}
+
+/// Those who wait for one key, in whatever database.
+#[derive(Debug, Default)]
+struct Queue {
+    by_arrival: BTreeMap<u64, Arc<Waiter>>,
+    /// How many of them look at a key that is gone as well.
+    also_gone: usize,
+    /// The other keys that they touch, each with how many of them do.
+    neighbours: HashMap<Bytes, usize>,
+}
+
+impl Queue {
+    fn add(&mut self, key: &Bytes, waiter: &Arc<Waiter>) {
+        // One may name a key twice.
+        if self.by_arrival.insert(waiter.arrival, waiter.clone()).is_none() {
+            self.also_gone += usize::from(waiter.block.also_gone);
+            waiter.touched.iter().filter(|touched| *touched != key).for_each(|touched| {
+                *self.neighbours.entry(touched.clone()).or_default() += 1;
+            });
+        }
+    }
+
+    fn remove(&mut self, key: &Bytes, waiter: &Waiter) {
+        if self.by_arrival.remove(&waiter.arrival).is_none() {
+            return;
+        }
+        self.also_gone -= usize::from(waiter.block.also_gone);
+        for touched in waiter.touched.iter().filter(|touched| *touched != key) {
+            if let Some(count) = self.neighbours.get_mut(touched) {
+                *count -= 1;
+                if *count == 0 {
+                    self.neighbours.remove(touched);
+                }
+            }
+        }
+    }
 }
 
 /// How many there are, as INFO tells it.
@@ -131,7 +171,7 @@ impl Waiting {
         register.by_client.insert(waiter.client.id, waiter.clone());
         register.timed += usize::from(waiter.block.timeout.is_some());
         for key in &waiter.block.keys {
-            register.by_key.entry(key.clone()).or_default().insert(waiter.arrival, waiter.clone());
+            register.by_key.entry(key.clone()).or_default().add(key, &waiter);
         }
         if !waiter.block.keys.is_empty() {
             self.keyed.fetch_add(1, SeqCst);
@@ -140,21 +180,24 @@ impl Waiting {
         waiter
     }
 
-    /// Those who wait for a key of a database, in order of arrival.
-    pub fn queue(&self, database: u32, key: &[u8]) -> Vec<Arc<Waiter>> {
+    /// Who waits for a key of a database, and came first of those who came after `arrival`, or of all. Where the key is gone,
+    /// of those who look at such a key.
+    pub fn next(&self, database: u32, key: &[u8], after: Option<u64>, is_gone: bool) -> Option<Arc<Waiter>> {
         let register = self.register.lock();
-        let queue = register.by_key.get(key).into_iter().flat_map(BTreeMap::values);
-        queue.filter(|waiter| waiter.database == database).cloned().collect()
+        let queue = register.by_key.get(key).filter(|queue| !is_gone || queue.also_gone > 0)?;
+        let later = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let counts = |waiter: &&Arc<Waiter>| waiter.database == database && (!is_gone || waiter.block.also_gone);
+        queue.by_arrival.range(later).map(|(_, waiter)| waiter).find(counts).cloned()
     }
 
     /// The keys of a database that somebody waits for.
     pub fn keys(&self, database: u32) -> Vec<Bytes> {
         let register = self.register.lock();
-        let waited =
-            register.by_key.iter().filter(|(_, queue)| queue.values().any(|waiter| waiter.database == database));
-        let mut keys: Vec<(u64, Bytes)> = waited
-            .filter_map(|(key, queue)| queue.first_key_value().map(|(arrival, _)| (*arrival, key.clone())))
-            .collect();
+        let first = |queue: &Queue| {
+            queue.by_arrival.values().find(|waiter| waiter.database == database).map(|waiter| waiter.arrival)
+        };
+        let waited = register.by_key.iter().filter_map(|(key, queue)| Some((first(queue)?, key.clone())));
+        let mut keys: Vec<(u64, Bytes)> = waited.collect();
         keys.sort_unstable();
         keys.into_iter().map(|(_, key)| key).collect()
     }
@@ -172,8 +215,8 @@ impl Waiting {
             if !seen.insert(key.clone()) {
                 continue;
             }
-            let queue = register.by_key.get(&key).into_iter().flat_map(BTreeMap::values);
-            left.extend(queue.flat_map(|waiter| waiter.touched.iter()).filter(|key| !seen.contains(*key)).cloned());
+            let neighbours = register.by_key.get(&key).into_iter().flat_map(|queue| queue.neighbours.keys());
+            left.extend(neighbours.filter(|key| !seen.contains(*key)).cloned());
         }
         Some(seen.into_iter().collect())
     }
@@ -186,9 +229,8 @@ impl Waiting {
     /// How many there are.
     pub fn counts(&self) -> WaitingCounts {
         let register = self.register.lock();
-        let databases = |queue: &BTreeMap<u64, Arc<Waiter>>| {
-            queue.values().map(|waiter| waiter.database).collect::<HashSet<_>>().len()
-        };
+        let databases =
+            |queue: &Queue| queue.by_arrival.values().map(|waiter| waiter.database).collect::<HashSet<_>>().len();
         WaitingCounts {
             clients: register.by_client.len(),
             timed: register.timed,
@@ -228,8 +270,8 @@ impl Waiting {
         register.timed -= usize::from(waiter.block.timeout.is_some());
         for key in &waiter.block.keys {
             if let Some(queue) = register.by_key.get_mut(key) {
-                queue.remove(&waiter.arrival);
-                if queue.is_empty() {
+                queue.remove(key, waiter);
+                if queue.by_arrival.is_empty() {
                     register.by_key.remove(key);
                 }
             }

@@ -16,7 +16,15 @@ pub(super) fn wait(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     }
     let timed_out = |_: &Node, _| Reply::Integer(0);
     let (keys, position) = (Vec::new(), ctx.session.wrote);
-    ctx.block(Block { keys, is_ready: |_, _| false, position, ends_durable: false, timeout, timed_out })
+    ctx.block(Block {
+        keys,
+        is_ready: |_, _| false,
+        also_gone: false,
+        position,
+        ends_durable: false,
+        timeout,
+        timed_out,
+    })
 }
 
 pub(super) fn waitaof(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
@@ -35,7 +43,15 @@ pub(super) fn waitaof(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome 
         return Ok(on_disk(ctx.node, position));
     }
     let ends_durable = replicas == 0;
-    ctx.block(Block { keys: Vec::new(), is_ready: |_, _| false, position, ends_durable, timeout, timed_out: on_disk })
+    ctx.block(Block {
+        keys: Vec::new(),
+        is_ready: |_, _| false,
+        also_gone: false,
+        position,
+        ends_durable,
+        timeout,
+        timed_out: on_disk,
+    })
 }
 
 /// Who has it: the disk, and no replica.

@@ -65,7 +65,7 @@ fn value(ctx: &mut Context<'_, '_>, key: &[u8]) -> Result<Option<Bytes>, super::
 
 fn block(ctx: &Context<'_, '_>, keys: Vec<Bytes>) -> Outcome {
     let timed_out = |_: &super::Node, _| Reply::NullArray;
-    ctx.block(Block { keys, is_ready, position: 0, ends_durable: false, timeout: None, timed_out })
+    ctx.block(Block { keys, is_ready, also_gone: false, position: 0, ends_durable: false, timeout: None, timed_out })
 }
 
 fn is_ready(access: &mut Access<'_>, key: &[u8]) -> bool {
@@ -442,4 +442,22 @@ fn what_is_held_back_runs_later_and_not_in_part() {
     assert!(!is_held(&mut client, "GET a"), "the one before is over");
     pause(&mut admin, "CLIENT UNPAUSE");
     assert!(!is_held(&mut client, "SET a 1"));
+}
+
+#[test]
+fn many_who_wait_for_one_key_cost_those_who_change_it_little() {
+    let bench = Bench::of_waiters();
+    bench.disk.set_cold(false);
+    let mut other = bench.session();
+    let mut waiters: Vec<_> = (0..20_000).map(|_| bench.wait("XTAKE k 0")).collect();
+    let moving = bench.wait("XMOVE k j 0");
+    assert_eq!(bench.node.waiting.reach([&b"k"[..]].into_iter()).map(|keys| keys.len()), Some(2));
+    for (number, waiter) in waiters.drain(..).enumerate() {
+        assert_eq!(bench.run(&mut other, &format!("SET k {number}")), "+OK\r\n");
+        assert_eq!(bench.answer_of(&waiter), taken("k", &number.to_string()));
+    }
+    assert_eq!(bench.run(&mut other, "SET k last"), "+OK\r\n");
+    assert_eq!(bench.answer_of(&moving), "$4\r\nlast\r\n");
+    assert!(bench.node.waiting.reach([&b"k"[..], b"j"].into_iter()).is_none());
+    assert_eq!(bench.node.waiting.counts(), Default::default());
 }

@@ -273,7 +273,7 @@ fn what_was_not_counted_stays_hidden() {
     type Look = fn(&mut Access<'_>);
     let looks: [(&str, Look); 2] = [
         ("counted", |access| assert_eq!(access.keys(), 0)),
-        ("emptied, with nothing in it to be seen", |access| access.flush().unwrap()),
+        ("emptied, with nothing in it to be seen", |access| _ = access.flush().unwrap()),
     ];
     for (name, look) in looks {
         let (disk, runner) = run(Fsync::Everysec, &[SetEx(0, "gone", 10, 50), Pass(60)]);

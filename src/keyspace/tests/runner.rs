@@ -288,7 +288,7 @@ pub(super) fn effect(access: &mut Access<'_>, step: &Step, number: usize) -> Res
             did = Some(transfer(access, (*database, from), (*other, to), false)?);
         }
         Step::Move(_, key, other) => did = Some(access.move_to(key.as_bytes(), *other)?),
-        Step::Flush(_) => access.flush()?,
+        Step::Flush(_) => _ = access.flush()?,
         Step::FlushAll => {
             for database in 0..DATABASES {
                 access.select(database);
