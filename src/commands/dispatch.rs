@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::effects::Effect;
 use super::errand::{Errand, Finished};
-use super::error::{Stop, text};
+use super::error::Stop;
 use super::registry::{Registry, Row};
 use super::server::monitor;
 use super::table::Flags;
