@@ -196,6 +196,9 @@ pub(super) fn answer(node: &Node, served: Vec<Served<'_>>, wait: Position) {
     for Served { waiter, mut locked, row, failed, nanoseconds } in served {
         if let State::Waiting(parked) = &mut *locked {
             count(node, row, parked, failed, nanoseconds);
+            if row.is(Flags::WRITE) {
+                parked.session.wrote = parked.session.wrote.max(wait);
+            }
         }
         node.waiting.answer(&waiter, &mut locked, wait);
     }
