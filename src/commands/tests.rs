@@ -266,6 +266,20 @@ fn rules_that_change_while_a_request_waits_count_when_it_runs() {
 }
 
 #[test]
+fn replies_that_many_clients_show_alike_have_the_types_of_redis() {
+    let bench = Bench::new();
+    let mut session = bench.session();
+    assert_eq!(bench.run(&mut session, "COMMAND INFO nothing"), "*1\r\n$-1\r\n");
+    for container in ["ACL", "CLIENT", "COMMAND", "CONFIG", "LATENCY", "MEMORY", "OBJECT", "PUBSUB", "SLOWLOG"] {
+        let reply = bench.run(&mut session, &format!("{container} HELP"));
+        assert!(reply.starts_with('*') && reply.lines().skip(1).all(|line| line.starts_with('+')), "{reply}");
+    }
+    let not_positive = "-ERR value is out of range, must be positive\r\n";
+    assert_eq!(bench.run(&mut session, "WAITAOF 0 word 0"), not_positive);
+    assert_eq!(bench.run(&mut session, "WAITAOF 0 -1 0"), not_positive);
+}
+
+#[test]
 fn connections_of_a_deleted_user_end_and_may_do_nothing_until_then() {
     let bench = Bench::new();
     let (mut own, mut other, mut third) = (bench.session(), bench.session(), bench.session());
