@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::dispatch::note_read;
 use super::error::{Stop, text};
 use super::registry::{Registry, Row};
 use super::table::Flags;
@@ -187,6 +188,7 @@ fn run(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<'_>) -> Outcome {
         return Err(permissions::refusal(&ctx.session.account, row, words, denied));
     }
     let outcome = (row.command.handler)(ctx, Args::new(words.from(row.names)));
+    note_read(ctx, row, words);
     ctx.take_noted();
     outcome
 }
