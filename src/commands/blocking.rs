@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::dispatch::note_read;
 use super::error::{Stop, text};
 use super::registry::{Registry, Row};
 use super::table::Flags;
@@ -191,6 +192,7 @@ fn run(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<'_>) -> Outcome {
         return Err(permissions::refusal(&ctx.session.account, row, words, denied));
     }
     let outcome = (row.command.handler)(ctx, Args::new(words.from(row.names)));
+    note_read(ctx, row, words);
     ctx.take_noted();
     outcome
 }
@@ -200,6 +202,9 @@ pub(super) fn answer(node: &Node, served: Vec<Served<'_>>, wait: Position) {
     for Served { waiter, mut locked, row, failed, nanoseconds } in served {
         if let State::Waiting(parked) = &mut *locked {
             count(node, row, parked, failed, nanoseconds);
+            if row.is(Flags::WRITE) {
+                parked.session.wrote = parked.session.wrote.max(wait);
+            }
         }
         node.waiting.answer(&waiter, &mut locked, wait);
     }

@@ -277,7 +277,7 @@ fn run<'k>(
     access.notes_new = notified.has(EventClass::NEW);
     access.notes_misses = notified.has(EventClass::MISS);
     ctx.access = Some(&mut access);
-    let _acting = node.tracking.is_used().then(|| Tracking::acting(ctx.session.client.id));
+    let acting = node.tracking.is_used().then(|| Tracking::acting(ctx.session.client.id));
     let mut outcome = (row.command.handler)(&mut ctx, arguments(row, words));
     if !matches!(outcome, Err(Stop::Cold(_) | Stop::Errand(_) | Stop::Room)) {
         note_read(&ctx, row, words);
@@ -293,6 +293,10 @@ fn run<'k>(
     let own_reads = std::mem::take(&mut ctx.own_reads);
     let shown = node.monitors.is_used() && !matches!(outcome, Err(Stop::Cold(_) | Stop::Errand(_) | Stop::Room));
     let lines = if shown { lines(&mut ctx, row, words) } else { Vec::new() };
+    if !served.is_empty() {
+        // What they have changed is not this connection's doing: it has to be told as well.
+        drop(acting);
+    }
     if is_done(&outcome) {
         let (wait, tally) = access.take_effect()?;
         batch.wait = batch.wait.max(wait);
@@ -364,7 +368,7 @@ pub(super) fn run_queued(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<
 }
 
 /// Notes the keys that a command reads, for a connection that caches what it reads.
-fn note_read(ctx: &Context<'_, '_>, row: &Row, words: Arguments<'_>) {
+pub(super) fn note_read(ctx: &Context<'_, '_>, row: &Row, words: Arguments<'_>) {
     if row.is(Flags::READONLY) && ctx.session.tracks_reads() {
         ctx.node.note_read(&ctx.session.client, row.keys(words));
     }

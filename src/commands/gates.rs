@@ -71,8 +71,9 @@ fn not_monitoring(ctx: &Context<'_, '_>, row: &Row, _: Arguments<'_>) -> Result<
 }
 
 fn not_paused(ctx: &Context<'_, '_>, row: &Row, _: Arguments<'_>) -> Result<(), Stop> {
-    // Who is shown what others do is taken for a replica, and those are never held back.
-    if !ctx.node.pause.is_used() || ctx.session.monitors {
+    // Who is shown what others do is taken for a replica, and those are never held back. What was done for a request would
+    // be done once more.
+    if !ctx.node.pause.is_used() || ctx.session.monitors || ctx.finished.is_some() {
         return Ok(());
     }
     let has = |flag| dispatch::has(ctx.registry, ctx.session, row, flag);

@@ -43,6 +43,6 @@ impl Context<'_, '_> {
         }
         lines.push("HELP".into());
         lines.push("    Prints this help.".into());
-        Reply::Array(lines.into_iter().map(Reply::Text).collect())
+        Reply::Array(lines.into_iter().map(Reply::Status).collect())
     }
 }

@@ -140,6 +140,19 @@ fn a_watched_key_counts_until_a_transaction_that_waits_is_done() {
 }
 
 #[test]
+fn what_a_transaction_does_beside_the_keys_happens_once() {
+    let bench = Bench::new();
+    let mut session = bench.session();
+    bench.run(&mut session, "SET cold value");
+    bench.run(&mut session, "ACL SETUSER alice");
+    bench.demote();
+    for line in ["MULTI", "ACL DELUSER alice", "GET cold"] {
+        bench.run(&mut session, line);
+    }
+    assert_eq!(bench.run_cold(&mut session, "EXEC", || {}), "*2\r\n:1\r\n$5\r\nvalue\r\n");
+}
+
+#[test]
 fn a_time_to_live_begins_when_a_request_has_waited() {
     let bench = Bench::new();
     let mut session = bench.session();
@@ -263,6 +276,36 @@ fn rules_that_change_while_a_request_waits_count_when_it_runs() {
     let told: Vec<_> =
         entries.iter().map(|entry| (&entry.refusal.object[..], entry.refusal.place, entry.count)).collect();
     assert_eq!(told, [(&b"other"[..], Place::Transaction, 1), (b"cold", Place::TopLevel, 1)]);
+}
+
+#[test]
+fn replies_that_many_clients_show_alike_have_the_types_of_redis() {
+    let bench = Bench::new();
+    let mut session = bench.session();
+    assert_eq!(bench.run(&mut session, "COMMAND INFO nothing"), "*1\r\n$-1\r\n");
+    for container in ["ACL", "CLIENT", "COMMAND", "CONFIG", "LATENCY", "MEMORY", "OBJECT", "PUBSUB", "SLOWLOG"] {
+        let reply = bench.run(&mut session, &format!("{container} HELP"));
+        assert!(reply.starts_with('*') && reply.lines().skip(1).all(|line| line.starts_with('+')), "{reply}");
+    }
+    let not_positive = "-ERR value is out of range, must be positive\r\n";
+    assert_eq!(bench.run(&mut session, "WAITAOF 0 word 0"), not_positive);
+    assert_eq!(bench.run(&mut session, "WAITAOF 0 -1 0"), not_positive);
+}
+
+#[test]
+fn what_was_done_for_a_request_is_not_done_again_once_clients_are_held_back() {
+    let bench = Bench::new();
+    let (mut client, mut admin) = (bench.session(), bench.session());
+    let mut batch = Batch::begin(&bench.node);
+    let (executed, _) = bench.attempt(&mut client, &mut batch, "SAVE", None);
+    let Executed::Errand(errand) = executed else { panic!("{executed:?}") };
+    let prepared = Prepared { finished: Some(errand.run(bench.keyspace())), ..Prepared::default() };
+    assert_eq!(bench.run(&mut admin, "CLIENT PAUSE 1000 ALL"), "+OK\r\n");
+    let (executed, reply) = bench.attempt(&mut client, &mut batch, "SAVE", Some(&prepared));
+    assert!(matches!(executed, Executed::Done), "{executed:?}");
+    assert_eq!(reply, "+OK\r\n");
+    let (executed, _) = bench.attempt(&mut client, &mut batch, "SAVE", None);
+    assert!(matches!(executed, Executed::Paused), "{executed:?}");
 }
 
 #[test]

@@ -97,6 +97,16 @@ fn exec(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
         forget_watches(ctx);
         return Ok(Reply::NullArray);
     }
+    // What changes no key happens at once, and would happen twice if a later command had to be waited for.
+    let only_keys =
+        |queued: &Queued| [Flags::READONLY, Flags::WRITE].iter().any(|flag| ctx.registry.rows()[queued.row].is(*flag));
+    if !transaction.queue().iter().all(only_keys) {
+        let cold = all_cold(ctx, transaction.queue());
+        if !cold.is_empty() {
+            ctx.session.transaction = Some(transaction);
+            return Err(Stop::Cold(cold));
+        }
+    }
     let before = (ctx.session.database, ctx.out.mark());
     ctx.in_transaction = true;
     ctx.out.array(transaction.queue().len());

@@ -32,10 +32,8 @@ pub(super) fn waitaof(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome 
     if !(0..=1).contains(&local) {
         return Err(text::NOT_ZERO_OR_ONE.into());
     }
-    let replicas = number::parse_i64(args.word()?).ok_or(text::NOT_AN_INTEGER)?;
-    if replicas < 0 {
-        return Err(text::NOT_POSITIVE.into());
-    }
+    // Redis says the same of what is no number.
+    let replicas = number::parse_i64(args.word()?).filter(|replicas| *replicas >= 0).ok_or(text::NOT_POSITIVE)?;
     let timeout = args.timeout_milliseconds(ctx.now())?;
     let position = ctx.session.wrote;
     let is_durable = ctx.keyspace()?.store().durable() >= position;

@@ -63,7 +63,7 @@ fn info(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
     if args.is_empty() {
         return all(ctx, args);
     }
-    let found = args.rest().map(|name| ctx.registry.find(name).map_or(Reply::NullArray, |row| describe(ctx, row)));
+    let found = args.rest().map(|name| ctx.registry.find(name).map_or(Reply::Null, |row| describe(ctx, row)));
     Ok(Reply::Array(found.collect()))
 }
 

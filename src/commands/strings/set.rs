@@ -220,18 +220,12 @@ fn set_generic(
         }
     }
     access.put(key, Kind::of_string(value).0, value, expiry)?;
-    let is_over = expiry.is_some_and(|deadline| deadline <= now);
-    if is_over {
-        // The key was there for no time at all, which who watches it has to learn.
-        access.delete(key)?;
-    }
+    // A time that is over already is treated as any other: the key goes when it is looked for, or at the next sweep, which
+    // tells of it then, and once.
     if !ctx.node.notified().is_empty() {
         ctx.notify(EventClass::STRING, "set", key);
         if matches!(options.expiry, Some(Expiry::At(..))) {
             ctx.notify(EventClass::GENERIC, "expire", key);
-        }
-        if is_over {
-            ctx.notify(EventClass::EXPIRED, "expired", key);
         }
     }
     Ok(reply)

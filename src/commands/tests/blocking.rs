@@ -248,6 +248,17 @@ fn rules_that_changed_count_when_a_waiter_is_served() {
 }
 
 #[test]
+fn what_a_waiter_has_changed_is_what_it_may_wait_for_to_be_on_the_disk() {
+    let bench = Bench::of_waiters();
+    let mut other = bench.session();
+    let waiter = bench.wait("XTAKE k 0");
+    bench.run(&mut other, "SET k v");
+    let parked = bench.node.waiting.take_back(&waiter).unwrap();
+    assert_eq!(parked.session.wrote, bench.keyspace().store().appended());
+    assert_eq!(parked.session.wrote, other.wrote);
+}
+
+#[test]
 fn what_a_waiter_needs_from_the_disk_is_fetched_before_anything_happens() {
     let bench = Bench::of_waiters();
     let mut other = bench.session();
@@ -340,6 +351,7 @@ fn many_who_take_and_many_who_put_lose_nothing_and_take_nothing_twice() {
                     let lines = ["XTAKE k0 k1 j0 0", "XTAKE k2 k3 k1 0", "XTAKE j0 j1 0", "XTAKE j1 k3 k0 k2 0"];
                     while !is_over.load(SeqCst) {
                         let mut session = bench.session();
+                        let client = session.client.clone();
                         let mut batch = Batch::begin(&bench.node);
                         let (executed, reply) = bench.attempt(&mut session, &mut batch, lines[number], None);
                         let reply = match executed {
@@ -347,6 +359,7 @@ fn many_who_take_and_many_who_put_lose_nothing_and_take_nothing_twice() {
                             Executed::Done => Some(reply),
                             other => panic!("{other:?}"),
                         };
+                        bench.node.clients.remove(&client);
                         if let Some(reply) = reply {
                             taken_in_all.fetch_add(1, SeqCst);
                             *seen.lock().entry(reply).or_default() += 1;
@@ -363,9 +376,6 @@ fn many_who_take_and_many_who_put_lose_nothing_and_take_nothing_twice() {
                 for client in bench.node.clients.all() {
                     if let Some(waiter) = bench.node.waiting.of_client(client.id) {
                         end_waiting(&bench.node, &bench.registry, &waiter, &Ended::TimedOut);
-                    }
-                    if bench.node.waiting.of_client(client.id).is_none() {
-                        bench.node.clients.remove(&client);
                     }
                 }
                 std::thread::yield_now();

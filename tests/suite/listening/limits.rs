@@ -113,6 +113,31 @@ fn expired_keys_are_told_of_when_their_time_is_over() {
     expired("__keyevent@7__:expired", "b", 300);
 }
 
+/// A key set to a time that is over already expires once, and after it was set; inside a transaction as well.
+#[test]
+fn a_key_that_is_set_too_late_expires_once() {
+    let server = Server::start(Program::Caskade, &["--notify-keyspace-events", "EA"]);
+    let (mut listener, mut client) = (server.connect(), server.connect());
+    listener.ask(&["PSUBSCRIBE", "__keyevent@0__:*"]);
+    for transaction in [false, true] {
+        if transaction {
+            client.ask(&["MULTI"]);
+        }
+        client.ask(&["SET", "key", "value", "PXAT", "1"]);
+        if transaction {
+            client.ask(&["EXEC"]);
+        }
+        assert_eq!(client.ask(&["GET", "key"]), Reply::Null);
+        client.ask(&["APPEND", "key", "value"]);
+        client.ask(&["DEL", "key"]);
+        for event in ["set", "expire", "expired", "append", "del"] {
+            let Reply::Array(words) = listener.receive().expect("a message") else { panic!("no message") };
+            let channel = String::from_utf8_lossy(words[2].bytes().expect("a channel")).into_owned();
+            assert_eq!(channel, format!("__keyevent@0__:{event}"));
+        }
+    }
+}
+
 fn id_of(connection: &mut Connection) -> String {
     connection.ask(&["CLIENT", "ID"]).integer().expect("a number").to_string()
 }
