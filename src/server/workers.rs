@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::ahead;
 use super::connection;
 use super::listen::{Accepted, Origin, Stream};
 use super::tls::{self, Tls};
@@ -20,6 +21,7 @@ pub(super) struct Shared {
     pub(super) node: Node,
     pub(super) registry: Registry,
     pub(super) tls: Tls,
+    pub(super) ahead: ahead::Room,
 }
 
 /// One thread.
@@ -63,7 +65,7 @@ fn refusal(node: &Node, origin: Origin) -> Option<&'static str> {
 async fn is_ready(node: &Node, stream: &Stream, origin: Origin, client: &Client) -> bool {
     let Stream::Tls(stream) = stream else { return true };
     let address = client.address();
-    if let Err(error) = tls::handshake(stream, client, node).await {
+    if let Err(error) = Box::pin(tls::handshake(stream, client, node)).await {
         // Whoever reaches the port can have this logged, as often as it likes.
         tracing::debug!(client = client.id, %address, "no TLS handshake: {error}");
         return false;
