@@ -9,7 +9,10 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::buffers::READ_BYTES;
 
 /// What every connection may have sent ahead.
 pub(super) const OWN_BYTES: usize = 64 * 1024;
@@ -48,9 +51,14 @@ impl Share {
         self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
     }
 
-    /// Waits until more may be taken in than the bytes that are there.
-    pub(super) async fn admit(&mut self, bytes: usize) {
-        while bytes >= OWN_BYTES + self.pieces() * PIECE_BYTES {
+    /// Waits until there is room for the memory that this buffer takes once more is read into it.
+    pub(super) async fn admit(&mut self, input: &BytesMut) {
+        let is_full = input.capacity() - input.len() < READ_BYTES;
+        self.reserve(if is_full { input.capacity() * 2 } else { input.capacity() }).await;
+    }
+
+    async fn reserve(&mut self, bytes: usize) {
+        while bytes > OWN_BYTES + self.pieces() * PIECE_BYTES {
             // It is never closed.
             let Ok(piece) = self.room.0.clone().acquire_owned().await else { return };
             match &mut self.permit {
@@ -60,9 +68,9 @@ impl Share {
         }
     }
 
-    /// Gives back what the bytes that are left do not need.
-    pub(super) fn note_left(&mut self, bytes: usize) {
-        if bytes < OWN_BYTES {
+    /// Gives everything back once the buffer needs none of it.
+    pub(super) fn note_left(&mut self, input: &BytesMut) {
+        if input.capacity() <= OWN_BYTES {
             self.permit = None;
         }
     }
@@ -74,21 +82,21 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     fn admits(share: &mut Share, bytes: usize) -> bool {
-        matches!(std::pin::pin!(share.admit(bytes)).poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(()))
+        matches!(std::pin::pin!(share.reserve(bytes)).poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(()))
     }
 
     #[test]
     fn there_is_a_bound_for_all_together_and_a_little_for_everyone() {
         let room = Room::default();
         let (mut greedy, mut other, mut third) = (room.share(), room.share(), room.share());
-        assert!(admits(&mut greedy, OWN_BYTES + SHARED_BYTES - 1));
-        assert!(!admits(&mut greedy, OWN_BYTES + SHARED_BYTES));
-        assert!(admits(&mut other, OWN_BYTES - 1) && !admits(&mut other, OWN_BYTES));
-        greedy.note_left(OWN_BYTES);
-        assert!(!admits(&mut other, OWN_BYTES), "it still holds what it took in");
-        greedy.note_left(0);
-        assert!(admits(&mut other, OWN_BYTES + SHARED_BYTES - 1));
+        assert!(admits(&mut greedy, OWN_BYTES + SHARED_BYTES));
+        assert!(!admits(&mut greedy, OWN_BYTES + SHARED_BYTES + 1));
+        assert!(admits(&mut other, OWN_BYTES) && !admits(&mut other, OWN_BYTES + 1));
+        greedy.note_left(&BytesMut::with_capacity(OWN_BYTES + 1));
+        assert!(!admits(&mut other, OWN_BYTES + 1), "it still holds what it took in");
+        greedy.note_left(&BytesMut::new());
+        assert!(admits(&mut other, OWN_BYTES + SHARED_BYTES));
         drop(other);
-        assert!(admits(&mut third, OWN_BYTES + SHARED_BYTES - 1));
+        assert!(admits(&mut third, OWN_BYTES + SHARED_BYTES));
     }
 }

@@ -165,7 +165,8 @@ impl Connection {
                 more = true;
             }
         }
-        self.ahead.note_left(self.input.len());
+        buffers::give_back_input(&mut self.input);
+        self.ahead.note_left(&self.input);
         end
     }
 
@@ -428,7 +429,7 @@ impl Connection {
         };
         let (ahead, stream, input) = (&mut self.ahead, &self.stream, &mut self.input);
         let take_in = async move {
-            ahead.admit(input.len()).await;
+            ahead.admit(input).await;
             stream.read_ready(input).await
         };
         tokio::select! {

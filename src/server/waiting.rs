@@ -69,7 +69,7 @@ impl Connection {
             self.check_query_limit()?;
             let (ahead, stream, input, out) = (&mut self.ahead, &mut self.stream, &mut self.input, &mut self.out);
             let take_in = async move {
-                ahead.admit(input.len()).await;
+                ahead.admit(input).await;
                 receive(stream, input, out).await
             };
             let event = tokio::select! {

@@ -1,10 +1,12 @@
 //! The threads that connections live on: each has a runtime of its own, so that nothing moves between threads.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -128,11 +130,27 @@ impl Worker {
         let (sockets, receiver) = unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));
         let count = connections.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        count_rounds(&mut runtime, &shared);
+        let runtime = runtime.enable_all().build()?;
         let work = move || runtime.block_on(serve_all(shared, receiver, count, unix_path));
         let thread = std::thread::Builder::new().name(format!("caskade-worker-{number}")).spawn(work)?;
         Ok(Self { sockets, connections, thread })
     }
+}
+
+/// Has the rounds of a thread counted, each from when it had something to do until it had nothing.
+fn count_rounds(runtime: &mut tokio::runtime::Builder, shared: &Arc<Shared>) {
+    thread_local! {
+        static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    let shared = shared.clone();
+    runtime.on_thread_unpark(|| BEGAN.set(Some(Instant::now()))).on_thread_park(move || {
+        if let Some(began) = BEGAN.take() {
+            shared.node.stats.cycles.add(1);
+            shared.node.stats.cycle_nanoseconds.add(began.elapsed().as_nanos() as u64);
+        }
+    });
 }
 
 async fn serve_all(
