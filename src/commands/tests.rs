@@ -255,7 +255,7 @@ fn rules_that_change_while_a_request_waits_count_when_it_runs() {
     assert_eq!(bench.run(&mut session, "AUTH alice x"), "+OK\r\n");
     bench.demote();
     let rules: [&[u8]; 1] = [b"resetkeys"];
-    let revoke = || bench.node.acl.set_user(b"alice", rules, false).unwrap();
+    let revoke = || _ = bench.node.acl.set_user(b"alice", rules, false).unwrap();
     let reply = bench.run_cold(&mut session, "GET cold", revoke);
     assert_eq!(reply, "-NOPERM No permissions to access a key\r\n");
     // EXEC looks at each of its commands once more, and tells of it only once although it runs twice.

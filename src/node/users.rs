@@ -79,7 +79,7 @@ impl Node {
             made.map_err(|error| line.problem(error.without_secrets()).to_string())?;
         }
         match self.read_users_file() {
-            Ok(()) | Err(UsersFileError::None) => {}
+            Ok(_) | Err(UsersFileError::None) => {}
             Err(UsersFileError::Failed(reason)) => return Err(reason),
         }
         for account in self.acl.accounts().iter().filter(|account| !account.user().is_enabled()) {
@@ -92,12 +92,13 @@ impl Node {
         Ok(())
     }
 
-    /// Follows the file of users anew: ACL LOAD. All connections of users other than `default` end, but one's own: that
-    /// has to send its reply first.
-    pub fn reload_users(&self, own: u64) -> Result<(), UsersFileError> {
-        self.read_users_file()?;
+    /// Follows the file of users anew: ACL LOAD. All connections of users other than `default` end, and those of `default`
+    /// that listen to what it may not listen to any more, but one's own: that has to send its reply first. Tells whether
+    /// it has to end for what it listens to.
+    pub fn reload_users(&self, own: u64) -> Result<bool, UsersFileError> {
+        let had_channels = self.read_users_file()?;
         self.end_connections_of_gone(own);
-        Ok(())
+        Ok(had_channels && self.end_listeners(self.acl.default_account(), own))
     }
 
     /// Writes the file of users: ACL SAVE. It blocks on the disk until the new file is durable.
@@ -119,17 +120,24 @@ impl Node {
         rules: impl IntoIterator<Item = &'a [u8]>,
         own: u64,
     ) -> Result<bool, SetUserError> {
-        self.acl.set_user(name, rules, self.all_channels())?;
+        let had_channels = self.acl.set_user(name, rules, self.all_channels())?;
+        // From a user who had no channels none can be taken away: as in Redis, who listens since it was somebody else goes on.
+        let account = self.acl.find(name).filter(|_| had_channels);
+        Ok(account.is_some_and(|account| self.end_listeners(&account, own)))
+    }
+
+    /// Ends connections of a user that listen to what it may not listen to, but one's own; tells whether that had to end,
+    /// too.
+    fn end_listeners(&self, account: &Arc<Account>, own: u64) -> bool {
         let mut ends_own = false;
-        let Some(account) = self.acl.find(name) else { return Ok(false) };
         self.pubsub.each_subscription(&mut |space, channel, client| {
-            let is_of = client.account().is_some_and(|known| Arc::ptr_eq(&known, &account));
+            let is_of = client.account().is_some_and(|known| Arc::ptr_eq(&known, account));
             if !is_of || account.user().allows_channel(channel, space == Space::Pattern) {
                 return;
             }
             if client.id == own { ends_own = true } else { client.kill() }
         });
-        Ok(ends_own)
+        ends_own
     }
 
     /// Deletes users and ends their connections, but one's own: that has to send its reply first. Tells how many there
@@ -142,7 +150,7 @@ impl Node {
         count
     }
 
-    fn read_users_file(&self) -> Result<(), UsersFileError> {
+    fn read_users_file(&self) -> Result<bool, UsersFileError> {
         let path = self.users_file()?;
         let text = read_users(&path).map_err(|error| {
             // Redis tells the words of the system alone.

@@ -214,6 +214,23 @@ impl ReplyBuffer {
         self.text.capacity() + self.shared.capacity() * size_of::<(u64, Bytes)>() + self.shared_bytes
     }
 
+    /// Takes memory to write into, which holds nothing, if this has none.
+    pub fn lend(&mut self, memory: Vec<u8>) {
+        if self.text.capacity() == 0 {
+            self.text = memory;
+        }
+    }
+
+    /// Gives all memory away once everything is sent; the part that is worth keeping is the answer.
+    pub fn give_back(&mut self) -> Option<Vec<u8>> {
+        if !self.is_empty() {
+            return None;
+        }
+        self.shared = VecDeque::new();
+        let text = std::mem::take(&mut self.text);
+        (text.capacity() > 0).then_some(text)
+    }
+
     /// Fills `slices` from the front with what is to be sent next, and says how many it filled. They hold less than
     /// [`len`](Self::len) bytes if there are too few of them.
     pub fn as_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {

@@ -9,10 +9,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::listen::{READ_BYTES, Stream};
+use super::ahead::Share;
+use super::buffers;
+use super::listen::Stream;
 use super::pipeline::{self, Found, Pipeline};
 use super::waiting::Waits;
 use super::workers::Shared;
@@ -22,11 +23,8 @@ use crate::keyspace::{Cold, Fetched, Pins};
 use crate::node::{Client, ClientKind, Node, Session, Told};
 use crate::protocol::{Limits, ReplyBuffer, Version};
 
-/// A buffer that grew beyond this is given back once it is empty.
-const BUFFER_BYTES_KEPT: usize = 64 * 1024;
-
 /// When so many bytes of replies wait, they are sent before the next request of the pipeline is executed.
-const OUTPUT_BYTES_HIGH: usize = 1024 * 1024;
+const OUTPUT_BYTES_HIGH: usize = 256 * 1024;
 
 /// How many threads at most fetch one request's values.
 const FETCH_THREADS_MAX: usize = 32;
@@ -61,6 +59,8 @@ pub(super) struct Connection {
     /// Not here while its command waits.
     pub(super) session: Session,
     pub(super) input: BytesMut,
+    /// Room for what is sent ahead.
+    pub(super) ahead: Share,
     pipeline: Pipeline,
     pub(super) out: ReplyBuffer,
     /// What the last request waits for.
@@ -74,6 +74,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: Stream, client: Arc<Clien
     let mut connection = Connection {
         session: Session::new(client.clone(), default),
         input: BytesMut::new(),
+        ahead: shared.ahead.share(),
         pipeline: Pipeline::default(),
         out: ReplyBuffer::new(Version::Resp2),
         waits: None,
@@ -126,6 +127,7 @@ impl Connection {
     /// Reads once, executes all complete requests, sends their replies.
     async fn turn(&mut self) -> Result<(), End> {
         let mut received = self.read().await?;
+        buffers::lend_output(&mut self.out);
         let mut end = Ok(());
         let mut more = true;
         while more && end.is_ok() {
@@ -158,13 +160,13 @@ impl Connection {
                 return Err(End::Closed);
             }
             if let Some(waits) = self.waits.clone() {
-                received += self.wait(waits).await?;
+                // What rarely happens is kept apart, so that a connection that waits for its client takes little.
+                received += Box::pin(self.wait(waits)).await?;
                 more = true;
             }
         }
-        if self.input.is_empty() && self.input.capacity() > BUFFER_BYTES_KEPT {
-            self.input = BytesMut::new();
-        }
+        buffers::give_back_input(&mut self.input);
+        self.ahead.note_left(&self.input);
         end
     }
 
@@ -229,10 +231,19 @@ impl Connection {
 
     async fn execute_one(&mut self, request: &Found, batch: &mut Batch) -> Result<(), End> {
         self.session.take_messages(&mut self.out);
-        let mut executed = self.attempt(request, batch, None)?;
-        if matches!(executed, Executed::Done) {
-            return Ok(());
+        match self.attempt(request, batch, None)? {
+            Executed::Done => Ok(()),
+            executed => Box::pin(self.execute_prepared(request, batch, executed)).await,
         }
+    }
+
+    /// Does what an attempt has asked for, and tries again, until the request has run or has to wait.
+    async fn execute_prepared(
+        &mut self,
+        request: &Found,
+        batch: &mut Batch,
+        mut executed: Executed,
+    ) -> Result<(), End> {
         // What an attempt asked for stays for the next, so that each gets further than the one before.
         let mut prepared = Prepared::default();
         loop {
@@ -325,11 +336,10 @@ impl Connection {
     }
 
     /// Reads what has arrived, unless others have something for this connection first; returns how many bytes that are.
-    /// Nothing is reserved for what was only announced.
+    /// Nothing is reserved for what was only announced, and nothing held while nothing comes.
     async fn read(&mut self) -> Result<usize, End> {
-        self.input.reserve(READ_BYTES);
         let told = told(&self.session.client);
-        let read = self.stream.read_buf(&mut self.input);
+        let read = receive(&mut self.stream, &mut self.input, &mut self.out);
         let idle = idle_for_too_long(&self.shared.node, &self.session.client);
         // Bytes that are there come first: only who has to wait pays for being woken by the others.
         tokio::select! {
@@ -346,8 +356,8 @@ impl Connection {
         }
     }
 
-    /// Sends all replies. What the client sends meanwhile is taken in if `reads`, but not executed: many clients read
-    /// nothing before the last request of a pipeline is out. Returns how many bytes that were.
+    /// Sends all replies. What the client sends meanwhile is taken in if `reads`, as far as there is room, but not
+    /// executed. Returns how many bytes that were.
     pub(super) async fn flush(&mut self, mut reads: bool) -> Result<usize, End> {
         let mut received = 0;
         while !self.out.is_empty() {
@@ -363,11 +373,13 @@ impl Connection {
                     self.shared.node.stats.output_bytes.add(sent as u64);
                     self.shared.node.stats.writes.add(1);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self.wait_for_reader(reads).await? {
-                    // What was asked for is answered even if the client will ask no more.
-                    Some(0) => reads = false,
-                    more => received += more.unwrap_or(0),
-                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match Box::pin(self.wait_for_reader(reads)).await? {
+                        // What was asked for is answered even if the client will ask no more.
+                        Some(0) => reads = false,
+                        more => received += more.unwrap_or(0),
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(End::Closed),
             }
@@ -415,12 +427,17 @@ impl Connection {
                 None => std::future::pending().await,
             }
         };
+        let (ahead, stream, input) = (&mut self.ahead, &self.stream, &mut self.input);
+        let take_in = async move {
+            ahead.admit(input).await;
+            stream.read_ready(input).await
+        };
         tokio::select! {
             biased;
             () = killed => Err(self.killed()),
             ready = self.stream.writable() => ready.map(|()| None).map_err(|_| End::Closed),
             () = look_again => if over_soft { Err(End::OutputLimit) } else { Ok(None) },
-            read = self.stream.read_ready(&mut self.input), if reads => read.map(Some).map_err(|_| End::Closed),
+            read = take_in, if reads => read.map(Some).map_err(|_| End::Closed),
         }
     }
 
@@ -436,6 +453,22 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// Reads what has arrived; while that is nothing, memory is given back.
+pub(super) fn receive<'a>(
+    stream: &'a mut Stream,
+    input: &'a mut BytesMut,
+    out: &'a mut ReplyBuffer,
+) -> impl Future<Output = io::Result<usize>> + 'a {
+    poll_fn(move |context| {
+        let received = stream.poll_receive(context, input);
+        if received.is_pending() {
+            buffers::give_back_input(input);
+            buffers::give_back_output(out);
+        }
+        received
+    })
 }
 
 /// Ready once `timeout` has passed, counted from the first poll that finds one set. The setting is looked up at each

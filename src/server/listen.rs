@@ -1,26 +1,25 @@
 //! Listening sockets.
 
 use std::fs;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::buffers;
 use super::tls::{Tls, TlsStream};
 use crate::config::{ProtectedMode, Settings};
 use crate::node::Peer;
-
-/// Room for what a client sends is made in steps of this size.
-pub(super) const READ_BYTES: usize = 16 * 1024;
 
 /// A client's socket.
 pub(super) enum Stream {
@@ -227,21 +226,39 @@ impl Stream {
         }
     }
 
-    /// Reads what has arrived, waiting for it to arrive; 0 at the end.
-    pub(super) async fn read_ready(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    /// Reads what has arrived; 0 at the end. Room for it is made once it is there.
+    pub(super) fn poll_receive(&mut self, context: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => {
+                ready!(stream.poll_read_ready(context))?;
+                buffers::make_room(input);
+                // Unlike `try_read`, this notes that a read that did not fill the buffer has emptied the socket.
+                pin!(stream.read_buf(input)).poll(context)
+            }
+            Self::Unix(stream) => {
+                ready!(stream.poll_read_ready(context))?;
+                buffers::make_room(input);
+                pin!(stream.read_buf(input)).poll(context)
+            }
+            Self::Tls(stream) => stream.poll_receive(context, input),
+        }
+    }
+
+    /// The same for one who waits to send, too.
+    pub(super) async fn read_ready(&self, input: &mut BytesMut) -> io::Result<usize> {
         loop {
             let read = match self {
                 Self::Tcp(stream) => {
                     stream.readable().await?;
-                    buffer.reserve(READ_BYTES);
-                    stream.try_read_buf(buffer)
+                    buffers::make_room(input);
+                    stream.try_read_buf(input)
                 }
                 Self::Unix(stream) => {
                     stream.readable().await?;
-                    buffer.reserve(READ_BYTES);
-                    stream.try_read_buf(buffer)
+                    buffers::make_room(input);
+                    stream.try_read_buf(input)
                 }
-                Self::Tls(stream) => return stream.read_ready(buffer).await,
+                Self::Tls(stream) => return poll_fn(|context| stream.poll_receive(context, input)).await,
             };
             match read {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
@@ -255,16 +272,6 @@ impl Stream {
             Self::Tcp(stream) => stream.writable().await,
             Self::Unix(stream) => stream.writable().await,
             Self::Tls(stream) => stream.writable().await,
-        }
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => stream.poll_read(context, buffer),
         }
     }
 }

@@ -6,6 +6,8 @@
 //! | file | what |
 //! | --- | --- |
 //! | `connection` | one client: bytes in, requests executed, replies out |
+//! | `ahead` | what clients send before it is their turn |
+//! | `buffers` | memory that connections lend each other |
 //! | `pipeline` | the requests of one client that have arrived |
 //! | `waiting` | one client whose command waits |
 //! | `listen` | listening sockets |
@@ -16,6 +18,8 @@
 //! | `healthcheck` | asking a server whether it is ready |
 //! | `logging` | log lines |
 
+mod ahead;
+mod buffers;
 mod connection;
 mod healthcheck;
 mod listen;

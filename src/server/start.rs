@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::ahead;
 use super::listen::{Accepted, Listeners};
 use super::logging::Level;
 use super::timers;
@@ -146,7 +147,7 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     node.stats.memory.note_startup(allocator::allocated());
     node.load_users(&launch.users)?;
     tell_addresses(&settings, &listeners, node.acl.default_account().user().is_without_password());
-    let shared = Arc::new(Shared { node, registry, tls });
+    let shared = Arc::new(Shared { node, registry, tls, ahead: ahead::Room::default() });
     *host.node.lock() = Arc::downgrade(&shared);
     let threads = match settings.worker_threads {
         0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)),

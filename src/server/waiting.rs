@@ -1,7 +1,7 @@
 //! A connection whose command waits: for keys, for the disk, or for clients to be let go on.
 //!
-//! Always true: what it was sent before and what others have for it goes out meanwhile; what the client sends is taken in
-//! and not executed; a client that goes away waits no longer.
+//! Always true: what it was sent before and what others have for it goes out meanwhile; what the client sends is taken in,
+//! as far as there is room for it, and not executed; a client that goes away waits no longer.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -9,11 +9,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep_until};
 
-use super::connection::{Connection, End, told};
-use super::listen::READ_BYTES;
+use super::connection::{Connection, End, receive, told};
 use crate::commands::{Batch, Ended, end_waiting};
 use crate::node::{Node, PauseMode, Told, Waiter};
 
@@ -69,7 +67,11 @@ impl Connection {
         let mut received = 0;
         loop {
             self.check_query_limit()?;
-            self.input.reserve(READ_BYTES);
+            let (ahead, stream, input, out) = (&mut self.ahead, &mut self.stream, &mut self.input, &mut self.out);
+            let take_in = async move {
+                ahead.admit(input).await;
+                receive(stream, input, out).await
+            };
             let event = tokio::select! {
                 biased;
                 event = until(&shared.node, waits, began) => event,
@@ -77,7 +79,7 @@ impl Connection {
                     Told::Killed => return Err(self.killed()),
                     Told::Messages => Event::Messages,
                 },
-                read = self.stream.read_buf(&mut self.input) => match read {
+                read = take_in => match read {
                     Ok(0) | Err(_) => return Err(End::Closed),
                     Ok(bytes) => Event::Received(bytes),
                 },

@@ -1,13 +1,16 @@
 //! The threads that connections live on: each has a runtime of its own, so that nothing moves between threads.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::ahead;
 use super::connection;
 use super::listen::{Accepted, Origin, Stream};
 use super::tls::{self, Tls};
@@ -20,6 +23,7 @@ pub(super) struct Shared {
     pub(super) node: Node,
     pub(super) registry: Registry,
     pub(super) tls: Tls,
+    pub(super) ahead: ahead::Room,
 }
 
 /// One thread.
@@ -63,7 +67,7 @@ fn refusal(node: &Node, origin: Origin) -> Option<&'static str> {
 async fn is_ready(node: &Node, stream: &Stream, origin: Origin, client: &Client) -> bool {
     let Stream::Tls(stream) = stream else { return true };
     let address = client.address();
-    if let Err(error) = tls::handshake(stream, client, node).await {
+    if let Err(error) = Box::pin(tls::handshake(stream, client, node)).await {
         // Whoever reaches the port can have this logged, as often as it likes.
         tracing::debug!(client = client.id, %address, "no TLS handshake: {error}");
         return false;
@@ -126,11 +130,27 @@ impl Worker {
         let (sockets, receiver) = unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));
         let count = connections.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        count_rounds(&mut runtime, &shared);
+        let runtime = runtime.enable_all().build()?;
         let work = move || runtime.block_on(serve_all(shared, receiver, count, unix_path));
         let thread = std::thread::Builder::new().name(format!("caskade-worker-{number}")).spawn(work)?;
         Ok(Self { sockets, connections, thread })
     }
+}
+
+/// Has the rounds of a thread counted, each from when it had something to do until it had nothing.
+fn count_rounds(runtime: &mut tokio::runtime::Builder, shared: &Arc<Shared>) {
+    thread_local! {
+        static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    let shared = shared.clone();
+    runtime.on_thread_unpark(|| BEGAN.set(Some(Instant::now()))).on_thread_park(move || {
+        if let Some(began) = BEGAN.take() {
+            shared.node.stats.cycles.add(1);
+            shared.node.stats.cycle_nanoseconds.add(began.elapsed().as_nanos() as u64);
+        }
+    });
 }
 
 async fn serve_all(

@@ -53,6 +53,10 @@ pub struct Stats {
     pub reads: Counter,
     /// Writes to sockets.
     pub writes: Counter,
+    /// Rounds of the threads that serve clients, each from when it had something to do until it had nothing.
+    pub cycles: Counter,
+    /// The time of these, in nanoseconds.
+    pub cycle_nanoseconds: Counter,
     /// Syncs that SAVE and BGSAVE asked for.
     pub saves: Counter,
     /// Time spent removing keys whose time was over, in nanoseconds.
@@ -194,6 +198,11 @@ impl CommandStats {
         &self.by_index[index]
     }
 
+    /// The time of all executions, in nanoseconds.
+    pub fn total_nanoseconds(&self) -> u64 {
+        self.by_index.iter().map(|counters| counters.nanoseconds.get()).sum()
+    }
+
     /// Executions of all commands.
     pub fn total_calls(&self) -> u64 {
         self.by_index.iter().map(|counters| counters.calls.get()).sum()
@@ -253,6 +262,8 @@ impl Stats {
             query_limit_disconnections: Counter::default(),
             reads: Counter::default(),
             writes: Counter::default(),
+            cycles: Counter::default(),
+            cycle_nanoseconds: Counter::default(),
             saves: Counter::default(),
             expiry_nanoseconds: Counter::default(),
             memory: MemoryMarks::default(),
@@ -280,6 +291,8 @@ impl Stats {
             &self.query_limit_disconnections,
             &self.reads,
             &self.writes,
+            &self.cycles,
+            &self.cycle_nanoseconds,
             &self.saves,
             &self.expiry_nanoseconds,
         ];
@@ -289,7 +302,13 @@ impl Stats {
 
     /// Takes a sample for the rates at `now`, in milliseconds of a monotonic clock.
     pub fn sample(&self, now: u64) {
-        let totals = [self.commands.total_calls(), self.input_bytes.get(), self.output_bytes.get()];
+        let totals = [
+            self.commands.total_calls(),
+            self.input_bytes.get(),
+            self.output_bytes.get(),
+            self.cycles.get(),
+            self.cycle_nanoseconds.get(),
+        ];
         self.rates.0.lock().add(now, totals);
     }
 }
@@ -298,18 +317,21 @@ impl Stats {
 #[derive(Debug, Default)]
 pub struct Rates(Mutex<Samples>);
 
+/// How many numbers have a rate.
+const RATES: usize = 5;
+
 /// How many samples the mean is taken over.
 const SAMPLES: usize = 16;
 
 #[derive(Debug, Default)]
 struct Samples {
-    last: Option<(u64, [u64; 3])>,
-    rates: Vec<[u64; 3]>,
+    last: Option<(u64, [u64; RATES])>,
+    rates: Vec<[u64; RATES]>,
     next: usize,
 }
 
 impl Samples {
-    fn add(&mut self, now: u64, totals: [u64; 3]) {
+    fn add(&mut self, now: u64, totals: [u64; RATES]) {
         if let Some((then, before)) = self.last {
             let elapsed = now.saturating_sub(then).max(1);
             let rate = std::array::from_fn(|at| totals[at].saturating_sub(before[at]) * 1000 / elapsed);
@@ -325,8 +347,8 @@ impl Samples {
 }
 
 impl Rates {
-    /// Commands, bytes in and bytes out per second.
-    pub fn per_second(&self) -> [u64; 3] {
+    /// Commands, bytes in and bytes out, rounds and their nanoseconds, per second.
+    pub fn per_second(&self) -> [u64; RATES] {
         let samples = self.0.lock();
         let count = samples.rates.len().max(1) as u64;
         std::array::from_fn(|at| samples.rates.iter().map(|rate| rate[at]).sum::<u64>() / count)
@@ -345,9 +367,9 @@ mod tests {
         stats.input_bytes.add(1000);
         stats.sample(1100);
         stats.sample(1200);
-        assert_eq!(stats.rates.per_second(), [250, 5000, 0]);
+        assert_eq!(stats.rates.per_second(), [250, 5000, 0, 0, 0]);
         stats.reset();
-        assert_eq!((stats.rates.per_second(), stats.commands.total_calls()), ([0, 0, 0], 0));
+        assert_eq!((stats.rates.per_second(), stats.commands.total_calls()), ([0; RATES], 0));
     }
 
     #[test]

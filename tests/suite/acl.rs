@@ -261,6 +261,80 @@ fn who_listens_to_what_was_taken_away_is_ended() {
     }
 }
 
+/// Whether the user it is now may listen to that is asked at each change, unless this user had no channels before.
+#[test]
+fn who_listens_since_it_was_another_user_is_ended_by_changes_of_the_one_it_is() {
+    for program in programs() {
+        let server = Server::start(program, &[]);
+        let mut admin = server.connect();
+        let cases: [(&str, &[&str], bool); 7] = [
+            ("&b", &["-get"], true),
+            ("&b", &["&c"], true),
+            ("(&b)", &["off"], true),
+            ("&b", &["&a*"], false),
+            ("&b", &["allchannels"], false),
+            ("+get", &["-get"], false),
+            ("+get", &["&c"], false),
+        ];
+        for (before, change, is_ended) in cases {
+            admin.ask(&["ACL", "SETUSER", "alice", "on", "nopass", "+@all", "&a*"]);
+            admin.ask(&["ACL", "SETUSER", "bob", "on", "nopass", "+@all", before]);
+            let mut listener = server.connect_with(3);
+            listener.ask(&["AUTH", "alice", "x"]);
+            listener.ask(&["SUBSCRIBE", "ab"]);
+            listener.ask(&["AUTH", "bob", "x"]);
+            admin.ask(&[&["ACL", "SETUSER", "bob"], change].concat());
+            // Its own request may meet the end of the connection.
+            let pong = listener.call(&["PING"]).is_ok_and(|reply| reply == Reply::Status(b"PONG".to_vec()));
+            assert_eq!(pong, !is_ended, "{program:?}: {before}, then {change:?}");
+            admin.ask(&["ACL", "DELUSER", "bob"]);
+        }
+    }
+}
+
+/// Redis 7.2 forgets them: it ends the connections of all other users alone.
+#[test]
+fn a_file_that_takes_channels_from_the_user_default_ends_who_listens_to_them() {
+    let file = File::new("users.acl", "user default on nopass ~* &* +@all\n");
+    let server = Server::start(Program::Caskade, &["--aclfile", file.name()]);
+    let [mut admin, mut own, mut one, mut other] = [0; 4].map(|_| server.connect_with(3));
+    one.ask(&["SUBSCRIBE", "ab"]);
+    own.ask(&["SUBSCRIBE", "ab"]);
+    other.ask(&["PSUBSCRIBE", "c"]);
+    admin.ask(&["ACL", "LOAD"]);
+    one.ask(&["PING"]);
+    file.write("user default on nopass ~* resetchannels &c +@all\n");
+    own.ask(&["ACL", "LOAD"]);
+    assert!(ends(&mut one) && ends(&mut own), "who follows the file reads the reply first");
+    for connection in [&mut admin, &mut other] {
+        connection.ask(&["PING"]);
+    }
+}
+
+#[test]
+fn who_waits_as_a_deleted_user_waits_no_longer() {
+    for program in programs() {
+        let server = Server::start(program, &[]);
+        let mut admin = server.connect();
+        admin.ask(&["ACL", "SETUSER", "alice", "on", "nopass", "+@all", "~*"]);
+        let mut blocked = |count: &str| {
+            wait_until("the number of clients that wait", Duration::from_secs(20), || {
+                let info = admin.ask(&["INFO", "clients"]);
+                let info = String::from_utf8_lossy(info.bytes().expect("text")).into_owned();
+                info.contains(&format!("\r\nblocked_clients:{count}\r\n"))
+            });
+            server.connect().ask(&["ACL", "DELUSER", "alice"])
+        };
+        let mut waiting = server.connect();
+        waiting.ask(&["AUTH", "alice", "x"]);
+        waiting.ask(&["SET", "key", "value"]);
+        waiting.send(&["WAIT", "1", "0"]).expect("to send");
+        assert_eq!(blocked("1"), Reply::Integer(1), "{program:?}");
+        assert!(ends(&mut waiting), "{program:?}");
+        assert_eq!(blocked("0"), Reply::Integer(0), "{program:?}");
+    }
+}
+
 #[test]
 fn protected_mode_goes_by_the_password_of_the_user_default() {
     let Some(address) = other_address() else {

@@ -37,10 +37,11 @@ pub(super) fn deluser(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
 }
 
 pub(super) fn load(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
-    ctx.node.reload_users(ctx.session.client.id).map_err(|error| match error {
+    let ends = ctx.node.reload_users(ctx.session.client.id).map_err(|error| match error {
         UsersFileError::None => text::NO_ACL_FILE.into(),
         UsersFileError::Failed(reason) => Stop::error(format!("ERR {reason}")),
     })?;
+    ctx.session.closing |= ends;
     leave_if_gone(ctx);
     Ok(Reply::Ok)
 }

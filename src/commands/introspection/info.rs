@@ -252,7 +252,7 @@ fn persistence(ctx: &Context<'_, '_>, out: &mut Fields) {
 
 fn stats(ctx: &Context<'_, '_>, out: &mut Fields) {
     let stats = &ctx.node.stats;
-    let [commands, input, output] = stats.rates.per_second();
+    let [commands, input, output, cycles, cycle_nanoseconds] = stats.rates.per_second();
     let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     out.add("total_connections_received", stats.connections.get());
     out.add("total_commands_processed", stats.commands.total_calls());
@@ -310,6 +310,14 @@ fn stats(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("io_threaded_writes_processed", 0);
     out.add("client_query_buffer_limit_disconnections", stats.query_limit_disconnections.get());
     out.add("client_output_buffer_limit_disconnections", stats.output_limit_disconnections.get());
+    // Reply buffers do not change their size on a schedule.
+    out.add("reply_buffer_shrinks", 0);
+    out.add("reply_buffer_expands", 0);
+    out.add("eventloop_cycles", stats.cycles.get());
+    out.add("eventloop_duration_sum", stats.cycle_nanoseconds.get() / 1000);
+    out.add("eventloop_duration_cmd_sum", stats.commands.total_nanoseconds() / 1000);
+    out.add("instantaneous_eventloop_cycles_per_sec", cycles);
+    out.add("instantaneous_eventloop_duration_usec", cycle_nanoseconds / 1000 / cycles.max(1));
     for (name, reason) in
         [("auth", Reason::Auth), ("cmd", Reason::Command), ("key", Reason::Key), ("channel", Reason::Channel)]
     {

@@ -99,12 +99,15 @@ impl Account {
         [b"user ", &self.name[..], b" ", &self.user().describe()].concat()
     }
 
-    fn replace(&self, user: User, grammar: &Grammar<'_>) {
+    /// Tells whether there were channels that may have been taken away.
+    fn replace(&self, user: User, grammar: &Grammar<'_>) -> bool {
+        let had_channels = self.user().has_channels();
         let standing = standing(&user, grammar);
         // Until the new rules are there, everything is checked.
         self.standing.store(0, SeqCst);
         self.user.store(Arc::new(user));
         self.standing.store(standing, SeqCst);
+        had_channels
     }
 }
 
@@ -164,13 +167,14 @@ impl Acl {
     }
 
     /// Applies rules to a user, who need not be there yet: all of them or, where one is wrong, none. `all_channels` says
-    /// what `acl-pubsub-default` does.
+    /// what `acl-pubsub-default` does. Tells whether it had channels before, so that whoever listens to what it may not
+    /// listen to has to be ended by the caller.
     pub fn set_user<'a>(
         &self,
         name: &[u8],
         words: impl IntoIterator<Item = &'a [u8]>,
         all_channels: bool,
-    ) -> Result<(), SetUserError> {
+    ) -> Result<bool, SetUserError> {
         if name.iter().any(|byte| rules::is_blank(*byte)) {
             return Err(SetUserError::Name);
         }
@@ -180,13 +184,11 @@ impl Acl {
         let known = accounts.get(name);
         let mut user = known.map_or_else(|| User::new(&grammar), |account| User::clone(&account.user()));
         apply_all(&mut user, &rules, &grammar)?;
-        match known {
-            Some(account) => account.replace(user, &grammar),
-            None => {
-                accounts.insert(name.into(), Arc::new(Account::new(name, user, &grammar)));
-            }
+        if let Some(account) = known {
+            return Ok(account.replace(user, &grammar));
         }
-        Ok(())
+        accounts.insert(name.into(), Arc::new(Account::new(name, user, &grammar)));
+        Ok(false)
     }
 
     /// Deletes a user; none where there is no such, or where it is `default`. Whoever is logged in with it has to be
@@ -202,22 +204,23 @@ impl Acl {
 
     /// Replaces all users by those of a file, whose text and path are these, as a whole or not at all. `default` stays
     /// the same, with the rules of the file, or without limits if it is not there. Whoever is logged in as another user
-    /// has to be ended by the caller.
+    /// has to be ended by the caller, and so has whoever listens as `default` to what it may not listen to, if the answer
+    /// says that it had channels.
     ///
     /// # Errors
     /// All that is wrong with the file, in one line.
-    pub fn replace_all(&self, text: &[u8], path: &Path, all_channels: bool) -> Result<(), String> {
+    pub fn replace_all(&self, text: &[u8], path: &Path, all_channels: bool) -> Result<bool, String> {
         let grammar = self.grammar(all_channels);
         let mut users = file::parse(text, path, &grammar)?;
         let mut accounts = self.accounts.lock();
         let default = users.remove(DEFAULT.as_bytes()).unwrap_or_else(|| User::unlimited(&grammar));
-        self.default.replace(default, &grammar);
+        let had_channels = self.default.replace(default, &grammar);
         let made = users.into_iter().map(|(name, user)| (name.clone(), Arc::new(Account::new(&name, user, &grammar))));
         let all = Accounts::from_iter(made.chain([(self.default.name.clone(), self.default.clone())]));
         let gone = std::mem::replace(&mut *accounts, all);
         let gone = gone.into_values().filter(|account| !Arc::ptr_eq(account, &self.default));
         gone.for_each(|account| account.standing.store(GONE, SeqCst));
-        Ok(())
+        Ok(had_channels)
     }
 
     /// Whether `default` may do everything, with this password alone or, without one, with any.

@@ -106,6 +106,11 @@ impl Selector {
         Ok(())
     }
 
+    /// Whether any channels are allowed.
+    pub(super) fn has_channels(&self) -> bool {
+        self.all_channels || !self.channels.is_empty()
+    }
+
     /// Whether nothing is refused.
     pub(super) fn is_unlimited(&self, grammar: &Grammar<'_>) -> bool {
         self.all_keys && self.all_channels && self.commands.is_all(grammar.catalogue)

@@ -135,6 +135,11 @@ impl User {
         self.selectors().any(|selector| selector.allows_channel(channel, is_pattern))
     }
 
+    /// Whether it may listen to anything.
+    pub(super) fn has_channels(&self) -> bool {
+        self.selectors().any(Selector::has_channels)
+    }
+
     /// The words of ACL GETUSER's flags, in its order.
     pub fn flags(&self) -> Vec<&'static str> {
         let flags = [

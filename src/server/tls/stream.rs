@@ -9,20 +9,18 @@ use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use parking_lot::Mutex;
 use rustls::{ServerConfig, ServerConnection};
-use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
+
+use crate::server::buffers;
 
 /// As many bytes are encrypted at a time: four of TLS's records.
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// As many are read from a socket at a time.
 const READ_BYTES: usize = 16 * 1024;
-
-/// A buffer that grew beyond this is given back once it is empty.
-const BUFFER_BYTES_KEPT: usize = 4 * 1024;
 
 thread_local! {
     /// What was read and not yet decrypted, which no connection holds on to.
@@ -91,29 +89,14 @@ impl TlsStream {
         self.socket.writable().await
     }
 
-    /// Reads what has arrived, waiting for it to arrive; 0 at the end.
-    pub(in crate::server) async fn read_ready(&self, buffer: &mut BytesMut) -> io::Result<usize> {
-        poll_fn(|context| self.poll_take(context, usize::MAX, |bytes| buffer.extend_from_slice(bytes))).await
-    }
-
-    pub(in crate::server) fn poll_read(
+    /// Reads what has arrived; 0 at the end. Room for it is made once it is there.
+    pub(in crate::server) fn poll_receive(
         &self,
         context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let room = buffer.remaining();
-        self.poll_take(context, room, |bytes| buffer.put_slice(bytes)).map_ok(drop)
-    }
-
-    /// Passes on up to `room` bytes of what has arrived.
-    fn poll_take(
-        &self,
-        context: &mut Context<'_>,
-        room: usize,
-        mut take: impl FnMut(&[u8]),
+        input: &mut BytesMut,
     ) -> Poll<io::Result<usize>> {
         loop {
-            if let Some(taken) = self.session.lock().take(room, &mut take) {
+            if let Some(taken) = self.session.lock().take(input) {
                 return Poll::Ready(taken);
             }
             // Others of this thread get their turn even if a client sends more and more records with nothing in them.
@@ -139,20 +122,17 @@ impl Drop for TlsStream {
 
 impl Session {
     /// Passes on what was received before, or the end; none if there has to be more first.
-    fn take(&mut self, room: usize, take: &mut impl FnMut(&[u8])) -> Option<io::Result<usize>> {
+    fn take(&mut self, input: &mut BytesMut) -> Option<io::Result<usize>> {
         if self.received.is_empty() {
             if let Some(failed) = &self.failed {
                 return Some(Err(io::Error::new(io::ErrorKind::InvalidData, failed.clone())));
             }
             return self.ended.then_some(Ok(0));
         }
-        let count = room.min(self.received.len());
-        take(&self.received[..count]);
-        self.received.advance(count);
-        if self.received.is_empty() && self.received.capacity() > BUFFER_BYTES_KEPT {
-            self.received = BytesMut::new();
-        }
-        Some(Ok(count))
+        let received = std::mem::take(&mut self.received);
+        buffers::make_room(input);
+        input.extend_from_slice(&received);
+        Some(Ok(received.len()))
     }
 
     /// One step of the handshake: no more than one read from the socket.

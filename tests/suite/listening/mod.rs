@@ -5,6 +5,7 @@
 //! fast a message arrives.
 
 mod limits;
+mod many;
 mod random;
 mod scenarios;
 
