@@ -165,6 +165,7 @@ pub fn execute(
         }
         Err(Stop::Paused) => {
             session.repeat_reply(mode);
+            session.client.note_command(row_index);
             return Executed::Paused;
         }
         Err(Stop::Blocked(waiter)) => {
@@ -273,6 +274,7 @@ fn run<'k>(
     }
     access.counts = row.is(Flags::READONLY);
     access.touches = !ctx.session.no_touch;
+    access.keeps_expired = node.pause.is_used();
     let notified = node.notified();
     access.notes_new = notified.has(EventClass::NEW);
     access.notes_misses = notified.has(EventClass::MISS);

@@ -86,6 +86,8 @@ pub struct Access<'k> {
     pub tally: Tally,
     /// Whether what it changes is looked at before it takes effect (see [`Access::changes_since`]).
     pub is_followed: bool,
+    /// Whether keys whose time is over stay, unseen: while clients are held back nothing changes.
+    pub keeps_expired: bool,
     /// Whether keys that are new are noted.
     pub notes_new: bool,
     /// Whether keys are noted that a look-up that counts does not find.
@@ -115,6 +117,7 @@ impl<'k> Access<'k> {
             counts: false,
             tally: Tally::default(),
             is_followed: false,
+            keeps_expired: false,
             notes_new: false,
             notes_misses: false,
             noted: Vec::new(),
@@ -557,6 +560,10 @@ impl<'k> Access<'k> {
     /// must know that the time has come, or a clock that steps back would bring the key back after a restart.
     fn expire(&mut self, slot: &Slot, key: &[u8], stored: &Meta) {
         let keyspace = self.keyspace;
+        if self.keeps_expired {
+            let end = keyspace.prove_time(&self.held, slot, self.now);
+            return self.wait_for(end.unwrap_or(0));
+        }
         let (end, removed) = keyspace.expired(&self.held, self.database, &self.keydir, slot, key, stored, self.now);
         self.wait_for(end.unwrap_or(0));
         self.tally.expired += u64::from(removed);

@@ -1,7 +1,8 @@
 //! What clients send ahead of their turn: while they do not read their replies, or while their command waits.
 //!
 //! Many clients read nothing before the last request of a pipeline is out, so it is taken in meanwhile, and waits here to be
-//! executed.
+//! executed. Once there is some of it, it is executed although the replies before are not read, as far as there is room for
+//! more of them: most are smaller than their requests.
 //!
 //! Always true: each connection may have a little of it here; all that goes beyond comes out of one store of room for the
 //! whole server, so that there is a bound for any number of clients. Who finds none left there is read from when others
@@ -51,20 +52,34 @@ impl Share {
         self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
     }
 
-    /// Waits until there is room for the memory that this buffer takes once more is read into it.
-    pub(super) async fn admit(&mut self, input: &BytesMut) {
+    /// Waits until there is room for the memory that this buffer takes once more is read into it, beside so many bytes of
+    /// replies.
+    pub(super) async fn admit(&mut self, input: &BytesMut, replies: usize) {
         let is_full = input.capacity() - input.len() < READ_BYTES;
-        self.reserve(if is_full { input.capacity() * 2 } else { input.capacity() }).await;
+        self.reserve(replies + if is_full { input.capacity() * 2 } else { input.capacity() }).await;
+    }
+
+    /// Whether there is room for so many bytes of replies beside this buffer, without waiting.
+    pub(super) fn admits_replies(&mut self, input: &BytesMut, replies: usize) -> bool {
+        while input.capacity() + replies > OWN_BYTES + self.pieces() * PIECE_BYTES {
+            let Ok(piece) = self.room.0.clone().try_acquire_owned() else { return false };
+            self.add(piece);
+        }
+        true
     }
 
     async fn reserve(&mut self, bytes: usize) {
         while bytes > OWN_BYTES + self.pieces() * PIECE_BYTES {
             // It is never closed.
             let Ok(piece) = self.room.0.clone().acquire_owned().await else { return };
-            match &mut self.permit {
-                Some(permit) => permit.merge(piece),
-                None => self.permit = Some(piece),
-            }
+            self.add(piece);
+        }
+    }
+
+    fn add(&mut self, piece: OwnedSemaphorePermit) {
+        match &mut self.permit {
+            Some(permit) => permit.merge(piece),
+            None => self.permit = Some(piece),
         }
     }
 

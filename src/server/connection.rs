@@ -17,7 +17,7 @@ use super::listen::Stream;
 use super::pipeline::{self, Found, Pipeline};
 use super::waiting::Waits;
 use super::workers::Shared;
-use crate::commands::{self, Batch, Errand, Executed, Finished, Prepared};
+use crate::commands::{self, Batch, Ended, Errand, Executed, Finished, Prepared, end_waiting};
 use crate::config::OutputLimit;
 use crate::keyspace::{Cold, Fetched, Pins};
 use crate::node::{Client, ClientKind, Node, Session, Told};
@@ -25,6 +25,12 @@ use crate::protocol::{Limits, ReplyBuffer, Version};
 
 /// When so many bytes of replies wait, they are sent before the next request of the pipeline is executed.
 const OUTPUT_BYTES_HIGH: usize = 256 * 1024;
+
+/// When so much waits that a client has sent ahead, it is executed although it does not read, if there is room for replies.
+const INPUT_BYTES_AHEAD: usize = 32 * 1024;
+
+/// Bytes of replies that no limit on output counts: not even the strictest one may cut off an ordinary reply.
+const OUTPUT_BYTES_FREE: u64 = 16 * 1024;
 
 /// How many threads at most fetch one request's values.
 const FETCH_THREADS_MAX: usize = 32;
@@ -61,6 +67,8 @@ pub(super) struct Connection {
     pub(super) input: BytesMut,
     /// Room for what is sent ahead.
     pub(super) ahead: Share,
+    /// When so many bytes of replies wait, they are sent before the next request is executed.
+    output_high: usize,
     pipeline: Pipeline,
     pub(super) out: ReplyBuffer,
     /// What the last request waits for.
@@ -75,6 +83,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: Stream, client: Arc<Clien
         session: Session::new(client.clone(), default),
         input: BytesMut::new(),
         ahead: shared.ahead.share(),
+        output_high: OUTPUT_BYTES_HIGH,
         pipeline: Pipeline::default(),
         out: ReplyBuffer::new(Version::Resp2),
         waits: None,
@@ -102,7 +111,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: Stream, client: Arc<Clien
             tracing::error!(client = id, %address, "client cut off: a request of it hit a bug; please report it")
         }
     }
-    if let Some(Waits::Answer(waiter)) = connection.waits.take() {
+    if let Some(Waits::Answer(waiter, _)) = connection.waits.take() {
         connection.take_back(&waiter);
     }
     if let Some(keyspace) = shared.node.keyspace() {
@@ -142,7 +151,9 @@ impl Connection {
             batch.finish(&self.shared.node);
             if received > 0 || batch.last_command().is_some() {
                 let buffered = self.input.len();
-                self.session.client.note_activity(batch.now, batch.last_command(), received as u64, buffered);
+                // What a client waits for is what it is shown to do.
+                let command = batch.last_command().filter(|_| self.waits.is_none());
+                self.session.client.note_activity(batch.now, command, received as u64, buffered);
             }
             // Who waits has shown its state, and left it behind.
             if self.waits.is_none() {
@@ -154,7 +165,7 @@ impl Connection {
                 Err(error) => end = Err(error),
             }
             self.input.advance(self.pipeline.take_finished());
-            received = self.flush(end.is_ok() && !self.session.closing).await?;
+            received = self.flush_waiting(end.is_ok() && !self.session.closing, more).await?;
             more |= received > 0;
             if self.session.closing {
                 return Err(End::Closed);
@@ -195,7 +206,7 @@ impl Connection {
                 self.execute_one(request, batch).await?;
                 match self.waits {
                     None => {}
-                    Some(Waits::Answer(_)) => {
+                    Some(Waits::Answer(..)) => {
                         self.pipeline.rewind(request.end);
                         return Ok(false);
                     }
@@ -207,7 +218,7 @@ impl Connection {
                 if self.session.closing || self.session.client.is_killed() {
                     return Ok(false);
                 }
-                if self.out.len() > OUTPUT_BYTES_HIGH {
+                if self.out.len() > self.output_high {
                     self.pipeline.rewind(request.end);
                     return Ok(true);
                 }
@@ -256,7 +267,7 @@ impl Connection {
                     prepared.admitted = true;
                 }
                 Executed::Blocked(waiter) => {
-                    self.waits = Some(Waits::Answer(waiter));
+                    self.waits = Some(Waits::answer(waiter));
                     return Ok(());
                 }
                 Executed::Paused => {
@@ -356,9 +367,33 @@ impl Connection {
         }
     }
 
-    /// Sends all replies. What the client sends meanwhile is taken in if `reads`, as far as there is room, but not
-    /// executed. Returns how many bytes that were.
-    pub(super) async fn flush(&mut self, mut reads: bool) -> Result<usize, End> {
+    /// Sends all replies, as [`Connection::flush`] does. A command that waits does so meanwhile: its time can be over before a
+    /// client reads.
+    async fn flush_waiting(&mut self, reads: bool, has_more: bool) -> Result<usize, End> {
+        let Some(Waits::Answer(waiter, Some(deadline))) = self.waits.clone() else {
+            return self.flush(reads, has_more).await;
+        };
+        let in_time = {
+            let flushing = self.flush(reads, has_more);
+            tokio::select! {
+                biased;
+                flushed = flushing => Some(flushed),
+                () = sleep_until(deadline) => None,
+            }
+        };
+        match in_time {
+            Some(flushed) => flushed,
+            None => {
+                end_waiting(&self.shared.node, &self.shared.registry, &waiter, &Ended::TimedOut);
+                self.flush(reads, has_more).await
+            }
+        }
+    }
+
+    /// Sends all replies. What the client sends meanwhile is taken in if `reads`, as far as there is room. Returns how many
+    /// bytes that were. If there are requests to be executed, because the caller `has_more` or they have come, some replies
+    /// may be left: a client that sends a long pipeline before it reads would wait for ever.
+    pub(super) async fn flush(&mut self, mut reads: bool, has_more: bool) -> Result<usize, End> {
         let mut received = 0;
         while !self.out.is_empty() {
             self.check_output_limit()?;
@@ -374,6 +409,9 @@ impl Connection {
                     self.shared.node.stats.writes.add(1);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if reads && (has_more || received > 0) && self.executes_ahead() {
+                        return Ok(received);
+                    }
                     match Box::pin(self.wait_for_reader(reads)).await? {
                         // What was asked for is answered even if the client will ask no more.
                         Some(0) => reads = false,
@@ -385,8 +423,23 @@ impl Connection {
             }
         }
         self.over_soft_since = None;
+        self.output_high = OUTPUT_BYTES_HIGH;
         self.session.client.note_unsent(0);
         Ok(received)
+    }
+
+    /// Whether requests are executed although the replies before are not read: enough of them wait, and there is room for
+    /// more replies.
+    fn executes_ahead(&mut self) -> bool {
+        let replies = self.out.memory_bytes();
+        if self.waits.is_some()
+            || self.input.len() < INPUT_BYTES_AHEAD
+            || !self.ahead.admits_replies(&self.input, replies)
+        {
+            return false;
+        }
+        self.output_high = self.out.len() + OUTPUT_BYTES_HIGH;
+        true
     }
 
     /// How a connection ends that was killed.
@@ -405,7 +458,7 @@ impl Connection {
 
     /// The bytes that wait for it.
     fn waiting_bytes(&self) -> u64 {
-        (self.out.memory_bytes() + self.session.client.outbox.bytes()) as u64
+        ((self.out.memory_bytes() + self.session.client.outbox.bytes()) as u64).saturating_sub(OUTPUT_BYTES_FREE)
     }
 
     /// Waits until the client takes replies. If it sends something first and `reads`, that is taken in, and its length
@@ -427,9 +480,10 @@ impl Connection {
                 None => std::future::pending().await,
             }
         };
+        let replies = self.out.memory_bytes().saturating_sub(OUTPUT_BYTES_HIGH);
         let (ahead, stream, input) = (&mut self.ahead, &self.stream, &mut self.input);
         let take_in = async move {
-            ahead.admit(input).await;
+            ahead.admit(input, replies).await;
             stream.read_ready(input).await
         };
         tokio::select! {

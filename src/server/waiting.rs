@@ -18,10 +18,18 @@ use crate::node::{Node, PauseMode, Told, Waiter};
 /// What a connection waits for.
 #[derive(Clone)]
 pub(super) enum Waits {
-    /// Its command: somebody else will have answered it.
-    Answer(Arc<Waiter>),
+    /// Its command, until this moment if there is one: somebody else will have answered it.
+    Answer(Arc<Waiter>, Option<Instant>),
     /// Clients are held back; the request runs when they are not.
     Pause,
+}
+
+impl Waits {
+    /// A command that begins to wait now.
+    pub(super) fn answer(waiter: Arc<Waiter>) -> Self {
+        let deadline = waiter.block.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Self::Answer(waiter, deadline)
+    }
 }
 
 /// What has happened to a connection that waits.
@@ -45,7 +53,7 @@ impl Connection {
         let received = self.wait_until_over(&waits).await?;
         drop(held_back);
         self.waits = None;
-        if let Waits::Answer(waiter) = waits {
+        if let Waits::Answer(waiter, _) = waits {
             self.take_back(&waiter);
         }
         Ok(received)
@@ -63,22 +71,22 @@ impl Connection {
 
     async fn wait_until_over(&mut self, waits: &Waits) -> Result<usize, End> {
         let shared = self.shared.clone();
-        let began = Instant::now();
         let mut received = 0;
         loop {
             self.check_query_limit()?;
             let (ahead, stream, input, out) = (&mut self.ahead, &mut self.stream, &mut self.input, &mut self.out);
             let take_in = async move {
-                ahead.admit(input).await;
+                ahead.admit(input, 0).await;
                 receive(stream, input, out).await
             };
             let event = tokio::select! {
                 biased;
-                event = until(&shared.node, waits, began) => event,
+                // First, as it is what wakes this task when clients are let go on.
                 told = told(&self.session.client) => match told {
                     Told::Killed => return Err(self.killed()),
                     Told::Messages => Event::Messages,
                 },
+                event = until(&shared.node, waits) => event,
                 read = take_in => match read {
                     Ok(0) | Err(_) => return Err(End::Closed),
                     Ok(bytes) => Event::Received(bytes),
@@ -87,7 +95,7 @@ impl Connection {
             match event {
                 Event::Over => return Ok(received),
                 Event::Ends(ended) => {
-                    if let Waits::Answer(waiter) = waits {
+                    if let Waits::Answer(waiter, _) = waits {
                         // If somebody was faster, it is answered already.
                         end_waiting(&shared.node, &shared.registry, waiter, &ended);
                     }
@@ -97,7 +105,7 @@ impl Connection {
                     self.session.take_messages(&mut self.out);
                     batch.wait = self.session.take_wait();
                     self.settle(&batch).await?;
-                    received += self.flush(true).await?;
+                    received += self.flush(true, false).await?;
                 }
                 Event::Received(bytes) => received += bytes,
                 Event::Changed => {}
@@ -107,12 +115,11 @@ impl Connection {
 }
 
 /// What the waiting itself comes to.
-async fn until(node: &Node, waits: &Waits, began: Instant) -> Event {
-    let waiter = match waits {
-        Waits::Answer(waiter) => waiter,
+async fn until(node: &Node, waits: &Waits) -> Event {
+    let (waiter, deadline) = match waits {
+        Waits::Answer(waiter, deadline) => (waiter, *deadline),
         Waits::Pause => return until_let_go(node).await,
     };
-    let deadline = waiter.block.timeout.and_then(|timeout| began.checked_add(timeout));
     tokio::select! {
         biased;
         () = poll_fn(|context| waiter.poll_answered(context.waker())) => Event::Over,

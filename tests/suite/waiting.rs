@@ -26,13 +26,17 @@ enum Step {
     Blocked(u64),
     /// Its line of CLIENT LIST has these flags.
     Flags(char, &'static str),
+    /// Its line of CLIENT LIST has this command.
+    Does(char, &'static str),
+    /// Until this key is there no more, for it.
+    Gone(char, &'static str),
     /// It reads what MONITOR shows, up to this command.
     Shown(char, &'static str),
     /// It goes away.
     Leave(char),
 }
 
-use Step::{Ask, Blocked, Do, Flags, Leave, Read, Send, Shown};
+use Step::{Ask, Blocked, Do, Does, Flags, Gone, Leave, Read, Send, Shown};
 
 const SCENES: &[(&str, &[Step])] = &[
     ("WAIT ends", WAIT),
@@ -42,6 +46,7 @@ const SCENES: &[(&str, &[Step])] = &[
     ("everything is held back", PAUSED),
     ("a pause is made longer and stricter", LONGER),
     ("transactions are held back", PAUSED_TRANSACTIONS),
+    ("keys whose time is over", EXPIRED),
     ("wrong words", WRONG),
     ("looking on", MONITOR),
     ("looking on at transactions", MONITOR_TRANSACTIONS),
@@ -80,6 +85,7 @@ const PIPELINE: &[Step] = &[
     Send('A', &["SET a 1", "WAIT 1 0", "GET a", "WAIT 1 0", "GET b"]),
     Read('A'),
     Blocked(1),
+    Does('A', "wait"),
     Ask('B', "SET a 2"),
     Ask('B', "CLIENT UNBLOCK $A"),
     Read('A'),
@@ -132,6 +138,7 @@ const PAUSED_WRITES: &[Step] = &[
     Read('D'),
     Blocked(2),
     Flags('B', "b"),
+    Does('B', "set"),
     Ask('A', "GET a"),
     Send('D', &["DEL a"]),
     Blocked(3),
@@ -191,6 +198,20 @@ const PAUSED_TRANSACTIONS: &[Step] = &[
     Ask('A', "CLIENT PAUSE 1000 WRITE"),
     Ask('A', "CLIENT UNPAUSE"),
     Ask('A', "EXEC"),
+];
+
+const EXPIRED: &[Step] = &[
+    Ask('C', "SUBSCRIBE __keyevent@0__:expired"),
+    Ask('A', "CONFIG SET notify-keyspace-events Ex"),
+    Ask('A', "SET a 1 PX 200"),
+    Ask('A', "CLIENT PAUSE 100000 WRITE"),
+    Gone('B', "a"),
+    Ask('B', "GET a"),
+    Ask('B', "TTL a"),
+    Ask('C', "PING"),
+    Ask('A', "CLIENT UNPAUSE"),
+    Read('C'),
+    Ask('A', "CONFIG SET notify-keyspace-events \"\""),
 ];
 
 const WRONG: &[Step] = &[
@@ -337,6 +358,18 @@ impl<'s> Scene<'s> {
         format!("{reply:?}")
     }
 
+    /// Waits until its line of CLIENT LIST has this part.
+    fn wait_for_line(&mut self, letter: char, part: &str) -> Vec<String> {
+        self.connection(letter);
+        let id = self.connections[&letter].1.to_string();
+        let control = &mut self.control;
+        wait_until(&format!("{letter} to have {part}"), Duration::from_secs(20), || {
+            let list = control.ask(&["CLIENT", "LIST", "ID", &id]);
+            String::from_utf8_lossy(list.bytes().expect("text")).contains(part)
+        });
+        Vec::new()
+    }
+
     fn play(&mut self, step: Step) -> Vec<String> {
         match step {
             Ask(letter, line) => {
@@ -363,13 +396,12 @@ impl<'s> Scene<'s> {
                 });
                 Vec::new()
             }
-            Flags(letter, flags) => {
-                self.connection(letter);
-                let id = self.connections[&letter].1.to_string();
-                let control = &mut self.control;
-                wait_until(&format!("{letter} to be {flags}"), Duration::from_secs(20), || {
-                    let list = control.ask(&["CLIENT", "LIST", "ID", &id]);
-                    String::from_utf8_lossy(list.bytes().expect("text")).contains(&format!(" flags={flags} "))
+            Flags(letter, flags) => self.wait_for_line(letter, &format!(" flags={flags} ")),
+            Does(letter, command) => self.wait_for_line(letter, &format!(" cmd={command} ")),
+            Gone(letter, key) => {
+                let connection = self.connection(letter);
+                wait_until(&format!("{key} to be gone"), Duration::from_secs(20), || {
+                    connection.ask(&["EXISTS", key]) == Reply::Integer(0)
                 });
                 Vec::new()
             }
@@ -474,4 +506,34 @@ fn many_wait_and_are_let_go() {
         clients.iter_mut().map(|client| client.receive().expect("a reply").integer().expect("a number")).collect();
     seen.sort_unstable();
     assert!(seen.into_iter().eq(1..=CLIENTS as i64));
+}
+
+/// The time of a command is over whether or not its client reads what came before it.
+#[test]
+fn who_does_not_read_waits_no_longer_than_it_said() {
+    let server = Server::start(Program::Caskade, &[]);
+    let mut control = server.connect();
+    control.ask(&["SET", "large", &"x".repeat(200_000)]);
+    // Where a client's replies fill its socket depends on the kernel: each of these has asked for some more.
+    let mut clients: Vec<Connection> = (0..50).map(|_| server.connect()).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        (0..number).for_each(|_| client.send(&["GET", "large"]).expect("to send"));
+        client.send(&["WAIT", "1", "100"]).expect("to send");
+    }
+    let field = |control: &mut Connection, section: &str, name: &str| -> u64 {
+        let info = control.ask(&["INFO", section]);
+        let text = String::from_utf8_lossy(info.bytes().expect("text")).into_owned();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        line.map_or(0, |line| line.split(',').next().and_then(|count| count.parse().ok()).expect("a number"))
+    };
+    wait_until("all that wait to be done", Duration::from_secs(20), || {
+        field(&mut control, "commandstats", "cmdstat_wait:calls=") > 0
+            && field(&mut control, "clients", "blocked_clients:") == 0
+    });
+    for (number, mut client) in clients.into_iter().enumerate() {
+        for _ in 0..number {
+            assert!(client.receive().expect("a value").bytes().is_some_and(|value| value.len() == 200_000));
+        }
+        assert_eq!(client.receive().expect("a reply"), Reply::Integer(0));
+    }
 }

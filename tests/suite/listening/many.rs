@@ -204,3 +204,30 @@ fn a_thousand_clients_that_never_read_are_held_to_the_limits() {
     drop((asking, listening));
     assert_gone(&server, &mut served, before);
 }
+
+/// Many clients send a whole pipeline before they read anything: the server takes it in and executes it, although the
+/// replies, more than sockets hold, are not read.
+#[test]
+fn a_pipeline_longer_than_any_buffer_gets_its_replies() {
+    const REQUESTS: usize = 1_000_000;
+    let server = Server::start(Program::Caskade, &[]);
+    let key = "k".repeat(270);
+    server.connect().ask(&["SET", &key, "a value of 20 bytes."]);
+    let before = server.memory();
+    let mut client = connect(&server);
+    client.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+    let (request, reply) = (encode(&["GET", &key]), b"$20\r\na value of 20 bytes.\r\n");
+    assert!((REQUESTS * request.len()) as u64 > AHEAD_SHARED_BYTES, "longer than what is taken in ahead");
+    let requests = request.repeat(1_000);
+    for _ in 0..REQUESTS / 1_000 {
+        client.write_all(&requests).expect("to send without reading");
+    }
+    let grown = server.memory().saturating_sub(before);
+    let mut replies = vec![0; reply.len() * 1_000];
+    for _ in 0..REQUESTS / 1_000 {
+        client.read_exact(&mut replies).expect("all replies");
+        assert_eq!(replies, reply.repeat(1_000));
+    }
+    let bound = FLAT_BYTES + 2 * (REQUESTS * reply.len()) as u64;
+    assert!(grown < bound, "{grown} bytes more than before, beyond {bound}");
+}
