@@ -129,14 +129,15 @@ impl Node {
     /// Ends connections of a user that listen to what it may not listen to, but one's own; tells whether that had to end,
     /// too.
     fn end_listeners(&self, account: &Arc<Account>, own: u64) -> bool {
-        let mut ends_own = false;
+        let (mut ends_own, mut others) = (false, Vec::new());
         self.pubsub.each_subscription(&mut |space, channel, client| {
             let is_of = client.account().is_some_and(|known| Arc::ptr_eq(&known, account));
             if !is_of || account.user().allows_channel(channel, space == Space::Pattern) {
                 return;
             }
-            if client.id == own { ends_own = true } else { client.kill() }
+            if client.id == own { ends_own = true } else { others.push(client.id) }
         });
+        others.into_iter().filter_map(|id| self.clients.get(id)).for_each(|client| self.end(&client));
         ends_own
     }
 
@@ -168,6 +169,6 @@ impl Node {
     fn end_connections_of_gone(&self, own: u64) {
         let is_gone = |account: Option<Arc<Account>>| account.is_some_and(|account| account.is_gone());
         let clients = self.clients.all().into_iter().filter(|client| client.id != own && is_gone(client.account()));
-        clients.for_each(|client| client.kill());
+        clients.for_each(|client| self.end(&client));
     }
 }
