@@ -5,6 +5,8 @@
 //! command on one key writes at most one record and takes effect at once; one on several keys, and a transaction,
 //! collects its effects in an [`Overlay`], reads through it, and commits them as one batch, or drops them.
 
+mod reading;
+
 use std::sync::Arc;
 
 use arc_swap::Guard;
@@ -12,12 +14,12 @@ use bytes::Bytes;
 
 use super::cold::{Cold, Pins};
 use super::entry::{Cached, Meta};
-use super::keydir::{Keydir, Seen, Slot};
+use super::keydir::{Keydir, Slot};
 use super::latch::Held;
 use super::overlay::{Overlay, State};
 use super::watch::{Change, Watch};
 use super::{Keyspace, Tally};
-use crate::store::{Draft, Location, Op, Position, ReadError, Refused};
+use crate::store::{Draft, Location, Op, Position, Refused};
 
 /// The location of a value that is not in the log yet.
 pub(super) const NOWHERE: Location = Location { segment: u32::MAX, offset: u32::MAX, length: 0 };
@@ -420,140 +422,6 @@ impl<'k> Access<'k> {
             self.expire(slot, key, &stored);
         }
         None
-    }
-
-    fn view_overlaid<R>(
-        &mut self,
-        slot: &Slot,
-        key: &[u8],
-        look: impl FnOnce(View<'_>) -> R,
-    ) -> Result<Option<R>, Halt> {
-        let pending = self.overlay.as_ref().and_then(|overlay| overlay.get(self.keydir.id, key)).cloned();
-        match pending {
-            None => self.view_stored(slot, key, None, None, look),
-            Some(State::Expiry(expiry)) => self.view_stored(slot, key, None, Some(expiry), look),
-            Some(State::Moved { source, expiry, .. }) => self.view_stored(slot, key, Some(&source), Some(expiry), look),
-            Some(State::Gone) => {
-                self.count(key, false);
-                Ok(None)
-            }
-            Some(State::Present { kind, expiry, value, .. }) => {
-                let alive = expiry.is_none_or(|deadline| deadline > self.now);
-                self.count(key, alive);
-                let view = View { value: &value, shared: Some(&value), kind, expiry };
-                Ok(alive.then(|| look(view)))
-            }
-        }
-    }
-
-    /// Looks at the value that a keydir knows: `home` where it is not this one. With `expiry_now`, its expiry is that.
-    #[inline]
-    fn view_stored<R>(
-        &mut self,
-        slot: &Slot,
-        key: &[u8],
-        home: Option<&Arc<Keydir>>,
-        expiry_now: Option<Option<u64>>,
-        look: impl FnOnce(View<'_>) -> R,
-    ) -> Result<Option<R>, Halt> {
-        enum Met<R, F> {
-            Nothing,
-            Expired(Meta),
-            Done(R),
-            Cold(Meta, F),
-            Damaged,
-        }
-        let now = self.now;
-        let current = |meta: Meta| Meta { expiry: expiry_now.unwrap_or(meta.expiry), ..meta };
-        let touch = self.touches.then(|| self.now_seconds());
-        let met = home.unwrap_or(&self.keydir).read(slot, key, touch, |seen| match seen {
-            None => Met::Nothing,
-            Some(Seen::Hot(meta, _) | Seen::Cold(meta) | Seen::Damaged(meta)) if is_expired(&current(meta), now) => {
-                Met::Expired(meta)
-            }
-            Some(Seen::Damaged(_)) => Met::Damaged,
-            Some(Seen::Cold(meta)) => Met::Cold(current(meta), look),
-            Some(Seen::Hot(meta, cached)) => {
-                let shared = if let Cached::Shared(bytes) = cached { Some(bytes) } else { None };
-                let value = cached.bytes().unwrap_or_default();
-                Met::Done(look(View { value, shared, kind: meta.kind, expiry: current(meta).expiry }))
-            }
-        });
-        match met {
-            Met::Nothing => {
-                self.missing(slot);
-                self.count(key, false);
-                Ok(None)
-            }
-            Met::Expired(stored) => {
-                if expiry_now.is_none() {
-                    self.expire(slot, key, &stored);
-                }
-                self.count(key, false);
-                Ok(None)
-            }
-            Met::Done(result) => {
-                self.count(key, true);
-                Ok(Some(result))
-            }
-            Met::Damaged => Err(Halt::Damaged),
-            Met::Cold(meta, look) => {
-                let value = self.fetch(slot, key, home, &meta)?;
-                self.count(key, true);
-                Ok(Some(look(View { value: &value, shared: Some(&value), kind: meta.kind, expiry: meta.expiry })))
-            }
-        }
-    }
-
-    /// What has to be fetched from the disk before the value of `key` can be looked at, if anything has.
-    pub fn cold(&mut self, key: &[u8]) -> Option<Cold> {
-        match self.view(key, |_| ()) {
-            Err(Halt::Cold(cold)) => cold.into_iter().next(),
-            _ => None,
-        }
-    }
-
-    fn fetch(&self, slot: &Slot, key: &[u8], home: Option<&Arc<Keydir>>, meta: &Meta) -> Result<Bytes, Halt> {
-        if let Some(pinned) = self.pins.get(meta.location) {
-            return pinned.clone().map_err(Halt::Unreadable);
-        }
-        let (store, keydir) = (&self.keyspace.store, home.unwrap_or(&self.keydir));
-        let read = match store.read_nowait(meta.location, key) {
-            Ok(None) if self.may_block => store.read(meta.location, key).map(Some),
-            other => other,
-        };
-        match read {
-            Err(ReadError::Gone(_))
-                if let Some(now) = keydir.meta(slot, key).filter(|now| now.location != meta.location)
-                    && self.looks_again() =>
-            {
-                // Compaction has moved it since the key was looked at.
-                self.fetch(slot, key, home, &now)
-            }
-            Ok(Some(value)) => {
-                if self.touches && self.keyspace.memory.has_room() {
-                    keydir.warm(slot, key, meta.location, &value, self.now_seconds());
-                }
-                Ok(value)
-            }
-            Ok(None) => {
-                let (keydir, key) = (Arc::clone(keydir), Bytes::copy_from_slice(key));
-                Err(Halt::Cold(vec![Cold { keydir, slot: *slot, key, location: meta.location }]))
-            }
-            Err(ReadError::Damaged(_) | ReadError::Gone(_)) => {
-                keydir.set_damaged(slot, key, meta.location);
-                Err(Halt::Damaged)
-            }
-            Err(ReadError::Io(error)) => Err(Halt::Unreadable(error.to_string())),
-        }
-    }
-
-    /// Whether what has moved is looked for: no planted fault says otherwise.
-    fn looks_again(&self) -> bool {
-        #[cfg(test)]
-        return !self.keyspace.store.has_planted(crate::store::Planted::NoSecondLook);
-        #[cfg(not(test))]
-        true
     }
 
     /// Removes a key whose time is over. This writes no record: the log says when its time was over. But the log

@@ -5,7 +5,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `access` | one command's view and effects |
+//! | `access`, `access/reading` | one command's view and effects |
 //! | `cold` | values that are only on the disk |
 //! | `whole` | a database as a whole: count, walk, flush, swap |
 //! | `overlay`, `changes` | a transaction's effects before they take effect |

@@ -5,7 +5,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `connection` | one client: bytes in, requests executed, replies out |
+//! | `connection`, `connection/sending` | one client: bytes in, requests executed, replies out |
 //! | `ahead` | what clients send before it is their turn |
 //! | `buffers` | memory that connections lend each other |
 //! | `pipeline` | the requests of one client that have arrived |
