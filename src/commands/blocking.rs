@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::dispatch::note_read;
+use super::effects::note_read;
 use super::error::{Stop, text};
 use super::registry::{Registry, Row};
 use super::table::Flags;

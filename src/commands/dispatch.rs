@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::effects::Effect;
+use super::effects::{Effect, note_read};
 use super::errand::{Errand, Finished};
 use super::error::Stop;
+use super::gates::{self, has};
 use super::registry::{Registry, Row};
 use super::server::monitor;
 use super::table::Flags;
 use super::timing::{Timing, Wait, note_slow};
-use super::{Args, Context, Outcome, blocking, gates};
+use super::{Args, Context, Outcome, blocking};
 use crate::keyspace::{Access, Cold, Keyspace, Mode, Pins, Tally};
 use crate::node::notify::EventClass;
 use crate::node::{Node, Queued, Session, Tracking, Waiter};
@@ -369,13 +370,6 @@ pub(super) fn run_queued(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<
     outcome
 }
 
-/// Notes the keys that a command reads, for a connection that caches what it reads.
-pub(super) fn note_read(ctx: &Context<'_, '_>, row: &Row, words: Arguments<'_>) {
-    if row.is(Flags::READONLY) && ctx.session.tracks_reads() {
-        ctx.node.note_read(&ctx.session.client, row.keys(words));
-    }
-}
-
 /// What a transaction reads of its own is tracked once more when it has taken effect: that is told to whoever tracked it
 /// before, and forgotten.
 fn note_own(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<'_>) {
@@ -386,13 +380,6 @@ fn note_own(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<'_>) {
         let own = row.keys(words).filter(|key| access.has_pending(key)).map(Bytes::copy_from_slice);
         ctx.own_reads.extend(own);
     }
-}
-
-/// Whether a command, or one of those that EXEC is about to run, has all of these flags.
-pub(super) fn has(registry: &Registry, session: &Session, row: &Row, flags: Flags) -> bool {
-    let queued = session.transaction.iter().flat_map(|transaction| transaction.queue());
-    row.is(flags)
-        || row.is(Flags::TRANSACTION) && queued.into_iter().any(|queued| registry.rows()[queued.row].is(flags))
 }
 
 fn arguments<'a>(row: &Row, words: Arguments<'a>) -> Args<'a> {

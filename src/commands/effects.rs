@@ -1,10 +1,14 @@
-//! What a command does beyond the keys: messages and events, which go out once all of its changes stand in the log, and
-//! before anybody else can change its keys.
+//! What a command does beyond the keys: what it has read is tracked; messages and events go out once all of its changes
+//! stand in the log, and before anybody else can change its keys.
 
 use bytes::Bytes;
 
+use super::Context;
+use super::registry::Row;
+use super::table::Flags;
 use crate::node::Node;
 use crate::node::notify::EventClass;
+use crate::protocol::Arguments;
 use crate::store::Position;
 
 /// One of them.
@@ -29,5 +33,12 @@ impl Effect {
             Self::Forget => node.invalidate_all(wait),
             Self::Event { class, event, database, key } => node.notify(*class, event, *database, key, wait),
         }
+    }
+}
+
+/// Notes the keys that a command reads, for a connection that caches what it reads.
+pub(super) fn note_read(ctx: &Context<'_, '_>, row: &Row, words: Arguments<'_>) {
+    if row.is(Flags::READONLY) && ctx.session.tracks_reads() {
+        ctx.node.note_read(&ctx.session.client, row.keys(words));
     }
 }

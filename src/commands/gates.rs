@@ -2,11 +2,11 @@
 //! takes a change only the log can say, when it is asked to.
 
 use super::error::{Stop, text};
-use super::registry::Row;
+use super::registry::{Registry, Row};
 use super::table::Flags;
-use super::{Context, dispatch, permissions};
+use super::{Context, permissions};
 use crate::keyspace::Keyspace;
-use crate::node::PauseMode;
+use crate::node::{PauseMode, Session};
 use crate::protocol::Arguments;
 
 type Gate = fn(&Context<'_, '_>, &Row, Arguments<'_>) -> Result<(), Stop>;
@@ -40,7 +40,7 @@ fn enough_memory(ctx: &Context<'_, '_>, row: &Row, _: Arguments<'_>) -> Result<(
     let is_full = ctx.node.keyspace().is_some_and(Keyspace::is_out_of_memory);
     // A queue takes memory, whatever is queued.
     let queues = ctx.session.transaction.is_some() && !row.is(Flags::IMMEDIATE);
-    if is_full && (queues || dispatch::has(ctx.registry, ctx.session, row, Flags::DENYOOM)) {
+    if is_full && (queues || has(ctx.registry, ctx.session, row, Flags::DENYOOM)) {
         return Err(text::OUT_OF_MEMORY.into());
     }
     Ok(())
@@ -66,7 +66,7 @@ fn not_monitoring(ctx: &Context<'_, '_>, row: &Row, _: Arguments<'_>) -> Result<
         return Ok(());
     }
     let flags = [Flags::READONLY, Flags::WRITE, Flags::MAY_REPLICATE];
-    let touches_keys = flags.into_iter().any(|flag| dispatch::has(ctx.registry, ctx.session, row, flag));
+    let touches_keys = flags.into_iter().any(|flag| has(ctx.registry, ctx.session, row, flag));
     if touches_keys { Err(text::MONITOR_NO_KEYS.into()) } else { Ok(()) }
 }
 
@@ -76,11 +76,18 @@ fn not_paused(ctx: &Context<'_, '_>, row: &Row, _: Arguments<'_>) -> Result<(), 
     if !ctx.node.pause.is_used() || ctx.session.monitors || ctx.finished.is_some() {
         return Ok(());
     }
-    let has = |flag| dispatch::has(ctx.registry, ctx.session, row, flag);
+    let changes = |flag| has(ctx.registry, ctx.session, row, flag);
     let is_held_back = match ctx.node.pause.current(|| ctx.node.now()) {
         None => false,
         Some((PauseMode::All, _)) => true,
-        Some((PauseMode::Writes, _)) => has(Flags::WRITE) || has(Flags::MAY_REPLICATE),
+        Some((PauseMode::Writes, _)) => changes(Flags::WRITE) || changes(Flags::MAY_REPLICATE),
     };
     if is_held_back { Err(Stop::Paused) } else { Ok(()) }
+}
+
+/// Whether a command, or one of those that EXEC is about to run, has all of these flags.
+pub(super) fn has(registry: &Registry, session: &Session, row: &Row, flags: Flags) -> bool {
+    let queued = session.transaction.iter().flat_map(|transaction| transaction.queue());
+    row.is(flags)
+        || row.is(Flags::TRANSACTION) && queued.into_iter().any(|queued| registry.rows()[queued.row].is(flags))
 }
