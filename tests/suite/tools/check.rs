@@ -1,6 +1,6 @@
 //! `caskade check`.
 
-use super::{Left, files, run};
+use super::{Left, files, is_used_log, run};
 use crate::server::{Program, Server};
 use std::fs;
 
@@ -30,9 +30,8 @@ fn what_kill_leaves_is_sound() {
     assert_eq!((said.code, said.error.as_str()), (Some(0), ""), "{}", said.out);
     assert!(said.out.contains("\nsound: "), "{}", said.out);
     assert!(files(&server.data()) == before);
-    // The log ends in the middle of its last record. A file that was just being made for later has no bytes yet.
-    let is_used = |bytes: &[u8]| bytes.get(64..).is_some_and(|records| records.iter().any(|byte| *byte != 0));
-    let (name, bytes) = before.iter().rfind(|(name, bytes)| name.ends_with(".log") && is_used(bytes)).unwrap();
+    // The log ends in the middle of its last record.
+    let (name, bytes) = before.iter().rfind(|(name, bytes)| is_used_log(name, bytes)).unwrap();
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
     let mut torn = bytes.clone();
     torn[used] = 0;

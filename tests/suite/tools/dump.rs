@@ -1,6 +1,6 @@
 //! `caskade dump`.
 
-use super::{Left, Said, files, run};
+use super::{Left, Said, files, is_used_log, run};
 use crate::server::{Program, Server, wait_until};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -249,10 +249,7 @@ fn what_kill_leaves_ends_where_a_start_ends_it() {
         client.ask(&["SET", &number.to_string(), &value]);
     }
     server.kill();
-    let (name, mut bytes) = files(&server.data())
-        .into_iter()
-        .rfind(|(name, bytes)| name.ends_with(".log") && bytes[64..].iter().any(|byte| *byte != 0))
-        .unwrap();
+    let (name, mut bytes) = files(&server.data()).into_iter().rfind(|(name, bytes)| is_used_log(name, bytes)).unwrap();
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
     bytes[used] = 0;
     fs::write(server.data().join(name), bytes).unwrap();

@@ -130,6 +130,12 @@ fn run(arguments: &[&str], directory: &Path) -> Said {
     Said { code: output.status.code(), out: text(output.stdout), error: text(output.stderr) }
 }
 
+/// Whether a file is a segment with records; one that was just being made for later may have no bytes yet.
+fn is_used_log(name: &str, bytes: &[u8]) -> bool {
+    let records = bytes.get(64..).unwrap_or_default();
+    name.ends_with(".log") && records.iter().any(|byte| *byte != 0)
+}
+
 /// All files, those of directories inside included.
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
