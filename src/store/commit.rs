@@ -297,7 +297,7 @@ impl Log {
         self.failing.store(true, Ordering::SeqCst);
         self.room.wake(Position::MAX);
         self.waiters.wake(Position::MAX);
-        self.durable_waiters.wake(Position::MAX);
+        self.durable_waiters.wake_any(Position::MAX);
     }
 
     /// Takes appends again.
@@ -394,7 +394,7 @@ impl Log {
         self.window.lock().forget(position);
         self.acknowledged.fetch_max(position, Ordering::SeqCst);
         self.waiters.wake(position);
-        self.durable_waiters.wake(position);
+        self.durable_waiters.wake_any(position);
         self.make_room();
     }
 

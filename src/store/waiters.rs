@@ -33,6 +33,11 @@ impl Waiters {
     /// Wakes everyone at or below `position`, which has been published.
     pub(super) fn wake(&self, position: Position) {
         point();
+        self.wake_any(position);
+    }
+
+    /// The same, where nobody is there most of the time.
+    pub(super) fn wake_any(&self, position: Position) {
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::SeqCst) == 0 {
             return;
