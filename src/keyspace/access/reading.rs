@@ -91,7 +91,11 @@ impl Access<'_> {
             }
             Met::Damaged => Err(Halt::Damaged),
             Met::Cold(meta, look) => {
-                let value = self.fetch(slot, key, home, &meta)?;
+                let Some(value) = self.fetch(slot, key, home, &meta)? else {
+                    self.missing(slot);
+                    self.count(key, false);
+                    return Ok(None);
+                };
                 self.count(key, true);
                 Ok(Some(look(View { value: &value, shared: Some(&value), kind: meta.kind, expiry: meta.expiry })))
             }
@@ -106,9 +110,11 @@ impl Access<'_> {
         }
     }
 
-    fn fetch(&self, slot: &Slot, key: &[u8], home: Option<&Arc<Keydir>>, meta: &Meta) -> Result<Bytes, Halt> {
+    /// The value that stands there; none if the key is gone since it was looked at: another reader, who came a moment later,
+    /// may have found that its time is over.
+    fn fetch(&self, slot: &Slot, key: &[u8], home: Option<&Arc<Keydir>>, meta: &Meta) -> Result<Option<Bytes>, Halt> {
         if let Some(pinned) = self.pins.get(meta.location) {
-            return pinned.clone().map_err(Halt::Unreadable);
+            return pinned.clone().map(Some).map_err(Halt::Unreadable);
         }
         let (store, keydir) = (&self.keyspace.store, home.unwrap_or(&self.keydir));
         let read = match store.read_nowait(meta.location, key) {
@@ -123,11 +129,12 @@ impl Access<'_> {
                 // Compaction has moved it since the key was looked at.
                 self.fetch(slot, key, home, &now)
             }
+            Err(ReadError::Gone(_)) if keydir.meta(slot, key).is_none() => Ok(None),
             Ok(Some(value)) => {
                 if self.touches && self.keyspace.memory.has_room() {
                     keydir.warm(slot, key, meta.location, &value, self.now_seconds());
                 }
-                Ok(value)
+                Ok(Some(value))
             }
             Ok(None) => {
                 let (keydir, key) = (Arc::clone(keydir), Bytes::copy_from_slice(key));
