@@ -57,6 +57,7 @@ impl From<Halt> for Stop {
             Halt::Damaged => text::DAMAGED.into(),
             Halt::Unreadable(reason) => Self::error(format!("ERR the disk failed to read this value: {reason}")),
             Halt::Refused(refused) => refused.into(),
+            Halt::WrongType => text::WRONG_TYPE.into(),
         }
     }
 }

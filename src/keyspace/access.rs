@@ -13,6 +13,7 @@ use arc_swap::Guard;
 use bytes::Bytes;
 
 use super::cold::{Cold, Pins};
+use super::collections::Touched;
 use super::entry::{Cached, Meta};
 use super::keydir::{Keydir, Slot};
 use super::latch::Held;
@@ -35,6 +36,8 @@ pub enum Halt {
     Unreadable(String),
     /// The log does not take the write.
     Refused(Refused),
+    /// The value is of another type.
+    WrongType,
 }
 
 impl From<Refused> for Halt {
@@ -54,6 +57,8 @@ pub struct View<'a> {
     pub kind: u8,
     /// Deadline in milliseconds since the Unix epoch.
     pub expiry: Option<u64>,
+    /// The object that has the elements, of a large collection.
+    pub object: Option<u64>,
 }
 
 /// How recently a key's value was used, as far as the keydir knows.
@@ -69,6 +74,8 @@ pub struct Usage {
 
 /// One command's or transaction's access: see the module.
 pub struct Access<'k> {
+    /// Goes before the latches.
+    pub(super) touched: Touched<'k>,
     keyspace: &'k Keyspace,
     held: Held<'k>,
     database: u32,
@@ -104,11 +111,14 @@ pub enum Noted {
     New,
     /// It was looked for, and is not there.
     Miss,
+    /// The time of some of its fields was over.
+    FieldsExpired,
 }
 
 impl<'k> Access<'k> {
     pub(super) fn new(keyspace: &'k Keyspace, held: Held<'k>, database: u32, now: u64, batch: bool) -> Self {
         Self {
+            touched: Touched::new(keyspace),
             keyspace,
             keydir: keyspace.bound.databases[database as usize].load(),
             overlay: batch.then(Box::default),
@@ -171,6 +181,7 @@ impl<'k> Access<'k> {
             bytes: view.shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(view.value)),
             kind: view.kind,
             expiry: view.expiry,
+            object: view.object,
         })
     }
 
@@ -205,30 +216,45 @@ impl<'k> Access<'k> {
         std::mem::take(&mut self.noted)
     }
 
-    fn note(&mut self, noted: Noted, key: &[u8]) {
+    /// Whether something was noted.
+    pub fn has_noted(&self) -> bool {
+        !self.noted.is_empty()
+    }
+
+    pub(super) fn note(&mut self, noted: Noted, key: &[u8]) {
         self.noted.push((noted, self.database, Bytes::copy_from_slice(key)));
     }
 
     /// Sets `key` to `value`, whatever it was, with this expiry or none.
     pub fn put(&mut self, key: &[u8], kind: u8, value: &[u8], expiry: Option<u64>) -> Result<(), Halt> {
         let slot = self.slot(key);
-        let is_new = self.notes_new && self.meta_of(&slot, key).is_none();
+        self.note_if_new(&slot, key);
         let draft = Draft { op: Op::Put, keyspace: self.keydir.id, kind, expiry, object: None, key, value };
         self.note_overlaid(expiry);
         if let Some(overlay) = &mut self.overlay {
             let record = overlay.batch.push(&draft);
             let value = Bytes::copy_from_slice(value);
-            let state = State::Present { kind, expiry, value, record };
+            let state = State::Present { kind, expiry, value, object: None, record };
             overlay.set(&self.keydir, self.database, &slot, key, state);
         } else {
             let appended = self.keyspace.store.append(&draft)?;
             let meta = Meta { location: appended.location, kind, expiry };
             self.stored(&slot, key, &meta, value, appended.end);
         }
-        if is_new {
+        Ok(())
+    }
+
+    /// Notes that a key is about to be set that there was not before.
+    pub(super) fn note_if_new(&mut self, slot: &Slot, key: &[u8]) {
+        if self.notes_new && self.meta_of(slot, key).is_none() {
             self.note(Noted::New, key);
         }
-        Ok(())
+    }
+
+    /// Whether there is such a key, which this does not count as looked up.
+    pub(super) fn exists_quietly(&mut self, key: &[u8]) -> bool {
+        let slot = self.slot(key);
+        self.meta_of(&slot, key).is_some()
     }
 
     /// Sets every key to its value, none of which expires, all or none of them. Where this is all that the command does,
@@ -271,7 +297,7 @@ impl<'k> Access<'k> {
         }
         let appended = self.keyspace.store.append(&draft)?;
         if let Some(before) = self.keydir.remove_if(&slot, key, |_| true) {
-            self.keyspace.store.retire(before.meta.location);
+            self.keyspace.let_go(&before);
         }
         self.changed(&slot, key, appended.end, Change::Deleted);
         Ok(true)
@@ -319,7 +345,7 @@ impl<'k> Access<'k> {
     /// As [`Access::commit`]; the latches are held on until this goes, and nothing may be looked at or changed any more.
     pub fn take_effect(&mut self) -> Result<(Position, Tally), Halt> {
         if let Some(mut overlay) = self.overlay.take()
-            && let Some(end) = self.keyspace.commit(&mut overlay, &self.held, self.now)?
+            && let Some(end) = self.keyspace.commit(&mut overlay, &mut self.touched, &self.held, self.now)?
         {
             self.wait_for(end);
         }
@@ -383,14 +409,22 @@ impl<'k> Access<'k> {
 
     /// Makes a value that is in the log the key's.
     fn stored(&mut self, slot: &Slot, key: &[u8], meta: &Meta, value: &[u8], end: Position) {
-        let before = self.keydir.upsert(slot, key, meta, Cached::hot(value, &mut None), self.now_seconds());
-        if let Some(before) = before {
-            self.keyspace.store.retire(before.meta.location);
+        self.stored_as(slot, key, meta, Cached::hot(value, &mut None), end);
+    }
+
+    /// The same for a value in any form.
+    pub(super) fn stored_as(&mut self, slot: &Slot, key: &[u8], meta: &Meta, value: Cached<'_>, end: Position) {
+        if let Cached::Root(object) = value {
+            self.keyspace.bound.objects.bind(object, self.keydir.id, key);
+        }
+        let before = self.keydir.upsert(slot, key, meta, value, self.now_seconds());
+        if let Some(before) = &before {
+            self.keyspace.let_go(before);
         }
         self.changed(slot, key, end, if before.is_some() { Change::Updated } else { Change::Created });
     }
 
-    fn changed(&mut self, slot: &Slot, key: &[u8], end: Position, change: Change) {
+    pub(super) fn changed(&mut self, slot: &Slot, key: &[u8], end: Position, change: Change) {
         self.held.changed(slot.shard, end);
         self.wait_for(end);
         self.keyspace.watchers.changed(self.database, key, change);
@@ -407,7 +441,7 @@ impl<'k> Access<'k> {
                     return (!is_expired(&meta, self.now)).then_some(meta);
                 }
                 Some(&State::Expiry(expiry)) => expiry_now = Some(expiry),
-                None => {}
+                Some(State::Touched) | None => {}
             }
         }
         let Some(stored) = self.keydir.meta(slot, key) else {
@@ -438,7 +472,7 @@ impl<'k> Access<'k> {
     }
 
     /// Sees to it that the log knows of the time before a transaction can find that a key it sets is over by then.
-    fn note_overlaid(&mut self, expiry: Option<u64>) {
+    pub(super) fn note_overlaid(&mut self, expiry: Option<u64>) {
         if self.overlay.is_some() && expiry.is_some_and(|deadline| deadline <= self.now) {
             self.prove_time();
         }
@@ -460,6 +494,8 @@ pub struct Value {
     pub kind: u8,
     /// Deadline in milliseconds since the Unix epoch.
     pub expiry: Option<u64>,
+    /// The object that has the elements, of a large collection; it has no bytes.
+    pub object: Option<u64>,
 }
 
 pub(super) fn is_expired(meta: &Meta, now: u64) -> bool {

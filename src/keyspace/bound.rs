@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 
 use super::Mode;
+use super::collections::Objects;
 use super::keydir::{Keydir, Slot};
 use super::latch::Latches;
 use crate::store::{Index, Location, Look};
@@ -17,13 +18,14 @@ use crate::store::{Index, Location, Look};
 pub(super) struct Bound {
     pub(super) databases: Box<[ArcSwap<Keydir>]>,
     pub(super) latches: Latches,
+    pub(super) objects: Objects,
     /// Some key's value may have been put under another keyspace than the one the key is in now.
     moved: AtomicBool,
 }
 
 impl Bound {
-    pub(super) fn new(databases: Box<[ArcSwap<Keydir>]>, moved: bool) -> Self {
-        Self { databases, latches: Latches::new(), moved: AtomicBool::new(moved) }
+    pub(super) fn new(databases: Box<[ArcSwap<Keydir>]>, moved: bool, objects: Objects) -> Self {
+        Self { databases, latches: Latches::new(), objects, moved: AtomicBool::new(moved) }
     }
 
     /// Says that a value has moved, or may have, from one keyspace to another.
@@ -76,6 +78,14 @@ impl Index for Bound {
         let home = self.keydir(keyspace).is_some_and(|keydir| keydir.relocate(&slot, key, from, to));
         home || self.moved.load(Relaxed)
             && self.databases.iter().any(|database| database.load().relocate(&slot, key, from, to))
+    }
+
+    fn look_element(&self, object: u64, name: &[u8], at: Location) -> Look {
+        self.objects.get(object).map_or(Look::Unbound, |object| object.look(name, at))
+    }
+
+    fn relocate_element(&self, object: u64, name: &[u8], from: Location, to: Location) -> bool {
+        self.objects.get(object).is_some_and(|object| object.relocate(name, from, to))
     }
 
     fn binding(&self, database: u32) -> Option<u32> {

@@ -10,19 +10,35 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 
 use super::Keyspace;
+use super::collections::Object;
 use super::keydir::{Keydir, Slot};
 use crate::store::{Location, ReadError};
 
 /// A value that is only on the disk.
 #[derive(Clone, Debug)]
 pub struct Cold {
-    pub(super) keydir: Arc<Keydir>,
-    pub(super) slot: Slot,
-    pub(super) key: Bytes,
-    pub(super) location: Location,
+    owner: Owner,
+    /// The key, or the element's name.
+    key: Bytes,
+    location: Location,
+}
+
+/// Whose value it is.
+#[derive(Clone, Debug)]
+enum Owner {
+    Key(Arc<Keydir>, Slot),
+    Element(Arc<Object>),
 }
 
 impl Cold {
+    pub(super) fn key(keydir: &Arc<Keydir>, slot: &Slot, key: &[u8], location: Location) -> Self {
+        Self { owner: Owner::Key(keydir.clone(), *slot), key: Bytes::copy_from_slice(key), location }
+    }
+
+    pub(super) fn element(object: &Arc<Object>, name: &[u8], location: Location) -> Self {
+        Self { owner: Owner::Element(object.clone()), key: Bytes::copy_from_slice(name), location }
+    }
+
     /// Where the value stands.
     pub fn location(&self) -> Location {
         self.location
@@ -36,14 +52,22 @@ impl Cold {
             Err(ReadError::Io(error)) => Err(error.to_string()),
             // Whoever looks at the key next is told.
             Err(ReadError::Damaged(_) | ReadError::Gone(_)) => {
-                self.keydir.set_damaged(&self.slot, &self.key, self.location);
+                match &self.owner {
+                    Owner::Key(keydir, slot) => keydir.set_damaged(slot, &self.key, self.location),
+                    Owner::Element(object) => object.set_damaged(&self.key, self.location),
+                }
                 return Fetched { location: self.location, value: None };
             }
         };
         if let Ok(value) = &value {
             let now = (keyspace.store.now() / 1000) as u32;
             if keyspace.memory.has_room() {
-                self.keydir.warm(&self.slot, &self.key, self.location, value, now);
+                match &self.owner {
+                    Owner::Key(keydir, slot) => keydir.warm(slot, &self.key, self.location, value, now),
+                    Owner::Element(object) => {
+                        keyspace.bound.objects.warm(object, &self.key, self.location, value, now);
+                    }
+                }
             }
             keyspace.stats.cold_reads.fetch_add(1, Relaxed);
         }

@@ -12,6 +12,8 @@
 //! value       its bytes                               if INLINE
 //! ```
 //!
+//! With ROOT, the value is the eight bytes of an object's id, which stay in memory.
+//!
 //! The pointer's 16 upper bits, which no user-space address uses, hold a fragment of the key's hash: most keys
 //! that do not match are told apart without touching their block, and SCAN orders a shard without touching any.
 //!
@@ -50,6 +52,8 @@ const SHARED: u8 = 1 << 3;
 const USES: u8 = 3 << 4;
 const USES_SHIFT: u32 = 4;
 const DAMAGED: u8 = 1 << 6;
+/// Stands beside INLINE.
+const ROOT: u8 = 1 << 7;
 
 const ADDRESS: usize = (1 << 48) - 1;
 
@@ -73,6 +77,8 @@ pub(super) enum Cached<'a> {
     Inline(&'a [u8]),
     /// In memory, in a buffer of its own.
     Shared(&'a Bytes),
+    /// The elements of a large collection have this object's id.
+    Root(u64),
 }
 
 impl<'a> Cached<'a> {
@@ -87,7 +93,7 @@ impl<'a> Cached<'a> {
     /// The bytes, where they are in memory.
     pub(super) fn bytes(self) -> Option<&'a [u8]> {
         match self {
-            Self::Cold => None,
+            Self::Cold | Self::Root(_) => None,
             Self::Inline(bytes) => Some(bytes),
             Self::Shared(bytes) => Some(bytes),
         }
@@ -121,11 +127,17 @@ unsafe impl Sync for Entry {}
 impl Entry {
     /// A new block. `fragment` is the piece of the key's hash kept in the pointer.
     pub(super) fn new(fragment: u16, key: &[u8], meta: &Meta, value: Cached<'_>) -> Self {
-        let mut flags = 0;
+        let (mut flags, root) = (0, if let Cached::Root(object) = value { object.to_le_bytes() } else { [0; 8] });
+        let value = if let Cached::Root(_) = value {
+            flags |= ROOT;
+            Cached::Inline(&root)
+        } else {
+            value
+        };
         flags |= if meta.expiry.is_some() { EXPIRY } else { 0 };
         flags |= if key.len() >= usize::from(LONG_KEY_ESCAPE) { LONG_KEY } else { 0 };
         let value_length = match value {
-            Cached::Cold => 0,
+            Cached::Cold | Cached::Root(_) => 0,
             Cached::Inline(bytes) => {
                 flags |= INLINE;
                 bytes.len()
@@ -219,9 +231,25 @@ impl Entry {
         (self.flags() & EXPIRY != 0).then(|| unsafe { self.block().add(expiry_at()).cast::<u64>().read() })
     }
 
+    /// The id of the object whose elements are this key's value.
+    #[inline]
+    pub(super) fn object(&self) -> Option<u64> {
+        if let Cached::Root(object) = self.value() { Some(object) } else { None }
+    }
+
     /// The value as held.
     #[inline]
     pub(super) fn value(&self) -> Cached<'_> {
+        match self.block_value() {
+            Cached::Inline(id) if self.flags() & ROOT != 0 => {
+                Cached::Root(id.try_into().map_or(0, u64::from_le_bytes))
+            }
+            value => value,
+        }
+    }
+
+    #[inline]
+    fn block_value(&self) -> Cached<'_> {
         let flags = self.flags();
         if flags & INLINE != 0 {
             let at = key_at(flags) + self.key_length();
@@ -282,7 +310,7 @@ impl Entry {
     pub(super) fn replace(&mut self, meta: &Meta, value: Cached<'_>) {
         let flags = self.flags();
         let same_expiry = meta.expiry.is_some() == (flags & EXPIRY != 0);
-        if let (Cached::Inline(new), true, true) = (value, same_expiry, flags & INLINE != 0)
+        if let (Cached::Inline(new), true, true) = (value, same_expiry, flags & (INLINE | ROOT) == INLINE)
             && self.cache().is_some_and(|cache| cache.length as usize == new.len())
         {
             let at = key_at(flags) + self.key_length();
@@ -316,7 +344,7 @@ impl Entry {
 
     /// Drops the value from memory; it stays in the log. Returns whether there was one.
     pub(super) fn demote(&mut self) -> bool {
-        if matches!(self.value(), Cached::Cold) {
+        if matches!(self.value(), Cached::Cold | Cached::Root(_)) {
             return false;
         }
         let meta = self.meta();
@@ -410,7 +438,7 @@ impl Entry {
 
     fn layout(&self) -> Layout {
         let flags = self.flags();
-        let inline = if let Cached::Inline(bytes) = self.value() { bytes.len() } else { 0 };
+        let inline = if let Cached::Inline(bytes) = self.block_value() { bytes.len() } else { 0 };
         layout_of(flags, self.key_length(), inline)
     }
 }

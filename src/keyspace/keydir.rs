@@ -58,6 +58,14 @@ impl Slot {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
     pub(super) meta: Meta,
+    /// The object whose elements were its value.
+    pub(super) object: Option<u64>,
+}
+
+impl Before {
+    fn of(entry: &Entry) -> Self {
+        Self { meta: entry.meta(), object: entry.object() }
+    }
 }
 
 /// What a key is now, as a reader of it sees it.
@@ -177,7 +185,7 @@ impl Keydir {
         point();
         let mut shard = self.map().shards()[slot.shard].write();
         if let Some((entry, _)) = shard.get_mut(slot.hash, |(entry, _)| entry.is(slot.fragment, key)) {
-            let before = Before { meta: entry.meta() };
+            let before = Before::of(entry);
             let bytes = entry.bytes();
             entry.replace(meta, value);
             entry.touch(now);
@@ -199,7 +207,7 @@ impl Keydir {
     /// Removes `key` where `wanted` agrees.
     pub(super) fn remove_if(&self, slot: &Slot, key: &[u8], wanted: impl Fn(&Meta) -> bool) -> Option<Before> {
         let is = |entry: &Entry| entry.is(slot.fragment, key) && wanted(&entry.meta());
-        self.take(slot, is).map(|entry| Before { meta: entry.meta() })
+        self.take(slot, is).map(|entry| Before::of(&entry))
     }
 
     /// Takes the entry of `key` out, its value in memory with it.
@@ -224,7 +232,7 @@ impl Keydir {
         drop(shard);
         self.resized(replaced.as_ref().map_or(0, Entry::bytes), bytes);
         self.deadline(slot, replaced.as_ref().and_then(Entry::expiry), expiry);
-        replaced.map(|entry| Before { meta: entry.meta() })
+        replaced.map(|entry| Before::of(&entry))
     }
 
     /// Removes a key whose hash is `slot`'s and whose deadline is at or before `now`; returns it.
@@ -234,7 +242,7 @@ impl Keydir {
                 && entry.expiry().is_some_and(|deadline| deadline <= now)
                 && self.hasher.hash(entry.key()) == slot.hash
         };
-        self.take(slot, expired).map(|entry| (entry.key().into(), Before { meta: entry.meta() }))
+        self.take(slot, expired).map(|entry| (entry.key().into(), Before::of(&entry)))
     }
 
     /// Gives `key` another deadline or none.
@@ -373,11 +381,11 @@ impl Keydir {
         (before - after, keys)
     }
 
-    /// Visits where every key's value stands.
-    pub(super) fn each_location(&self, mut visit: impl FnMut(Location)) {
+    /// Visits what every key is.
+    pub(super) fn each(&self, mut visit: impl FnMut(&Before)) {
         let Some(map) = self.map.get() else { return };
         for shard in map.shards() {
-            entry::for_each(&shard.read(), |entry| visit(entry.location()));
+            entry::for_each(&shard.read(), |entry| visit(&Before::of(entry)));
         }
     }
 

@@ -33,12 +33,14 @@ pub struct MemoryUse {
     pub entries: u64,
     /// The maps' own tables.
     pub tables: u64,
+    /// Elements of large collections, and what finds them.
+    pub collections: u64,
 }
 
 impl MemoryUse {
-    /// Both together.
+    /// All together.
     pub fn total(&self) -> u64 {
-        self.entries + self.tables
+        self.entries + self.tables + self.collections
     }
 }
 
@@ -50,11 +52,14 @@ impl Keyspace {
 
     /// What the keyspace takes.
     pub fn memory_use(&self) -> MemoryUse {
-        self.bound.databases.iter().fold(MemoryUse::default(), |sum, database| {
+        let collections = self.bound.objects.bytes() as u64;
+        let none = MemoryUse { collections, ..MemoryUse::default() };
+        self.bound.databases.iter().fold(none, |sum, database| {
             let keydir = database.load();
             MemoryUse {
                 entries: sum.entries + keydir.entry_bytes() as u64,
                 tables: sum.tables + keydir.table_bytes() as u64,
+                collections,
             }
         })
     }
@@ -81,11 +86,14 @@ impl Keyspace {
             if excess == 0 {
                 break;
             }
-            keys = self.sweep_round(&mut excess, round == ROUNDS_MAX);
+            let all = round == ROUNDS_MAX;
+            keys = self.sweep_round(&mut excess, all);
+            let may_go = |location| self.store.is_written(location);
+            excess = excess.saturating_sub(self.bound.objects.sweep(excess as usize, all, may_go) as u64);
         }
         self.memory.crowded.store(excess > 0, Relaxed);
         // What a fast writer has added since the hand passed can go soon; the keys cannot.
-        self.memory.full.store(excess > 0 && keys + memory.tables > limit, Relaxed);
+        self.memory.full.store(excess > 0 && keys + memory.tables + self.bound.objects.bytes() as u64 > limit, Relaxed);
     }
 
     /// Lets the hand go round once, or until `excess` bytes are free; `all` spares nothing. Returns the bytes of the

@@ -10,6 +10,8 @@
 //! | `whole` | a database as a whole: count, walk, flush, swap |
 //! | `overlay`, `changes` | a transaction's effects before they take effect |
 //! | `latch` | who may be inside which keys |
+//! | `collections` | values that have elements |
+//! | `shapes` | the tables and trees that large ones are made of |
 //! | `keydir`, `entry` | the map from key to record and cached value |
 //! | `deadlines` | what expires when |
 //! | `watch` | who is told of changes |
@@ -24,6 +26,7 @@ mod bound;
 mod catalog;
 mod changes;
 mod cold;
+mod collections;
 mod deadlines;
 mod entry;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -34,6 +37,7 @@ mod loader;
 mod memory;
 mod moves;
 mod overlay;
+mod shapes;
 mod watch;
 mod whole;
 
@@ -48,6 +52,7 @@ use arc_swap::ArcSwap;
 pub use access::{Access, Halt, Noted, Usage, Value, View};
 pub use catalog::Catalog;
 pub use changes::Changes;
+pub use collections::{Edited, End, Hash, HashEdit, List, ListEdit, Name, Set, SetEdit, ZSet, ZSetEdit};
 pub use cold::{Cold, Fetched, Pins};
 pub use entry::Meta;
 pub use keydir::Slot;
@@ -60,8 +65,9 @@ use crate::store::disk::Disk;
 use crate::store::{Compacted, KeyHasher, OpenError, Options, Position, Recovered, Store};
 pub use crate::store::{DATABASES_MAX, OnProgress};
 use bound::Bound;
-use entry::Cached;
+use entry::{Cached, Entry};
 use keydir::{Before, Keydir};
+use collections::{Objects, Touched};
 use loader::{Loaded, Loader};
 use memory::Memory;
 use moves::Leaving;
@@ -138,7 +144,8 @@ impl Keyspace {
         let threads = options.load_threads;
         let (store, recovered) = Store::open(disk, clock, options, &mut loader, on_progress)?;
         let hasher = store.hasher().clone();
-        let Loaded { databases: bound, next_id, live, moved } = loader.finish(&hasher, threads);
+        let Loaded { databases: bound, next_id, live, moved, objects } = loader.finish(&hasher, threads);
+        objects.begin_ids(u64::from(store.run_id()) << u32::BITS);
         for (segment, live) in live {
             store.set_live(segment, live);
         }
@@ -149,7 +156,11 @@ impl Keyspace {
         };
         let store_seed = store.now();
         let keyspace = Self {
-            bound: Arc::new(Bound::new((0..count).map(|database| ArcSwap::new(keydir(database))).collect(), moved)),
+            bound: Arc::new(Bound::new(
+                (0..count).map(|database| ArcSwap::new(keydir(database))).collect(),
+                moved,
+                objects,
+            )),
             store: Arc::new(store),
             next_id: AtomicU32::new(next_id),
             watchers: Watchers::default(),
@@ -301,7 +312,8 @@ impl Keyspace {
 
     /// The earliest deadline of any key.
     pub fn earliest_deadline(&self) -> Option<u64> {
-        self.bound.databases.iter().filter_map(|database| database.load().earliest_deadline()).min()
+        let of_keys = self.bound.databases.iter().filter_map(|database| database.load().earliest_deadline()).min();
+        of_keys.into_iter().chain(self.bound.objects.earliest_deadline()).min()
     }
 
     /// Removes up to `limit` keys whose time is over. Returns how many it looked at: as many as the limit means
@@ -328,7 +340,7 @@ impl Keyspace {
             return keydir.forget_deadline(slot, deadline);
         };
         let end = self.prove_time(held, slot, now);
-        self.note_expired(database, &key, &before.meta, end);
+        self.note_expired(database, &key, &before, end);
     }
 
     /// Removes a key that is expired at `now`, if nobody else did. Returns the log position of the proof that the
@@ -348,7 +360,7 @@ impl Keyspace {
         let end = self.prove_time(held, slot, now);
         let before = keydir.remove_if(slot, key, |meta| meta == stored);
         if let Some(before) = before {
-            self.note_expired(database, key, &before.meta, end);
+            self.note_expired(database, key, &before, end);
         }
         (end, before.is_some())
     }
@@ -361,19 +373,28 @@ impl Keyspace {
         Some(end)
     }
 
-    fn note_expired(&self, database: u32, key: &[u8], before: &Meta, end: Option<Position>) {
-        self.store.retire(before.location);
+    fn note_expired(&self, database: u32, key: &[u8], before: &Before, end: Option<Position>) {
+        self.let_go(before);
         self.stats.expired.fetch_add(1, Relaxed);
         self.watchers.changed(database, key, Change::Expired);
         self.watchers.expired(database, key, end.unwrap_or(0));
     }
 
     /// Logs an overlay's batch and makes its effects visible. Nothing happens if the log refuses it.
-    fn commit(&self, overlay: &mut Overlay, held: &Held<'_>, now: u64) -> Result<Option<Position>, Halt> {
+    fn commit(
+        &self,
+        overlay: &mut Overlay,
+        touched: &mut Touched<'_>,
+        held: &Held<'_>,
+        now: u64,
+    ) -> Result<Option<Position>, Halt> {
+        touched.draft(&mut overlay.batch);
         if overlay.batch.is_empty() {
             return Ok(None);
         }
         let end = self.store.append_batch(&mut overlay.batch)?.end;
+        let touched = touched.settle(&overlay.batch);
+        let mut unbound: Vec<u64> = touched.iter().map(|object| object.id).collect();
         let effects = overlay.take();
         // A change below may be told of under a number that its database has within the transaction only.
         self.tell_watchers_of(&effects.bindings);
@@ -390,19 +411,34 @@ impl Keyspace {
                     keydir.set_expiry(slot, key, *expiry);
                     (None, Change::Updated)
                 }
-                &State::Present { kind, expiry, ref value, record } => {
+                // Its elements have changed, and it has not.
+                State::Touched => (None, Change::Updated),
+                &State::Present { kind, expiry, ref value, object, record } => {
                     let meta = Meta { location: overlay.batch.location(record), kind, expiry };
                     let mut shared = Some(value.clone());
-                    let cached = Cached::hot(value, &mut shared);
+                    let cached = match object {
+                        Some(object) => {
+                            self.bound.objects.bind(object, keydir.id, key);
+                            Cached::Root(object)
+                        }
+                        None => Cached::hot(value, &mut shared),
+                    };
                     set(keydir.upsert(slot, key, &meta, cached, (now / 1000) as u32))
                 }
                 State::Moved { source, expiry, .. } => {
                     let entry = leaving.arrive(source, key);
+                    if let Some(object) = entry.as_ref().and_then(Entry::object) {
+                        self.bound.objects.set_home(object, keydir.id, key);
+                    }
                     set(entry.and_then(|entry| keydir.put_in(slot, entry, *expiry)))
                 }
             };
             if let Some(before) = before {
                 self.store.retire(before.meta.location);
+                if let Some(object) = before.object {
+                    self.bound.objects.unbind(object);
+                    unbound.push(object);
+                }
             }
             held.changed(slot.shard, end);
             self.watchers.changed(pending.database, key, change);
@@ -410,6 +446,8 @@ impl Keyspace {
         for record in effects.superseded {
             self.store.retire(overlay.batch.location(record));
         }
+        // One that has got another name is unbound once and bound once by now.
+        unbound.into_iter().for_each(|object| self.bound.objects.let_go(object, &self.store));
         if !effects.bindings.is_empty() {
             held.changed_all(end);
             self.rebind(&effects.bindings, effects.displaced);
@@ -444,8 +482,16 @@ impl Keyspace {
 
     /// Counts all records of an unbound keydir as dead and frees its memory, off the caller's thread if it is big.
     fn reclaim(&self, keydir: Arc<Keydir>) {
-        let (store, keys) = (self.store.clone(), keydir.keys());
-        let work = move || keydir.each_location(|location| store.retire(location));
+        let (store, bound, keys) = (self.store.clone(), self.bound.clone(), keydir.keys());
+        let work = move || {
+            keydir.each(|before| {
+                store.retire(before.meta.location);
+                if let Some(object) = before.object {
+                    bound.objects.unbind(object);
+                    bound.objects.let_go(object, &store);
+                }
+            });
+        };
         if keys <= RECLAIM_INLINE_KEYS_MAX {
             return work();
         }

@@ -39,6 +39,9 @@ impl Access<'_> {
         let keyspace = self.keyspace();
         let end = keyspace.store.append(&draft)?.end;
         if let Some(entry) = source.take_out(&slot, key) {
+            if let Some(object) = entry.object() {
+                keyspace.bound.objects.set_home(object, target.id, key);
+            }
             let before = target.put_in(&slot, entry, meta.expiry);
             debug_assert!(before.is_none(), "the latch is held, and there was none");
         }

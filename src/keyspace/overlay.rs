@@ -19,7 +19,9 @@ pub(super) enum State {
     /// There is none.
     Gone,
     /// It has this value; `record` is its number in the batch.
-    Present { kind: u8, expiry: Option<u64>, value: Bytes, record: usize },
+    Present { kind: u8, expiry: Option<u64>, value: Bytes, object: Option<u64>, record: usize },
+    /// It has the value and the expiry the keydir knows, of which elements have changed.
+    Touched,
     /// It has the value the keydir knows, with this expiry.
     Expiry(Option<u64>),
     /// It has the value that another keydir knows for it, with this expiry.
@@ -78,6 +80,18 @@ impl Overlay {
         let before = self.changes.entry(keydir.id).or_default().insert(key.into(), pending);
         if let Some(Pending { state: State::Present { record, .. }, .. }) = before {
             self.superseded.push(record);
+        }
+    }
+
+    /// Notes that elements of a key's value have changed.
+    pub(super) fn touch(&mut self, keydir: &Arc<Keydir>, database: u32, slot: &Slot, key: &[u8]) {
+        let pending = self.changes.get_mut(&keydir.id).and_then(|changes| changes.get_mut(key));
+        match pending {
+            Some(pending) => {
+                self.count += 1;
+                pending.order = self.count;
+            }
+            None => self.set(keydir, database, slot, key, State::Touched),
         }
     }
 

@@ -31,6 +31,7 @@ impl<'k> Access<'k> {
                 State::Gone => false,
                 State::Present { expiry, .. } | State::Moved { expiry, .. } => is_alive(*expiry),
                 State::Expiry(expiry) => existed && is_alive(*expiry),
+                State::Touched => existed,
             };
             sum + usize::from(exists) - usize::from(existed)
         })

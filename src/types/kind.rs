@@ -14,6 +14,14 @@ pub struct Kind(pub u8);
 pub enum Type {
     /// Bytes.
     String,
+    /// Fields with values.
+    Hash,
+    /// Members in no order.
+    Set,
+    /// Elements in the order they were put in.
+    List,
+    /// Members in the order of their scores.
+    ZSet,
     /// Written by a version that knows more types.
     Unknown,
 }
@@ -31,6 +39,25 @@ impl Kind {
     pub const EMBSTR: Self = Self(1);
     /// A long string, or one that was changed in place.
     pub const RAW: Self = Self(2);
+
+    /// A hash that Redis would keep as one block.
+    pub const HASH_LISTPACK: Self = Self(0x10);
+    /// A hash that Redis would keep as a table.
+    pub const HASH_TABLE: Self = Self(0x11);
+    /// A set of integers that Redis would keep as an array.
+    pub const SET_INTSET: Self = Self(0x20);
+    /// A set that Redis would keep as one block.
+    pub const SET_LISTPACK: Self = Self(0x21);
+    /// A set that Redis would keep as a table.
+    pub const SET_TABLE: Self = Self(0x22);
+    /// A list that Redis would keep as one block.
+    pub const LIST_LISTPACK: Self = Self(0x30);
+    /// A list that Redis would keep as a chain of blocks.
+    pub const LIST_QUICKLIST: Self = Self(0x31);
+    /// A sorted set that Redis would keep as one block.
+    pub const ZSET_LISTPACK: Self = Self(0x40);
+    /// A sorted set that Redis would keep as a table and a skip list.
+    pub const ZSET_SKIPLIST: Self = Self(0x41);
 
     /// The kind of a string that was just set.
     #[inline]
@@ -50,7 +77,14 @@ impl Kind {
     /// The type.
     #[inline]
     pub fn of(self) -> Type {
-        if self.0 >> 4 == 0 { Type::String } else { Type::Unknown }
+        match self.0 >> 4 {
+            0 => Type::String,
+            1 => Type::Hash,
+            2 => Type::Set,
+            3 => Type::List,
+            4 => Type::ZSet,
+            _ => Type::Unknown,
+        }
     }
 
     /// As OBJECT ENCODING names it.
@@ -59,6 +93,11 @@ impl Kind {
             Self::INT => "int",
             Self::EMBSTR => "embstr",
             Self::RAW => "raw",
+            Self::HASH_LISTPACK | Self::SET_LISTPACK | Self::LIST_LISTPACK | Self::ZSET_LISTPACK => "listpack",
+            Self::HASH_TABLE | Self::SET_TABLE => "hashtable",
+            Self::SET_INTSET => "intset",
+            Self::LIST_QUICKLIST => "quicklist",
+            Self::ZSET_SKIPLIST => "skiplist",
             _ => "unknown",
         }
     }
@@ -69,6 +108,10 @@ impl Type {
     pub fn name(self) -> &'static str {
         match self {
             Self::String => "string",
+            Self::Hash => "hash",
+            Self::Set => "set",
+            Self::List => "list",
+            Self::ZSet => "zset",
             Self::Unknown => "unknown",
         }
     }

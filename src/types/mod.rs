@@ -6,5 +6,6 @@ pub mod kind;
 pub mod lcs;
 pub mod long_double;
 pub mod number;
+pub mod packed;
 pub mod string;
 pub mod time;

@@ -23,17 +23,17 @@ impl Access<'_> {
     ) -> Result<Option<R>, Halt> {
         let pending = self.overlay.as_ref().and_then(|overlay| overlay.get(self.keydir.id, key)).cloned();
         match pending {
-            None => self.view_stored(slot, key, None, None, look),
+            None | Some(State::Touched) => self.view_stored(slot, key, None, None, look),
             Some(State::Expiry(expiry)) => self.view_stored(slot, key, None, Some(expiry), look),
             Some(State::Moved { source, expiry, .. }) => self.view_stored(slot, key, Some(&source), Some(expiry), look),
             Some(State::Gone) => {
                 self.count(key, false);
                 Ok(None)
             }
-            Some(State::Present { kind, expiry, value, .. }) => {
+            Some(State::Present { kind, expiry, value, object, .. }) => {
                 let alive = expiry.is_none_or(|deadline| deadline > self.now);
                 self.count(key, alive);
-                let view = View { value: &value, shared: Some(&value), kind, expiry };
+                let view = View { value: &value, shared: Some(&value), kind, expiry, object };
                 Ok(alive.then(|| look(view)))
             }
         }
@@ -68,8 +68,9 @@ impl Access<'_> {
             Some(Seen::Cold(meta)) => Met::Cold(current(meta), look),
             Some(Seen::Hot(meta, cached)) => {
                 let shared = if let Cached::Shared(bytes) = cached { Some(bytes) } else { None };
+                let object = if let Cached::Root(object) = cached { Some(object) } else { None };
                 let value = cached.bytes().unwrap_or_default();
-                Met::Done(look(View { value, shared, kind: meta.kind, expiry: current(meta).expiry }))
+                Met::Done(look(View { value, shared, kind: meta.kind, expiry: current(meta).expiry, object }))
             }
         });
         match met {
@@ -97,7 +98,8 @@ impl Access<'_> {
                     return Ok(None);
                 };
                 self.count(key, true);
-                Ok(Some(look(View { value: &value, shared: Some(&value), kind: meta.kind, expiry: meta.expiry })))
+                let (kind, expiry) = (meta.kind, meta.expiry);
+                Ok(Some(look(View { value: &value, shared: Some(&value), kind, expiry, object: None })))
             }
         }
     }
@@ -137,8 +139,7 @@ impl Access<'_> {
                 Ok(Some(value))
             }
             Ok(None) => {
-                let (keydir, key) = (Arc::clone(keydir), Bytes::copy_from_slice(key));
-                Err(Halt::Cold(vec![Cold { keydir, slot: *slot, key, location: meta.location }]))
+                Err(Halt::Cold(vec![Cold::key(keydir, slot, key, meta.location)]))
             }
             Err(ReadError::Damaged(_) | ReadError::Gone(_)) => {
                 keydir.set_damaged(slot, key, meta.location);

@@ -1,0 +1,281 @@
+//! A collection that is changed, in either form.
+//!
+//! Always true: nothing of it takes effect before `finish`; who drops an edit instead has done nothing. A packed one that grows
+//! beyond what is packed becomes a large one within the same change; an empty one is no key.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::super::access::{Access, Halt};
+use super::found::{Form, Found, Lent, Wanted, shape_of};
+use super::object::{Content, Object};
+use super::objects::Footprint;
+use crate::types::kind::{Kind, Type};
+use crate::types::packed::{Pack, Packed};
+
+/// What has become of a key whose collection was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edited {
+    /// There was such a key before.
+    pub existed: bool,
+    /// There is one now.
+    pub exists: bool,
+    /// Anything has changed.
+    pub changed: bool,
+}
+
+impl Edited {
+    /// Whether the last element has gone, and the key with it.
+    pub fn emptied(&self) -> bool {
+        self.existed && !self.exists
+    }
+}
+
+/// See the module.
+pub(super) struct Edit<'a, 'k> {
+    pub(super) access: &'a mut Access<'k>,
+    key: &'a [u8],
+    of: Type,
+    form: EditForm,
+    /// What OBJECT ENCODING is to say.
+    pub(super) kind: Kind,
+    expiry: Option<u64>,
+    existed: bool,
+    /// The value takes the place of whatever the key was.
+    replaces: bool,
+    changed: bool,
+}
+
+enum EditForm {
+    Packed(Pack),
+    Large(Large),
+}
+
+/// A large collection that is being changed.
+struct Large {
+    object: Arc<Object>,
+    /// Changes that were in the journal before.
+    mark: usize,
+    before: Footprint,
+    /// The kind its root says, if there is one.
+    root: Option<Kind>,
+    finished: bool,
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.object.undo(self.mark);
+        }
+    }
+}
+
+impl<'a, 'k> Edit<'a, 'k> {
+    /// Begins to change the value of `key`, which must be of this type if there is one; where there is none it begins with an
+    /// empty one of this kind.
+    pub(super) fn begin(access: &'a mut Access<'k>, key: &'a [u8], empty: Kind) -> Result<Self, Halt> {
+        let of = empty.of();
+        let Some(Found { form, kind, expiry }) = access.collection(key, of)? else {
+            return Ok(Self::fresh(access, key, empty, false));
+        };
+        let form = match form {
+            Form::Packed(bytes) => EditForm::Packed(Pack::of(&bytes, shape_of(of))),
+            Form::Large(object) => {
+                access.expire_fields(key, &object);
+                let (mark, before) = (object.mark(), Footprint::of(&object));
+                let root = Some(Kind(kind));
+                EditForm::Large(Large { object, mark, before, root, finished: false })
+            }
+        };
+        let (kind, existed) = (Kind(kind), true);
+        Ok(Self { access, key, of, form, kind, expiry, existed, replaces: false, changed: false })
+    }
+
+    /// Begins with an empty value that takes the place of whatever the key is, once it is finished; an empty one is no key.
+    pub(super) fn replace(access: &'a mut Access<'k>, key: &'a [u8], empty: Kind) -> Self {
+        let existed = access.exists_quietly(key);
+        let mut edit = Self::fresh(access, key, empty, true);
+        (edit.existed, edit.changed) = (existed, existed);
+        edit
+    }
+
+    fn fresh(access: &'a mut Access<'k>, key: &'a [u8], kind: Kind, replaces: bool) -> Self {
+        let of = kind.of();
+        let form = EditForm::Packed(Pack::new(shape_of(of)));
+        Self { access, key, of, form, kind, expiry: None, existed: false, replaces, changed: false }
+    }
+
+    /// The elements where they are packed.
+    pub(super) fn packed(&self) -> Option<Packed<'_>> {
+        if let EditForm::Packed(pack) = &self.form { Some(pack.read()) } else { None }
+    }
+
+    /// The elements where they are large.
+    pub(super) fn large(&self) -> Option<&Arc<Object>> {
+        if let EditForm::Large(large) = &self.form { Some(&large.object) } else { None }
+    }
+
+    /// The same value to be read.
+    pub(super) fn found(&self) -> Found {
+        let form = match &self.form {
+            EditForm::Packed(pack) => Form::Packed(bytes::Bytes::copy_from_slice(pack.bytes())),
+            EditForm::Large(large) => Form::Large(large.object.clone()),
+        };
+        Found { form, kind: self.kind.0, expiry: self.expiry }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match &self.form {
+            EditForm::Packed(pack) => pack.len(),
+            EditForm::Large(large) => large.object.len(),
+        }
+    }
+
+    pub(super) fn contains(&self, name: &[u8]) -> bool {
+        match &self.form {
+            EditForm::Packed(pack) => pack.read().find(name).is_some(),
+            EditForm::Large(large) => large.object.read(|inner| inner.elements.get(name).is_some()),
+        }
+    }
+
+    /// Lends the element of this name.
+    pub(super) fn find<R>(
+        &mut self,
+        name: &[u8],
+        wanted: Wanted,
+        look: impl FnOnce(Lent<'_>) -> R,
+    ) -> Result<Option<R>, Halt> {
+        match &self.form {
+            EditForm::Packed(pack) => Ok(pack.read().find(name).map(|item| {
+                let (name, value, score) = (item.name, item.value, item.score);
+                look(Lent { name, value, shared: None, score, expiry: None })
+            })),
+            EditForm::Large(large) => self.access.find_in(&large.object, name, wanted, look),
+        }
+    }
+
+    /// Puts an element in, or gives it another value; returns whether it is new.
+    pub(super) fn put(&mut self, name: &[u8], content: &Content<'_>) -> bool {
+        self.changed = true;
+        let (value, score, has_deadline) = match *content {
+            Content::Value(value, expiry) => (value, 0.0, expiry.is_some()),
+            Content::Score(score) => (&[][..], score, false),
+        };
+        if let EditForm::Packed(pack) = &self.form
+            && (has_deadline || pack.is_full_with(name, value))
+        {
+            self.unpack();
+        }
+        match &mut self.form {
+            EditForm::Large(large) => large.object.put(name, self.kind.0, content),
+            EditForm::Packed(pack) => {
+                let at = pack.read().find(name).map(|item| item.at);
+                let is_new = at.is_none();
+                if self.of == Type::ZSet {
+                    if let Some(at) = at {
+                        pack.remove(at);
+                    }
+                    let behind = pack.read().iter().find(|item| (item.score, item.name) > (score, name));
+                    let place = behind.map(|item| item.at.start);
+                    pack.insert(place, name, value, score);
+                } else {
+                    match at {
+                        Some(at) => pack.replace(at, name, value, score),
+                        None => pack.insert(None, name, value, score),
+                    }
+                }
+                is_new
+            }
+        }
+    }
+
+    /// Removes an element; returns whether there was one.
+    pub(super) fn remove(&mut self, name: &[u8]) -> bool {
+        let removed = match &mut self.form {
+            EditForm::Large(large) => large.object.remove(name),
+            EditForm::Packed(pack) => match pack.read().find(name).map(|item| item.at) {
+                Some(at) => {
+                    pack.remove(at);
+                    true
+                }
+                None => false,
+            },
+        };
+        self.changed |= removed;
+        removed
+    }
+
+    /// Changes packed elements by their places, which a large collection does not have.
+    pub(super) fn pack_mut(&mut self) -> Option<&mut Pack> {
+        self.changed = true;
+        if let EditForm::Packed(pack) = &mut self.form { Some(pack) } else { None }
+    }
+
+    /// Whether one more such element makes a packed collection too large.
+    pub(super) fn is_full_with(&self, name: &[u8]) -> bool {
+        if let EditForm::Packed(pack) = &self.form { pack.is_full_with(name, &[]) } else { false }
+    }
+
+    /// Where an element of a packed list or set stands.
+    pub(super) fn place(&self, index: usize) -> Option<Range<usize>> {
+        self.packed()?.iter().nth(index).map(|item| item.at)
+    }
+
+    /// Makes a large collection of a packed one.
+    pub(super) fn unpack(&mut self) -> &Arc<Object> {
+        if let EditForm::Packed(pack) = &self.form {
+            let object = self.access.create_object(self.of);
+            let before = Footprint::of(&object);
+            for (index, item) in pack.read().iter().enumerate() {
+                match self.of {
+                    Type::List => {
+                        let name = super::list::position(index as i64);
+                        object.put(&name, super::list::kind_of(item.name), &Content::Value(item.name, None));
+                    }
+                    Type::ZSet => _ = object.put(item.name, self.kind.0, &Content::Score(item.score)),
+                    _ => _ = object.put(item.name, self.kind.0, &Content::Value(item.value, None)),
+                }
+            }
+            let large = Large { object, mark: 0, before, root: None, finished: false };
+            self.form = EditForm::Large(large);
+        }
+        match &self.form {
+            EditForm::Large(large) => &large.object,
+            EditForm::Packed(_) => unreachable!("it was made large above"),
+        }
+    }
+
+    /// Says that something has changed.
+    pub(super) fn note_change(&mut self) {
+        self.changed = true;
+    }
+
+    /// Lets the changes take effect.
+    pub(super) fn finish(self) -> Result<Edited, Halt> {
+        let exists = self.len() > 0;
+        let Self { access, key, form, kind, mut expiry, existed, replaces, changed, .. } = self;
+        let edited = Edited { existed, exists, changed };
+        if !changed {
+            return Ok(edited);
+        }
+        if replaces {
+            expiry = None;
+        }
+        match form {
+            _ if !exists => {
+                // What is left of it is undone, and goes with the key.
+                drop(form);
+                if existed {
+                    access.delete(key)?;
+                }
+            }
+            EditForm::Packed(pack) => access.put(key, kind.0, pack.bytes(), expiry)?,
+            EditForm::Large(mut large) => {
+                let root = (large.root != Some(kind)).then_some((kind.0, expiry));
+                large.finished = true;
+                access.put_elements(key, &large.object, &large.before, root)?;
+            }
+        }
+        Ok(edited)
+    }
+}

@@ -1,0 +1,261 @@
+//! How changes of large collections get into the log, or are undone.
+//!
+//! Always true: an object that a command has changed is among the touched ones until its changes are in the log; what is
+//! still there when the access goes is undone.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::super::access::{Access, Halt, Noted};
+use super::super::entry::{Cached, Meta};
+use super::super::overlay::State;
+use super::super::watch::Change;
+use super::super::{Keyspace, keydir::Before};
+use super::found::Wanted;
+use super::object::{Content, Object};
+use super::objects::Footprint;
+use crate::store::{Batch, Draft, Location, Op, Position};
+use crate::types::kind::{Kind, Type};
+
+/// Fields whose time is over that one command removes at most before it begins.
+const EXPIRED_TOGETHER_MAX: usize = 1024;
+
+/// The objects that a command, or a transaction, has changed or made, and whose changes are not in the log.
+pub(in crate::keyspace) struct Touched<'k> {
+    keyspace: &'k Keyspace,
+    objects: SmallVec<[Arc<Object>; 2]>,
+}
+
+impl<'k> Touched<'k> {
+    pub(in crate::keyspace) fn new(keyspace: &'k Keyspace) -> Self {
+        Self { keyspace, objects: SmallVec::new() }
+    }
+
+    fn add(&mut self, object: &Arc<Object>) {
+        if !self.objects.iter().any(|touched| Arc::ptr_eq(touched, object)) {
+            self.objects.push(object.clone());
+        }
+    }
+
+    fn remove(&mut self, object: &Arc<Object>) {
+        self.objects.retain(|touched| !Arc::ptr_eq(touched, object));
+    }
+
+    pub(in crate::keyspace) fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// Adds the records of all changes to a batch.
+    pub(in crate::keyspace) fn draft(&self, batch: &mut Batch) {
+        self.objects.iter().for_each(|object| object.draft(batch));
+    }
+
+    /// The batch is in the log.
+    pub(in crate::keyspace) fn settle(&mut self, batch: &Batch) -> SmallVec<[Arc<Object>; 2]> {
+        let objects = std::mem::take(&mut self.objects);
+        for object in &objects {
+            object.settle(|record| batch.location(record), |location| self.keyspace.store.retire(location));
+        }
+        objects
+    }
+}
+
+impl Drop for Touched<'_> {
+    fn drop(&mut self) {
+        for object in &self.objects {
+            let before = Footprint::of(object);
+            object.undo(0);
+            let objects = &self.keyspace.bound.objects;
+            objects.changed(object, &before);
+            objects.let_go(object.id, &self.keyspace.store);
+        }
+    }
+}
+
+impl Access<'_> {
+    /// Makes an object, which goes again unless it becomes the value of a key.
+    pub(super) fn create_object(&mut self, of: Type) -> Arc<Object> {
+        let keyspace = self.keyspace();
+        let object = keyspace.bound.objects.create(of, &keyspace.hasher);
+        self.touched.add(&object);
+        object
+    }
+
+    /// Lets the changes of an object take effect, which is the value of `key`, or becomes it with this kind and expiry (`root`).
+    pub(super) fn put_elements(
+        &mut self,
+        key: &[u8],
+        object: &Arc<Object>,
+        before: &Footprint,
+        root: Option<(u8, Option<u64>)>,
+    ) -> Result<(), Halt> {
+        let keyspace = self.keyspace();
+        self.touched.add(object);
+        keyspace.bound.objects.changed(object, before);
+        let slot = self.slot(key);
+        if let Some((kind, expiry)) = root {
+            self.note_if_new(&slot, key);
+            return self.put_root(key, object, kind, expiry);
+        }
+        if self.overlay().is_some() {
+            let (keydir, database) = (Arc::clone(self.keydir()), self.database());
+            if let Some(overlay) = self.overlay_mut() {
+                overlay.touch(&keydir, database, &slot, key);
+            }
+            return Ok(());
+        }
+        let end = if let Some(only) = object.only_change() {
+            let appended = keyspace.store.append(&only.draft(object.id))?;
+            object.settle_only(appended.location, |location| keyspace.store.retire(location));
+            appended.end
+        } else {
+            let mut batch = Batch::new();
+            object.draft(&mut batch);
+            let end = self.append_drafted(object, &mut batch)?;
+            object.settle(|record| batch.location(record), |location| keyspace.store.retire(location));
+            end
+        };
+        self.touched.remove(object);
+        self.changed(&slot, key, end, Change::Updated);
+        Ok(())
+    }
+
+    /// Makes an object the value of `key`, whatever that was.
+    fn put_root(&mut self, key: &[u8], object: &Arc<Object>, kind: u8, expiry: Option<u64>) -> Result<(), Halt> {
+        let keyspace = self.keyspace();
+        let slot = self.slot(key);
+        let (keydir, database) = (Arc::clone(self.keydir()), self.database());
+        let id = Some(object.id);
+        let draft = Draft { op: Op::Put, keyspace: keydir.id, kind, expiry, object: id, key, value: &[] };
+        self.note_overlaid(expiry);
+        if let Some(overlay) = self.overlay_mut() {
+            let record = overlay.batch.push(&draft);
+            let state = State::Present { kind, expiry, value: bytes::Bytes::new(), object: id, record };
+            overlay.set(&keydir, database, &slot, key, state);
+            return Ok(());
+        }
+        let mut batch = Batch::new();
+        let root = batch.push(&draft);
+        object.draft(&mut batch);
+        let end = self.append_drafted(object, &mut batch)?;
+        object.settle(|record| batch.location(record), |location| keyspace.store.retire(location));
+        self.touched.remove(object);
+        let meta = Meta { location: batch.location(root), kind, expiry };
+        self.stored_as(&slot, key, &meta, Cached::Root(object.id), end);
+        Ok(())
+    }
+
+    fn append_drafted(&mut self, object: &Object, batch: &mut Batch) -> Result<Position, Halt> {
+        match self.keyspace().store.append_batch(batch) {
+            Ok(appended) => Ok(appended.end),
+            Err(refused) => {
+                object.undraft();
+                Err(refused.into())
+            }
+        }
+    }
+
+    /// Removes the fields of a hash whose time is over.
+    pub(super) fn expire_fields(&mut self, key: &[u8], object: &Arc<Object>) {
+        let now = self.now();
+        if object.earliest_deadline().is_none_or(|deadline| deadline > now) || self.keeps_expired {
+            return;
+        }
+        self.prove_time();
+        let keyspace = self.keyspace();
+        loop {
+            let expired = keyspace.remove_expired_fields(object, now, EXPIRED_TOGETHER_MAX);
+            if !expired.is_empty() {
+                self.note(Noted::FieldsExpired, key);
+            }
+            if expired.len() < EXPIRED_TOGETHER_MAX {
+                return;
+            }
+        }
+    }
+
+    /// Gives the value of `key` another name, whatever that was; returns false where there is no such key.
+    ///
+    /// # Errors
+    /// As for any change; a small value is written once more, and has to be in memory.
+    pub fn rename(&mut self, key: &[u8], new: &[u8]) -> Result<bool, Halt> {
+        let Some(value) = self.value(key)? else { return Ok(false) };
+        let object = value.object.and_then(|id| self.keyspace().bound.objects.get(id));
+        match object {
+            None => {
+                self.delete(key)?;
+                self.put(new, value.kind, &value.bytes, value.expiry)?;
+            }
+            Some(object) => {
+                // Before its old key lets it go.
+                self.touched.add(&object);
+                self.delete(key)?;
+                let slot = self.slot(new);
+                self.note_if_new(&slot, new);
+                self.put_root(new, &object, value.kind, value.expiry)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gives `key` of the database that is looked at a copy of a value, whatever it was.
+    pub fn put_copy(&mut self, key: &[u8], value: &super::super::Value) -> Result<(), Halt> {
+        let Some(source) = value.object.and_then(|id| self.keyspace().bound.objects.get(id)) else {
+            return self.put(key, value.kind, &value.bytes, value.expiry);
+        };
+        let copy = self.create_object(source.of);
+        let before = Footprint::of(&copy);
+        let wanted = if matches!(source.of, Type::Hash | Type::List) { Wanted::Values } else { Wanted::Names };
+        let kind = value.kind;
+        let mut add = |lent: super::found::Lent<'_>| {
+            let content = match source.of {
+                Type::ZSet => Content::Score(lent.score),
+                _ => Content::Value(lent.value, lent.expiry),
+            };
+            let kind = if source.of == Type::List { super::list::kind_of(lent.value) } else { kind };
+            copy.put(lent.name, kind, &content);
+        };
+        self.visit(&source, wanted, &mut add, |inner, each| inner.elements.each(each))?;
+        let slot = self.slot(key);
+        self.note_if_new(&slot, key);
+        self.keyspace().bound.objects.changed(&copy, &before);
+        self.put_root(key, &copy, value.kind, value.expiry)
+    }
+}
+
+impl Keyspace {
+    /// Counts what a key was before as dead.
+    pub(in crate::keyspace) fn let_go(&self, before: &Before) {
+        self.store.retire(before.meta.location);
+        if let Some(object) = before.object {
+            self.bound.objects.unbind(object);
+            self.bound.objects.let_go(object, &self.store);
+        }
+    }
+
+    /// Removes fields of a hash whose time is over, which the log knows to have come; returns their names.
+    pub(in crate::keyspace) fn remove_expired_fields(
+        &self,
+        object: &Arc<Object>,
+        now: u64,
+        at_most: usize,
+    ) -> Vec<super::elements::Name> {
+        let before = Footprint::of(object);
+        let expired = object.expire(now, at_most);
+        self.bound.objects.changed(object, &before);
+        let retire = |location: Location| self.store.retire(location);
+        expired
+            .into_iter()
+            .map(|(name, location)| {
+                retire(location);
+                name
+            })
+            .collect()
+    }
+
+    /// Whether a kind is that of a hash, whose fields may have deadlines.
+    pub(in crate::keyspace) fn is_hash(kind: u8) -> bool {
+        Kind(kind).of() == Type::Hash
+    }
+}

@@ -1,0 +1,357 @@
+//! The elements of a large collection in memory, whatever its type.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use smallvec::SmallVec;
+
+use super::super::entry::{Cached, Entry};
+use super::super::shapes::{Item, Named, Ranked, Table};
+use super::member::{Member, Scored};
+use crate::store::{KeyHasher, Location};
+use crate::types::kind::{Kind, Type};
+
+/// The name of an element: a field, a member, or, of a list, where it stands among the others, as bytes that sort.
+pub type Name = SmallVec<[u8; 16]>;
+
+/// All of them: see the module.
+pub(super) enum Elements {
+    Hash(Fields),
+    Set(Table<Entry>),
+    List(Ranked<Entry>),
+    ZSet(Scores),
+}
+
+/// One of them, by itself.
+pub(super) enum Element {
+    Block(Entry),
+    Member(Member),
+}
+
+/// The fields of a hash, and the deadlines of those that have one.
+pub(super) struct Fields {
+    pub(super) table: Table<Entry>,
+    deadlines: BTreeSet<(u64, Box<[u8]>)>,
+}
+
+/// Members by name and by score.
+pub(super) struct Scores {
+    pub(super) table: Table<Member>,
+    pub(super) order: Ranked<Scored>,
+}
+
+impl Named for Entry {
+    fn name(&self) -> &[u8] {
+        self.key()
+    }
+}
+
+impl Item for Entry {
+    type Key = Name;
+
+    fn key(&self) -> Name {
+        Entry::key(self).into()
+    }
+}
+
+impl Element {
+    pub(super) fn name(&self) -> &[u8] {
+        match self {
+            Self::Block(entry) => entry.key(),
+            Self::Member(member) => member.name(),
+        }
+    }
+
+    pub(super) fn location(&self) -> Location {
+        match self {
+            Self::Block(entry) => entry.location(),
+            Self::Member(member) => member.location(),
+        }
+    }
+
+    /// Bytes of its block.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Block(entry) => entry.bytes(),
+            Self::Member(member) => member.bytes(),
+        }
+    }
+}
+
+/// An element that is looked at.
+#[derive(Clone, Copy)]
+pub(super) enum Seen<'a> {
+    Block(&'a Entry),
+    Member(&'a Member),
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn name(&self) -> &'a [u8] {
+        match self {
+            Self::Block(entry) => entry.key(),
+            Self::Member(member) => member.name(),
+        }
+    }
+
+    pub(super) fn location(&self) -> Location {
+        match self {
+            Self::Block(entry) => entry.location(),
+            Self::Member(member) => member.location(),
+        }
+    }
+
+    pub(super) fn expiry(&self) -> Option<u64> {
+        if let Self::Block(entry) = self { entry.expiry() } else { None }
+    }
+
+    pub(super) fn kind(&self) -> u8 {
+        if let Self::Block(entry) = self { entry.meta().kind } else { Kind::ZSET_SKIPLIST.0 }
+    }
+
+    pub(super) fn cached(&self) -> Cached<'a> {
+        match self {
+            Self::Block(entry) => entry.value(),
+            Self::Member(_) => Cached::Cold,
+        }
+    }
+}
+
+impl Elements {
+    /// No elements of this type.
+    pub(super) fn new(of: Type, hasher: &KeyHasher) -> Self {
+        match of {
+            Type::Hash => {
+                Self::Hash(Fields { table: Table::new(hasher.clone()), deadlines: BTreeSet::new() })
+            }
+            Type::List => Self::List(Ranked::new()),
+            Type::ZSet => Self::ZSet(Scores { table: Table::new(hasher.clone()), order: Ranked::new() }),
+            Type::Set | Type::String | Type::Unknown => Self::Set(Table::new(hasher.clone())),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Hash(fields) => fields.table.len(),
+            Self::Set(table) => table.len(),
+            Self::List(list) => list.len(),
+            Self::ZSet(scores) => scores.table.len(),
+        }
+    }
+
+    /// Bytes of the structures themselves, without the elements' blocks.
+    pub(super) fn table_bytes(&self) -> usize {
+        match self {
+            Self::Hash(fields) => fields.table.bytes() + fields.deadlines.len() * 64,
+            Self::Set(table) => table.bytes(),
+            Self::List(list) => list.bytes(),
+            Self::ZSet(scores) => scores.table.bytes() + scores.order.bytes(),
+        }
+    }
+
+    pub(super) fn get(&self, name: &[u8]) -> Option<Seen<'_>> {
+        match self {
+            Self::Hash(fields) => fields.table.get(name).map(Seen::Block),
+            Self::Set(table) => table.get(name).map(Seen::Block),
+            Self::List(list) => {
+                let rank = list.find(|position| position.as_slice().cmp(name)).ok()?;
+                list.get(rank).map(Seen::Block)
+            }
+            Self::ZSet(scores) => scores.table.get(name).map(Seen::Member),
+        }
+    }
+
+    /// Puts an element in; returns the one of the same name that was there.
+    pub(super) fn put(&mut self, element: Element) -> Option<Element> {
+        match (self, element) {
+            (Self::Hash(fields), Element::Block(entry)) => fields.put(entry).map(Element::Block),
+            (Self::Set(table), Element::Block(entry)) => table.put(entry).map(Element::Block),
+            (Self::List(list), Element::Block(entry)) => put_in_list(list, entry).map(Element::Block),
+            (Self::ZSet(scores), Element::Member(member)) => scores.put(member).map(Element::Member),
+            _ => None,
+        }
+    }
+
+    pub(super) fn take(&mut self, name: &[u8]) -> Option<Element> {
+        match self {
+            Self::Hash(fields) => fields.take(name).map(Element::Block),
+            Self::Set(table) => table.take(name).map(Element::Block),
+            Self::List(list) => {
+                let rank = list.find(|position| position.as_slice().cmp(name)).ok()?;
+                Some(Element::Block(list.remove(rank)))
+            }
+            Self::ZSet(scores) => scores.take(name).map(Element::Member),
+        }
+    }
+
+    /// Says where the record of an element is.
+    pub(super) fn set_location(&mut self, name: &[u8], location: Location) {
+        match self {
+            Self::Hash(fields) => {
+                if let Some(entry) = fields.table.get_mut(name) {
+                    entry.set_location(location);
+                }
+            }
+            Self::Set(table) => {
+                if let Some(entry) = table.get_mut(name) {
+                    entry.set_location(location);
+                }
+            }
+            Self::List(list) => {
+                if let Ok(rank) = list.find(|position| position.as_slice().cmp(name))
+                    && let Some(entry) = list.get_mut(rank)
+                {
+                    entry.set_location(location);
+                }
+            }
+            Self::ZSet(scores) => {
+                if let Some(member) = scores.table.get(name) {
+                    member.set_location(location);
+                }
+            }
+        }
+    }
+
+    /// Changes the block of an element in a way that keeps its name, its deadline and its place; returns by how many bytes it grew.
+    pub(super) fn change<R>(&mut self, name: &[u8], change: impl FnOnce(&mut Entry) -> R) -> Option<(R, isize)> {
+        let entry = match self {
+            Self::Hash(fields) => fields.table.get_mut(name),
+            Self::Set(table) => table.get_mut(name),
+            Self::List(list) => {
+                let rank = list.find(|position| position.as_slice().cmp(name)).ok()?;
+                list.get_mut(rank)
+            }
+            Self::ZSet(_) => None,
+        }?;
+        let before = entry.bytes();
+        let result = change(entry);
+        Some((result, entry.bytes() as isize - before as isize))
+    }
+
+    /// Visits all elements.
+    pub(super) fn each(&self, mut visit: impl FnMut(Seen<'_>)) {
+        match self {
+            Self::Hash(fields) => fields.table.iter().for_each(|entry| visit(Seen::Block(entry))),
+            Self::Set(table) => table.iter().for_each(|entry| visit(Seen::Block(entry))),
+            Self::List(list) => list.iter().for_each(|entry| visit(Seen::Block(entry))),
+            Self::ZSet(scores) => scores.order.iter().for_each(|scored| visit(Seen::Member(&scored.member))),
+        }
+    }
+
+    /// Sends values that `may_go` and, unless `all` go, were not used of late back to the disk; returns the bytes set free.
+    pub(super) fn sweep(&mut self, all: bool, may_go: impl Fn(Location) -> bool) -> usize {
+        let mut freed = 0;
+        let mut sweep = |entry: &mut Entry| {
+            if matches!(entry.value(), Cached::Cold) {
+                return;
+            }
+            if !all && entry.uses() > 0 {
+                return entry.forget_use();
+            }
+            if may_go(entry.location()) {
+                let before = entry.bytes();
+                entry.demote();
+                freed += before - entry.bytes();
+            }
+        };
+        match self {
+            Self::Hash(fields) => fields.table.iter_mut().for_each(&mut sweep),
+            Self::List(list) => list.iter_mut().for_each(&mut sweep),
+            Self::Set(_) | Self::ZSet(_) => {}
+        }
+        freed
+    }
+}
+
+impl Fields {
+    fn put(&mut self, entry: Entry) -> Option<Entry> {
+        let name: Option<Box<[u8]>> = entry.expiry().is_some().then(|| entry.key().into());
+        let deadline = entry.expiry();
+        let before = self.table.put(entry);
+        if let Some(before) = &before {
+            self.forget(before);
+        }
+        if let (Some(deadline), Some(name)) = (deadline, name) {
+            self.deadlines.insert((deadline, name));
+        }
+        before
+    }
+
+    fn take(&mut self, name: &[u8]) -> Option<Entry> {
+        let entry = self.table.take(name)?;
+        self.forget(&entry);
+        Some(entry)
+    }
+
+    fn forget(&mut self, entry: &Entry) {
+        if let Some(deadline) = entry.expiry() {
+            self.deadlines.remove(&(deadline, entry.key().into()));
+        }
+    }
+
+    /// The earliest deadline of any field.
+    pub(super) fn earliest(&self) -> Option<u64> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// The fields whose time is over at `now`.
+    pub(super) fn due(&self, now: u64) -> impl Iterator<Item = &[u8]> {
+        self.deadlines.iter().take_while(move |(deadline, _)| *deadline <= now).map(|(_, name)| &name[..])
+    }
+}
+
+impl Scores {
+    fn put(&mut self, member: Member) -> Option<Member> {
+        let before = self.table.put(member.clone());
+        if let Some(before) = &before {
+            self.remove_from_order(before);
+        }
+        let scored = Scored::new(member);
+        let place = self.order.find_item(|other| other.order(scored.score, scored.member.name()));
+        self.order.insert(place.unwrap_or_else(|place| place), scored);
+        before
+    }
+
+    fn take(&mut self, name: &[u8]) -> Option<Member> {
+        let member = self.table.take(name)?;
+        self.remove_from_order(&member);
+        Some(member)
+    }
+
+    fn remove_from_order(&mut self, member: &Member) {
+        if let Some(rank) = self.rank(member.score(), member.name()) {
+            self.order.remove(rank);
+        }
+    }
+
+    /// How many members stand before this one.
+    pub(super) fn rank(&self, score: f64, name: &[u8]) -> Option<usize> {
+        self.order.find_item(|other| other.order(score, name)).ok()
+    }
+
+    /// How many members stand before the first that is not `before`.
+    pub(super) fn count_before(&self, before: impl Fn(f64, &[u8]) -> bool) -> usize {
+        let order = |scored: &Scored| {
+            if before(scored.score, scored.member.name()) { Ordering::Less } else { Ordering::Greater }
+        };
+        self.order.find_item(order).unwrap_or_else(|rank| rank)
+    }
+}
+
+fn put_in_list(list: &mut Ranked<Entry>, entry: Entry) -> Option<Entry> {
+    let is_behind = list.last().is_none_or(|last| last.key() < entry.key());
+    if is_behind {
+        list.push_back(entry);
+        return None;
+    }
+    if list.first().is_some_and(|first| first.key() > entry.key()) {
+        list.push_front(entry);
+        return None;
+    }
+    match list.find(|position| position.as_slice().cmp(entry.key())) {
+        Ok(rank) => list.get_mut(rank).map(|there| std::mem::replace(there, entry)),
+        Err(rank) => {
+            list.insert(rank, entry);
+            None
+        }
+    }
+}

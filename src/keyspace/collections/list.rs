@@ -1,0 +1,382 @@
+//! Lists: elements in the order they were put in, found by their rank.
+//!
+//! The name of an element of a large list is where it stands: one or more groups of eight bytes, each a signed integer with
+//! its sign bit turned and its highest byte first, so that names sort as bytes as the elements stand. What is pushed at an
+//! end gets the next integer; what is inserted between two neighbours gets the integer beside one of them if it is free, and
+//! otherwise the name of the first with one more group.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::super::access::{Access, Halt};
+use super::super::entry::Entry;
+use super::edit::{Edit, Edited};
+use super::elements::{Elements, Name, Seen};
+use super::found::{Form, Found, Lent, Wanted};
+use super::object::{Content, Object};
+use crate::types::kind::{Kind, Type};
+use crate::types::number;
+use crate::types::packed::Packed;
+
+/// A list of more bytes, counted as Redis does, is what Redis keeps as a chain of blocks.
+const LISTPACK_BYTES_MAX: usize = 8192;
+/// Bytes of a listpack around its elements.
+const LISTPACK_FRAME_BYTES: usize = 7;
+
+/// Bytes of a group of a name.
+const GROUP_BYTES: usize = 8;
+
+/// One of the two ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Where elements have the lowest ranks.
+    Left,
+    /// Where they have the highest.
+    Right,
+}
+
+/// A list that is read.
+pub struct List(Found);
+
+/// A list that is changed; see [`ListEdit::finish`].
+pub struct ListEdit<'a, 'k> {
+    edit: Edit<'a, 'k>,
+    /// Elements have gone: it may be what Redis keeps as one block again.
+    has_shrunk: bool,
+}
+
+impl<'k> Access<'k> {
+    /// The list at `key`, if there is one.
+    ///
+    /// # Errors
+    /// When the value is of another type, or cannot be read.
+    pub fn list(&mut self, key: &[u8]) -> Result<Option<List>, Halt> {
+        Ok(self.collection(key, Type::List)?.map(List))
+    }
+
+    /// Begins to change the list at `key`; an empty one where there is none.
+    ///
+    /// # Errors
+    /// As [`Access::list`].
+    pub fn edit_list<'a>(&'a mut self, key: &'a [u8]) -> Result<ListEdit<'a, 'k>, Halt> {
+        Ok(ListEdit { edit: Edit::begin(self, key, Kind::LIST_LISTPACK)?, has_shrunk: false })
+    }
+
+    /// Begins a new list that takes the place of whatever `key` is once it is finished.
+    pub fn replace_list<'a>(&'a mut self, key: &'a [u8]) -> ListEdit<'a, 'k> {
+        ListEdit { edit: Edit::replace(self, key, Kind::LIST_LISTPACK), has_shrunk: false }
+    }
+}
+
+impl List {
+    /// How many elements it has.
+    pub fn len(&self, access: &Access<'_>) -> usize {
+        self.0.len(access.now())
+    }
+
+    /// Lends the elements of these ranks to `visit`, from the last to the first with `reverse`.
+    ///
+    /// # Errors
+    /// When a value cannot be read; `visit` has been called with nothing then.
+    pub fn range(
+        &self,
+        access: &mut Access<'_>,
+        ranks: Range<usize>,
+        reverse: bool,
+        mut visit: impl FnMut(&[u8], Option<&Bytes>),
+    ) -> Result<(), Halt> {
+        match &self.0.form {
+            Form::Packed(bytes) => {
+                range_in_packed(self.0.packed(bytes), ranks, reverse, &mut |value| visit(value, None));
+                Ok(())
+            }
+            Form::Large(object) => {
+                range_in(access, object, ranks, reverse, &mut |lent| visit(lent.value, lent.shared))
+            }
+        }
+    }
+}
+
+impl ListEdit<'_, '_> {
+    /// How many elements it has.
+    pub fn len(&self) -> usize {
+        self.edit.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Says that elements of so many bytes are about to be put in: what OBJECT ENCODING says follows from that.
+    pub fn reserve(&mut self, bytes: usize) {
+        if self.edit.kind == Kind::LIST_LISTPACK && self.listpack_bytes() + bytes > LISTPACK_BYTES_MAX {
+            self.edit.kind = Kind::LIST_QUICKLIST;
+        }
+    }
+
+    /// Puts an element in at an end.
+    pub fn push(&mut self, end: End, value: &[u8]) {
+        let place = match end {
+            End::Left => 0,
+            End::Right => self.len(),
+        };
+        self.insert(place, value);
+    }
+
+    /// Puts an element in before the one of this rank, or at the end.
+    pub fn insert(&mut self, rank: usize, value: &[u8]) {
+        if self.edit.is_full_with(value) {
+            self.edit.unpack();
+        }
+        let place = self.edit.place(rank).map(|at| at.start);
+        self.edit.note_change();
+        if let Some(object) = self.edit.large() {
+            let name = object.read(|inner| match &inner.elements {
+                Elements::List(list) => {
+                    let before = rank.checked_sub(1).and_then(|rank| list.get(rank));
+                    name_between(before.map(Entry::key), list.get(rank).map(Entry::key))
+                }
+                _ => position(0),
+            });
+            object.put(&name, kind_of(value), &Content::Value(value, None));
+        } else if let Some(pack) = self.edit.pack_mut() {
+            pack.insert(place, value, &[], 0.0);
+        }
+    }
+
+    /// Takes the element out that stands at an end.
+    ///
+    /// # Errors
+    /// When its value cannot be read.
+    pub fn pop(&mut self, end: End) -> Result<Option<Bytes>, Halt> {
+        let Some(last) = self.len().checked_sub(1) else { return Ok(None) };
+        let rank = if end == End::Left { 0 } else { last };
+        let value = self.get(rank)?;
+        self.remove(rank..rank + 1);
+        Ok(value)
+    }
+
+    /// The element of this rank.
+    ///
+    /// # Errors
+    /// When its value cannot be read.
+    pub fn get(&mut self, rank: usize) -> Result<Option<Bytes>, Halt> {
+        let mut value = None;
+        self.range(rank..rank + 1, false, |bytes, shared| {
+            value = Some(shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(bytes)));
+        })?;
+        Ok(value)
+    }
+
+    /// As [`List::range`].
+    ///
+    /// # Errors
+    /// As [`List::range`].
+    pub fn range(
+        &mut self,
+        ranks: Range<usize>,
+        reverse: bool,
+        mut visit: impl FnMut(&[u8], Option<&Bytes>),
+    ) -> Result<(), Halt> {
+        if let Some(packed) = self.edit.packed() {
+            range_in_packed(packed, ranks, reverse, &mut |value| visit(value, None));
+            return Ok(());
+        }
+        let Some(object) = self.edit.large().cloned() else { return Ok(()) };
+        range_in(self.edit.access, &object, ranks, reverse, &mut |lent| visit(lent.value, lent.shared))
+    }
+
+    /// Gives the element of this rank another value; returns whether there is such an element.
+    pub fn set(&mut self, rank: usize, value: &[u8]) -> bool {
+        if rank >= self.len() {
+            return false;
+        }
+        if self.edit.is_full_with(value) {
+            self.edit.unpack();
+        }
+        let place = self.edit.place(rank);
+        self.edit.note_change();
+        self.has_shrunk = true;
+        if let Some(object) = self.edit.large() {
+            let name = name_at(object, rank);
+            name.is_some_and(|name| !object.put(&name, kind_of(value), &Content::Value(value, None)))
+        } else {
+            match (self.edit.pack_mut(), place) {
+                (Some(pack), Some(place)) => {
+                    pack.replace(place, value, &[], 0.0);
+                    true
+                }
+                _ => false,
+            }
+        }
+    }
+
+    /// Removes the elements of these ranks, as far as there are any.
+    pub fn remove(&mut self, ranks: Range<usize>) {
+        let ranks = ranks.start.min(self.len())..ranks.end.min(self.len());
+        if ranks.is_empty() {
+            return;
+        }
+        self.has_shrunk = true;
+        self.edit.note_change();
+        if let Some(object) = self.edit.large() {
+            let names: Vec<Name> = object.read(|inner| match &inner.elements {
+                Elements::List(list) => list.range(ranks).map(|entry| Name::from_slice(entry.key())).collect(),
+                _ => Vec::new(),
+            });
+            names.iter().for_each(|name| _ = object.remove(name));
+            return;
+        }
+        for _ in ranks.clone() {
+            if let Some(place) = self.edit.place(ranks.start)
+                && let Some(pack) = self.edit.pack_mut()
+            {
+                pack.remove(place);
+            }
+        }
+    }
+
+    /// Lets the changes take effect.
+    ///
+    /// # Errors
+    /// When the log refuses them: nothing has changed then.
+    pub fn finish(mut self) -> Result<Edited, Halt> {
+        let is_chain = self.edit.kind == Kind::LIST_QUICKLIST;
+        if self.has_shrunk && is_chain && self.listpack_bytes() <= LISTPACK_BYTES_MAX / 2 {
+            self.edit.kind = Kind::LIST_LISTPACK;
+        }
+        self.edit.finish()
+    }
+
+    /// Bytes that Redis would need to keep it as one block.
+    fn listpack_bytes(&self) -> usize {
+        let elements = match (self.edit.packed(), self.edit.large()) {
+            (Some(packed), _) => packed.iter().map(|item| weight(kind_of(item.name), item.name.len())).sum(),
+            (None, Some(object)) => object.read(|inner| inner.weight),
+            (None, None) => 0,
+        };
+        LISTPACK_FRAME_BYTES + elements
+    }
+}
+
+fn name_at(object: &Object, rank: usize) -> Option<Name> {
+    object.read(|inner| match &inner.elements {
+        Elements::List(list) => list.get(rank).map(|entry| Name::from_slice(entry.key())),
+        _ => None,
+    })
+}
+
+fn range_in(
+    access: &mut Access<'_>,
+    object: &Arc<Object>,
+    ranks: Range<usize>,
+    reverse: bool,
+    visit: &mut dyn FnMut(Lent<'_>),
+) -> Result<(), Halt> {
+    access.visit(object, Wanted::Values, visit, |inner, each| {
+        let Elements::List(list) = &inner.elements else { return };
+        let ranks = ranks.start.min(list.len())..ranks.end.min(list.len());
+        if reverse {
+            list.range(ranks).rev().for_each(|entry| each(Seen::Block(entry)));
+        } else {
+            list.range(ranks).for_each(|entry| each(Seen::Block(entry)));
+        }
+    })
+}
+
+fn range_in_packed(packed: Packed<'_>, ranks: Range<usize>, reverse: bool, visit: &mut dyn FnMut(&[u8])) {
+    let items = packed.iter().skip(ranks.start).take(ranks.len());
+    if reverse {
+        let items: Vec<_> = items.collect();
+        items.iter().rev().for_each(|item| visit(item.name));
+    } else {
+        items.for_each(|item| visit(item.name));
+    }
+}
+
+/// The name of an element that is the first of its list, or that stands beside no other.
+pub(super) fn position(index: i64) -> Name {
+    Name::from_slice(&group(index))
+}
+
+fn group(index: i64) -> [u8; GROUP_BYTES] {
+    (index as u64 ^ 1 << 63).to_be_bytes()
+}
+
+/// The integer of a name's group at `at`.
+fn index_at(name: &[u8], at: usize) -> Option<i64> {
+    let group: [u8; GROUP_BYTES] = name.get(at..at + GROUP_BYTES)?.try_into().ok()?;
+    Some((u64::from_be_bytes(group) ^ 1 << 63) as i64)
+}
+
+/// A name between those of two neighbours, either of which may be missing.
+fn name_between(before: Option<&[u8]>, behind: Option<&[u8]>) -> Name {
+    match (before, behind) {
+        (None, None) => position(0),
+        (Some(before), None) => position(index_at(before, 0).map_or(0, |index| index.saturating_add(1))),
+        (None, Some(behind)) => position(index_at(behind, 0).map_or(0, |index| index.saturating_sub(1))),
+        (Some(before), Some(behind)) => between(before, behind),
+    }
+}
+
+fn between(before: &[u8], behind: &[u8]) -> Name {
+    let beside = |name: &[u8], step: i64| {
+        let at = name.len().checked_sub(GROUP_BYTES)?;
+        let index = index_at(name, at)?.checked_add(step)?;
+        let mut beside = Name::from_slice(&name[..at]);
+        beside.extend_from_slice(&group(index));
+        Some(beside).filter(|beside| before < &beside[..] && &beside[..] < behind)
+    };
+    beside(before, 1).or_else(|| beside(behind, -1)).unwrap_or_else(|| {
+        let mut deeper = Name::from_slice(before);
+        // Where the neighbour behind goes on where this one ends, its group less one was not free.
+        let next = if behind.starts_with(before) { index_at(behind, before.len()) } else { Some(0) };
+        deeper.extend_from_slice(&group(next.unwrap_or(0)));
+        deeper
+    })
+}
+
+/// The kind of a list element: how Redis would keep it in a listpack, in the lower bits: 0 as a string, 1 to 6 as an integer
+/// of one of six widths.
+pub(super) fn kind_of(value: &[u8]) -> u8 {
+    const INTEGER_BYTES_MAX: usize = 20;
+    let integer = if value.len() <= INTEGER_BYTES_MAX { number::parse_i64(value) } else { None };
+    let class = match integer {
+        None => 0,
+        Some(0..=127) => 1,
+        Some(-4096..=4095) => 2,
+        Some(-32768..=32767) => 3,
+        Some(-8_388_608..=8_388_607) => 4,
+        Some(-2_147_483_648..=2_147_483_647) => 5,
+        Some(_) => 6,
+    };
+    Kind::LIST_LISTPACK.0 | class
+}
+
+/// Bytes that an element of this kind and length takes in a listpack.
+pub(super) fn weight(kind: u8, length: usize) -> usize {
+    let entry = match kind & 0x0f {
+        1 => 1,
+        2 => 2,
+        3 => 3,
+        4 => 4,
+        5 => 5,
+        6 => 9,
+        _ => match length {
+            0..=63 => 1 + length,
+            64..=4095 => 2 + length,
+            _ => 5 + length,
+        },
+    };
+    let back = match entry {
+        0..=127 => 1,
+        128..=16_382 => 2,
+        16_383..=2_097_150 => 3,
+        2_097_151..=268_435_454 => 4,
+        _ => 5,
+    };
+    entry + back
+}

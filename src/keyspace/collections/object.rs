@@ -1,0 +1,489 @@
+//! A large collection: its elements under an id that is never used again, and what a command that is not yet done has changed.
+//!
+//! Always true: elements change under the exclusive latch of the key whose value they are; what was changed stands in the
+//! journal until its records are in the log, and is undone from there where they do not get there; an element without a
+//! record in the log has its value in memory. The lock is held for moments, and never while the disk or another lock is
+//! waited for, so that compaction and the memory's hand may come in between at any time.
+
+use std::fmt;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use smallvec::SmallVec;
+
+use super::super::access::NOWHERE;
+use super::super::entry::{Cached, Entry, Meta};
+use super::elements::{Element, Elements, Name, Seen};
+use super::list;
+use super::member::Member;
+use crate::store::{Batch, Draft, KeyHasher, Location, Look};
+use crate::types::kind::{Kind, Type};
+
+/// Bytes of an element's record beside its name, its value and its deadline: header and object id.
+const ELEMENT_RECORD_BYTES: usize = 28 + 8;
+
+/// See the module.
+pub(in crate::keyspace) struct Object {
+    pub(super) id: u64,
+    pub(super) of: Type,
+    hasher: KeyHasher,
+    inner: RwLock<Inner>,
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Object").field("id", &self.id).field("of", &self.of).finish_non_exhaustive()
+    }
+}
+
+pub(super) struct Inner {
+    pub(super) elements: Elements,
+    journal: Vec<Change>,
+    /// Bytes of all elements' blocks.
+    block_bytes: usize,
+    /// Of a list: the bytes its elements would take in a listpack.
+    pub(super) weight: usize,
+    /// One of the elements cannot be told.
+    damaged: bool,
+    /// Where the key is whose value this is: the id of its keydir, and its name.
+    home: Option<(u32, Box<[u8]>)>,
+}
+
+/// What was done to one element.
+enum Change {
+    Added(Name),
+    Replaced(Element),
+    Removed(Element),
+}
+
+/// The value of an element that is put in.
+pub(super) enum Content<'a> {
+    /// A field's, with its deadline, or a list element's; a member of a set has an empty one.
+    Value(&'a [u8], Option<u64>),
+    /// A member's of a sorted set.
+    Score(f64),
+}
+
+impl Object {
+    pub(super) fn new(id: u64, of: Type, hasher: &KeyHasher) -> Self {
+        let inner = Inner {
+            elements: Elements::new(of, hasher),
+            journal: Vec::new(),
+            block_bytes: 0,
+            weight: 0,
+            damaged: false,
+            home: None,
+        };
+        Self { id, of, hasher: hasher.clone(), inner: RwLock::new(inner) }
+    }
+
+    /// Looks at the elements.
+    pub(super) fn read<R>(&self, look: impl FnOnce(&Inner) -> R) -> R {
+        // Two looks at one object may overlap: who reads waits for nobody who is only about to write.
+        look(&self.inner.read_recursive())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.read(|inner| inner.elements.len())
+    }
+
+    /// Bytes of memory it takes.
+    pub(in crate::keyspace) fn bytes(&self) -> usize {
+        self.read(|inner| inner.bytes())
+    }
+
+    /// How many changes are in the journal.
+    pub(super) fn mark(&self) -> usize {
+        self.read(|inner| inner.journal.len())
+    }
+
+    /// Puts an element in, or another value in its place; returns whether it is new.
+    pub(super) fn put(&self, name: &[u8], kind: u8, content: &Content<'_>) -> bool {
+        let element = match *content {
+            Content::Value(value, expiry) => {
+                let meta = Meta { location: NOWHERE, kind, expiry };
+                let cached = if value.is_empty() && self.of == Type::Set {
+                    Cached::Cold
+                } else {
+                    Cached::hot(value, &mut None)
+                };
+                Element::Block(Entry::new((self.hasher.hash(name) >> 29) as u16, name, &meta, cached))
+            }
+            Content::Score(score) => Element::Member(Member::new(name, score, NOWHERE)),
+        };
+        let mut inner = self.inner.write();
+        match inner.put(element) {
+            Some(before) => {
+                inner.journal.push(Change::Replaced(before));
+                false
+            }
+            None => {
+                inner.journal.push(Change::Added(name.into()));
+                true
+            }
+        }
+    }
+
+    /// Removes an element; returns whether there was one.
+    pub(super) fn remove(&self, name: &[u8]) -> bool {
+        let mut inner = self.inner.write();
+        let Some(before) = inner.take(name) else { return false };
+        inner.journal.push(Change::Removed(before));
+        true
+    }
+
+    /// Undoes all changes but the first so many.
+    pub(super) fn undo(&self, mark: usize) {
+        let mut inner = self.inner.write();
+        while inner.journal.len() > mark {
+            match inner.journal.pop() {
+                Some(Change::Added(name)) => _ = inner.take(&name),
+                Some(Change::Replaced(element) | Change::Removed(element)) => _ = inner.put(element),
+                None => break,
+            }
+        }
+    }
+
+    /// Adds the records of what was changed to a batch: the elements that are new or have another value as they are now, and
+    /// those that are gone.
+    pub(super) fn draft(&self, batch: &mut Batch) {
+        let mut inner = self.inner.write();
+        let journal = std::mem::take(&mut inner.journal);
+        for change in &journal {
+            let name = change.name();
+            match inner.elements.get(name) {
+                Some(seen) if seen.location() == NOWHERE => {
+                    let record = batch.push(&draft(self.id, &seen));
+                    inner.elements.set_location(name, Location { offset: record as u32, ..NOWHERE });
+                }
+                Some(_) => {}
+                None if change.was_logged() => _ = batch.push(&Draft::remove_element(self.id, name)),
+                None => {}
+            }
+        }
+        inner.journal = journal;
+    }
+
+    /// The records that were drafted did not get into the log.
+    pub(super) fn undraft(&self) {
+        let mut inner = self.inner.write();
+        let journal = std::mem::take(&mut inner.journal);
+        for change in &journal {
+            let name = change.name();
+            if inner.elements.get(name).is_some_and(|seen| seen.location().segment == NOWHERE.segment) {
+                inner.elements.set_location(name, NOWHERE);
+            }
+        }
+        inner.journal = journal;
+    }
+
+    /// The records are in the log, each where `placed` says; the places of those that they replace are told to `retire`.
+    pub(super) fn settle(&self, placed: impl Fn(usize) -> Location, mut retire: impl FnMut(Location)) {
+        let journal = {
+            let mut inner = self.inner.write();
+            let journal = std::mem::take(&mut inner.journal);
+            for change in &journal {
+                let name = change.name();
+                let drafted = inner.elements.get(name).map(|seen| seen.location());
+                if let Some(at) = drafted.filter(|at| at.segment == NOWHERE.segment) {
+                    inner.elements.set_location(name, placed(at.offset as usize));
+                }
+            }
+            journal
+        };
+        for change in &journal {
+            if let Change::Replaced(element) | Change::Removed(element) = change
+                && element.location().segment != NOWHERE.segment
+            {
+                retire(element.location());
+            }
+        }
+    }
+
+    /// The element that was changed as it is now, if it is one only: then no batch is needed.
+    pub(super) fn only_change(&self) -> Option<OnlyChange> {
+        let inner = self.inner.read_recursive();
+        let [change] = &inner.journal[..] else { return None };
+        let name = change.name();
+        let seen = inner.elements.get(name);
+        if seen.is_none() && !change.was_logged() {
+            return None;
+        }
+        let state = seen.map(|seen| match seen {
+            Seen::Block(entry) => {
+                let value = match entry.value() {
+                    Cached::Shared(bytes) => Value::Shared(bytes.clone()),
+                    other => Value::Own(SmallVec::from_slice(other.bytes().unwrap_or_default())),
+                };
+                (entry.meta().kind, value, entry.expiry())
+            }
+            Seen::Member(member) => {
+                (Kind::ZSET_SKIPLIST.0, Value::Own(SmallVec::from_slice(member.score_bytes())), None)
+            }
+        });
+        Some(OnlyChange { name: name.into(), state })
+    }
+
+    /// Says in the place of [`Object::settle`] where the record of the only change is.
+    pub(super) fn settle_only(&self, location: Location, mut retire: impl FnMut(Location)) {
+        let change = {
+            let mut inner = self.inner.write();
+            let Some(change) = inner.journal.pop() else { return };
+            inner.elements.set_location(change.name(), location);
+            change
+        };
+        if let Change::Replaced(element) | Change::Removed(element) = change
+            && element.location().segment != NOWHERE.segment
+        {
+            retire(element.location());
+        }
+    }
+
+    /// Removes the fields whose time is over at `now`; returns their names and where their records are. Nothing of it needs a
+    /// record.
+    pub(super) fn expire(&self, now: u64, at_most: usize) -> Vec<(Name, Location)> {
+        let mut inner = self.inner.write();
+        let Elements::Hash(fields) = &inner.elements else { return Vec::new() };
+        let due: Vec<Name> = fields.due(now).take(at_most).map(Name::from_slice).collect();
+        let mut expired = Vec::with_capacity(due.len());
+        for name in due {
+            if let Some(element) = inner.take(&name) {
+                expired.push((name, element.location()));
+            }
+        }
+        expired
+    }
+
+    /// The earliest deadline of any field.
+    pub(super) fn earliest_deadline(&self) -> Option<u64> {
+        self.read(|inner| match &inner.elements {
+            Elements::Hash(fields) => fields.earliest(),
+            _ => None,
+        })
+    }
+
+    /// What an element is, seen from one of its records: for compaction. In the middle of a command nothing is certain but
+    /// what is where it was.
+    pub(in crate::keyspace) fn look(&self, name: &[u8], at: Location) -> Look {
+        self.read(|inner| match inner.elements.get(name) {
+            Some(seen) if seen.location() == at => Look::Here,
+            Some(seen) if inner.journal.is_empty() => Look::Elsewhere(seen.expiry()),
+            _ => Look::Absent,
+        })
+    }
+
+    /// Says that the record of an element at `from` is at `to` now; `false` if it is not at `from` any more.
+    pub(in crate::keyspace) fn relocate(&self, name: &[u8], from: Location, to: Location) -> bool {
+        let mut inner = self.inner.write();
+        let is_there = inner.elements.get(name).is_some_and(|seen| seen.location() == from);
+        if is_there {
+            inner.elements.set_location(name, to);
+        }
+        is_there
+    }
+
+    /// Changes the block of the element with this name if its record is the one at `at`.
+    pub(super) fn change_at(&self, name: &[u8], at: Location, change: impl FnOnce(&mut Entry)) {
+        let mut inner = self.inner.write();
+        if inner.elements.get(name).is_some_and(|seen| seen.location() == at)
+            && let Some(((), grown)) = inner.elements.change(name, change)
+        {
+            inner.block_bytes = inner.block_bytes.wrapping_add_signed(grown);
+        }
+    }
+
+    /// Marks the record of an element as unreadable.
+    pub(in crate::keyspace) fn set_damaged(&self, name: &[u8], at: Location) {
+        self.change_at(name, at, Entry::set_damaged);
+    }
+
+    /// Sends values that `may_go` back to the disk, and returns the bytes set free; nothing in the middle of a command.
+    pub(in crate::keyspace) fn sweep(&self, all: bool, may_go: impl Fn(Location) -> bool) -> usize {
+        let mut inner = self.inner.write();
+        if !inner.journal.is_empty() {
+            return 0;
+        }
+        let freed = inner.elements.sweep(all, may_go);
+        inner.block_bytes -= freed;
+        freed
+    }
+
+    /// Takes in an element as the log says it is; returns where the one was that it replaces.
+    pub(in crate::keyspace) fn load(&self, name: &[u8], loaded: &Loaded<'_>) -> Option<Location> {
+        let mut inner = self.inner.write();
+        let element = match (self.of, loaded.value) {
+            (Type::ZSet, Some(score)) => {
+                let score = score.try_into().map_or(f64::NAN, f64::from_le_bytes);
+                inner.damaged |= score.is_nan();
+                Element::Member(Member::new(name, if score.is_nan() { 0.0 } else { score }, loaded.location))
+            }
+            (Type::ZSet, None) => {
+                inner.damaged = true;
+                Element::Member(Member::new(name, 0.0, loaded.location))
+            }
+            _ => {
+                let meta = Meta { location: loaded.location, kind: loaded.kind, expiry: loaded.expiry };
+                let cached = match loaded.value.filter(|_| self.of != Type::Set) {
+                    Some(value) => Cached::Inline(value),
+                    None => Cached::Cold,
+                };
+                let mut entry = Entry::new((self.hasher.hash(name) >> 29) as u16, name, &meta, cached);
+                if loaded.damaged {
+                    entry.set_damaged();
+                }
+                Element::Block(entry)
+            }
+        };
+        inner.put(element).map(|before| before.location())
+    }
+
+    /// Takes an element out as the log says; returns where it was.
+    pub(in crate::keyspace) fn unload(&self, name: &[u8]) -> Option<Location> {
+        self.inner.write().take(name).map(|element| element.location())
+    }
+
+    /// Whether one of the elements cannot be told.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.read(|inner| inner.damaged)
+    }
+
+    /// Takes all elements out and tells where their records are.
+    pub(in crate::keyspace) fn dissolve(&self, mut retire: impl FnMut(Location)) {
+        let elements = {
+            let mut inner = self.inner.write();
+            inner.journal.clear();
+            (inner.block_bytes, inner.weight) = (0, 0);
+            std::mem::replace(&mut inner.elements, Elements::new(self.of, &self.hasher))
+        };
+        elements.each(|seen| {
+            if seen.location().segment != NOWHERE.segment {
+                retire(seen.location());
+            }
+        });
+    }
+
+    /// Visits where the records of all elements are.
+    pub(in crate::keyspace) fn each_location(&self, mut visit: impl FnMut(Location)) {
+        self.read(|inner| inner.elements.each(|seen| visit(seen.location())));
+    }
+
+    pub(in crate::keyspace) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Says whose value this is.
+    pub(in crate::keyspace) fn set_home(&self, keydir: u32, key: &[u8]) {
+        self.inner.write().home = Some((keydir, key.into()));
+    }
+
+    /// The id of the keydir and the key whose value this is.
+    pub(in crate::keyspace) fn home(&self) -> Option<(u32, Box<[u8]>)> {
+        self.read(|inner| inner.home.clone())
+    }
+}
+
+/// An element as the log says it is.
+pub(in crate::keyspace) struct Loaded<'a> {
+    pub(in crate::keyspace) location: Location,
+    pub(in crate::keyspace) kind: u8,
+    pub(in crate::keyspace) expiry: Option<u64>,
+    pub(in crate::keyspace) value: Option<&'a [u8]>,
+    pub(in crate::keyspace) damaged: bool,
+}
+
+/// See [`Object::only_change`].
+pub(super) struct OnlyChange {
+    name: Name,
+    /// Kind, value and deadline, unless it is gone.
+    state: Option<(u8, Value, Option<u64>)>,
+}
+
+enum Value {
+    Own(SmallVec<[u8; 128]>),
+    Shared(Bytes),
+}
+
+impl OnlyChange {
+    /// The record that tells of it.
+    pub(super) fn draft(&self, object: u64) -> Draft<'_> {
+        match &self.state {
+            None => Draft::remove_element(object, &self.name),
+            Some((kind, Value::Own(value), expiry)) => {
+                Draft::set_element(object, *kind, &self.name, value, *expiry)
+            }
+            Some((kind, Value::Shared(value), expiry)) => {
+                Draft::set_element(object, *kind, &self.name, value, *expiry)
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn put(&mut self, element: Element) -> Option<Element> {
+        self.block_bytes += element.bytes();
+        self.weight += weight_of(&element);
+        let before = self.elements.put(element);
+        if let Some(before) = &before {
+            self.block_bytes -= before.bytes();
+            self.weight -= weight_of(before);
+        }
+        before
+    }
+
+    fn take(&mut self, name: &[u8]) -> Option<Element> {
+        let element = self.elements.take(name)?;
+        self.block_bytes -= element.bytes();
+        self.weight -= weight_of(&element);
+        Some(element)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Object>() + self.block_bytes + self.elements.table_bytes()
+    }
+}
+
+fn weight_of(element: &Element) -> usize {
+    match element {
+        Element::Block(entry) if Kind(entry.meta().kind).of() == Type::List => {
+            let length = entry.value().bytes().map_or_else(|| value_bytes(entry), <[u8]>::len);
+            list::weight(entry.meta().kind, length)
+        }
+        _ => 0,
+    }
+}
+
+/// How long the value of an element is, which is only on the disk.
+fn value_bytes(entry: &Entry) -> usize {
+    let deadline = if entry.expiry().is_some() { 8 } else { 0 };
+    (entry.location().length as usize).saturating_sub(ELEMENT_RECORD_BYTES + deadline + entry.key().len())
+}
+
+impl Change {
+    fn name(&self) -> &[u8] {
+        match self {
+            Self::Added(name) => name,
+            Self::Replaced(element) | Self::Removed(element) => element.name(),
+        }
+    }
+
+    /// Whether the log has a record of what the element was before.
+    fn was_logged(&self) -> bool {
+        match self {
+            Self::Added(_) => false,
+            Self::Replaced(element) | Self::Removed(element) => element.location().segment != NOWHERE.segment,
+        }
+    }
+}
+
+/// The record of an element as it is now.
+fn draft<'a>(object: u64, seen: &Seen<'a>) -> Draft<'a> {
+    match seen {
+        Seen::Block(entry) => {
+            let value = entry.value().bytes().unwrap_or_default();
+            Draft::set_element(object, entry.meta().kind, entry.key(), value, entry.expiry())
+        }
+        Seen::Member(member) => {
+            Draft::set_element(object, Kind::ZSET_SKIPLIST.0, member.name(), member.score_bytes(), None)
+        }
+    }
+}

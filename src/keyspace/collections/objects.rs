@@ -1,0 +1,252 @@
+//! All objects by their ids, and what becomes of those that are nobody's value any more.
+//!
+//! Always true: an object is here from before its first record is in the log until no key's value is it any more; whoever
+//! replaces or removes such a value pays the same whatever its size: its elements are taken apart by a thread of its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::Builder;
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+
+use super::super::deadlines::Deadlines;
+use super::super::entry::Cached;
+use super::object::Object;
+use crate::store::{KeyHasher, Location, Store};
+use crate::types::kind::Type;
+
+/// How many parts the table is split into, so that commands seldom meet.
+const PARTS: usize = 64;
+
+/// An object with more elements than this is taken apart by a thread of its own.
+const DISSOLVE_INLINE_ELEMENTS_MAX: usize = 256;
+
+/// See the module.
+pub(in crate::keyspace) struct Objects {
+    parts: Box<[RwLock<HashMap<u64, Held>>]>,
+    next: AtomicU64,
+    /// Bytes of memory of all objects.
+    bytes: Arc<AtomicUsize>,
+    /// The earliest deadline of each object's fields, with its id.
+    deadlines: Deadlines,
+    dissolving: Mutex<Option<Sender<Doomed>>>,
+}
+
+struct Held {
+    object: Arc<Object>,
+    /// How many keys' values it is: while a key gets another name, two.
+    binds: usize,
+}
+
+/// An object that is to be taken apart.
+struct Doomed {
+    object: Arc<Object>,
+    store: Arc<Store>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Objects {
+    /// None; ids begin at `first`.
+    pub(in crate::keyspace) fn new(first: u64) -> Self {
+        Self {
+            parts: (0..PARTS).map(|_| RwLock::default()).collect(),
+            next: AtomicU64::new(first),
+            bytes: Arc::default(),
+            deadlines: Deadlines::new(),
+            dissolving: Mutex::default(),
+        }
+    }
+
+    /// Begins the ids at `first`.
+    pub(in crate::keyspace) fn begin_ids(&self, first: u64) {
+        self.next.store(first, Relaxed);
+    }
+
+    /// A new object without elements.
+    pub(in crate::keyspace) fn create(&self, of: Type, hasher: &KeyHasher) -> Arc<Object> {
+        self.insert(self.next.fetch_add(1, Relaxed), of, hasher)
+    }
+
+    /// The object with this id, which is made if there is none.
+    pub(in crate::keyspace) fn insert(&self, id: u64, of: Type, hasher: &KeyHasher) -> Arc<Object> {
+        let mut part = self.part(id).write();
+        let held = part.entry(id).or_insert_with(|| {
+            let object = Arc::new(Object::new(id, of, hasher));
+            self.bytes.fetch_add(object.bytes(), Relaxed);
+            Held { object, binds: 0 }
+        });
+        held.object.clone()
+    }
+
+    #[inline]
+    pub(in crate::keyspace) fn get(&self, id: u64) -> Option<Arc<Object>> {
+        self.part(id).read().get(&id).map(|held| held.object.clone())
+    }
+
+    /// Says that the object is the value of a key.
+    pub(in crate::keyspace) fn bind(&self, id: u64, keydir: u32, key: &[u8]) {
+        let mut part = self.part(id).write();
+        let Some(held) = part.get_mut(&id) else { return };
+        held.binds += 1;
+        held.object.set_home(keydir, key);
+    }
+
+    /// Says whose value the object is now.
+    pub(in crate::keyspace) fn set_home(&self, id: u64, keydir: u32, key: &[u8]) {
+        if let Some(object) = self.get(id) {
+            object.set_home(keydir, key);
+        }
+    }
+
+    /// Says that a key's value is not the object any more; [`Objects::let_go`] then sees whether any is.
+    pub(in crate::keyspace) fn unbind(&self, id: u64) {
+        if let Some(held) = self.part(id).write().get_mut(&id) {
+            held.binds = held.binds.saturating_sub(1);
+        }
+    }
+
+    /// Lets the object go if it is nobody's value.
+    pub(in crate::keyspace) fn let_go(&self, id: u64, store: &Arc<Store>) {
+        let object = {
+            let mut part = self.part(id).write();
+            match part.get(&id) {
+                Some(held) if held.binds == 0 => part.remove(&id).map(|held| held.object),
+                _ => None,
+            }
+        };
+        let Some(object) = object else { return };
+        if let Some(deadline) = object.earliest_deadline() {
+            self.deadlines.change(id, Some(deadline), None);
+        }
+        let doomed = Doomed { object, store: store.clone(), bytes: self.bytes.clone() };
+        if doomed.object.len() <= DISSOLVE_INLINE_ELEMENTS_MAX {
+            return doomed.dissolve();
+        }
+        self.dissolve_apart(doomed);
+    }
+
+    /// Notes that an object takes another number of bytes, and has other deadlines.
+    pub(super) fn changed(&self, object: &Object, before: &Footprint) {
+        let after = Footprint::of(object);
+        if after.bytes >= before.bytes {
+            self.bytes.fetch_add(after.bytes - before.bytes, Relaxed);
+        } else {
+            self.bytes.fetch_sub(before.bytes - after.bytes, Relaxed);
+        }
+        if before.deadline != after.deadline {
+            self.deadlines.change(object.id, before.deadline, after.deadline);
+        }
+    }
+
+    /// Puts a value that was read from the log into memory, if its element's record is still the one it was read from.
+    pub(in crate::keyspace) fn warm(&self, object: &Object, name: &[u8], from: Location, value: &Bytes, now: u32) {
+        let before = Footprint::of(object);
+        object.change_at(name, from, |entry| {
+            if matches!(entry.value(), Cached::Cold) && !entry.is_damaged() {
+                let mut shared = Some(value.clone());
+                entry.replace(&entry.meta(), Cached::hot(value, &mut shared));
+                entry.touch(now);
+            }
+        });
+        self.changed(object, &before);
+    }
+
+    /// Up to `limit` objects with fields whose time is over at `now`.
+    pub(in crate::keyspace) fn due(&self, now: u64, limit: usize) -> Vec<(u64, u64)> {
+        self.deadlines.due(now, limit)
+    }
+
+    /// Forgets a deadline that no field has any more.
+    pub(in crate::keyspace) fn forget_deadline(&self, id: u64, deadline: u64) {
+        self.deadlines.change(id, Some(deadline), None);
+    }
+
+    /// The earliest deadline of any field.
+    pub(in crate::keyspace) fn earliest_deadline(&self) -> Option<u64> {
+        self.deadlines.earliest()
+    }
+
+    /// Bytes of memory of all objects.
+    pub(in crate::keyspace) fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Sends values that `may_go` back to the disk until `excess` bytes are free; returns how many are.
+    pub(in crate::keyspace) fn sweep(&self, excess: usize, all: bool, may_go: impl Fn(Location) -> bool) -> usize {
+        let mut freed = 0;
+        for part in &self.parts {
+            let objects: Vec<Arc<Object>> = part.read().values().map(|held| held.object.clone()).collect();
+            for object in objects {
+                if freed >= excess {
+                    return freed;
+                }
+                let swept = object.sweep(all, &may_go);
+                self.bytes.fetch_sub(swept, Relaxed);
+                freed += swept;
+            }
+        }
+        freed
+    }
+
+    /// All objects with the numbers of keys whose values they are.
+    pub(in crate::keyspace) fn each(&self, mut visit: impl FnMut(&Arc<Object>, usize)) {
+        for part in &self.parts {
+            part.read().values().for_each(|held| visit(&held.object, held.binds));
+        }
+    }
+
+    /// Counts the memory and the deadlines of all objects anew, after they were loaded.
+    pub(in crate::keyspace) fn settle(&self) {
+        let mut bytes = 0;
+        self.each(|object, _| {
+            bytes += object.bytes();
+            if let Some(deadline) = object.earliest_deadline() {
+                self.deadlines.change(object.id, None, Some(deadline));
+            }
+        });
+        self.bytes.store(bytes, Relaxed);
+    }
+
+    fn dissolve_apart(&self, doomed: Doomed) {
+        let mut dissolving = self.dissolving.lock();
+        if dissolving.is_none() {
+            let (sender, doomed) = channel::<Doomed>();
+            let work = move || doomed.iter().for_each(Doomed::dissolve);
+            // It ends with this table, which has the only sender.
+            *dissolving = Builder::new().name("caskade-reclaim".into()).spawn(work).ok().map(|_| sender);
+        }
+        let left = match dissolving.as_ref() {
+            Some(sender) => sender.send(doomed).err().map(|unsent| unsent.0),
+            None => Some(doomed),
+        };
+        drop(dissolving);
+        left.into_iter().for_each(Doomed::dissolve);
+    }
+
+    fn part(&self, id: u64) -> &RwLock<HashMap<u64, Held>> {
+        &self.parts[id as usize % PARTS]
+    }
+}
+
+impl Doomed {
+    fn dissolve(self) {
+        self.bytes.fetch_sub(self.object.bytes(), Relaxed);
+        self.object.dissolve(|location| self.store.retire(location));
+    }
+}
+
+/// What others count of an object.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Footprint {
+    bytes: usize,
+    deadline: Option<u64>,
+}
+
+impl Footprint {
+    pub(super) fn of(object: &Object) -> Self {
+        Self { bytes: object.bytes(), deadline: object.earliest_deadline() }
+    }
+}
