@@ -15,6 +15,7 @@
 //! | `watch` | who is told of changes |
 //! | `memory` | the limit |
 //! | `moves` | a key from one database to another |
+//! | `shapes` | what large collections are kept in |
 //! | `loader`, `keydir/bulk` | from the log back to the map |
 //! | `bound` | the keydirs the databases are bound to, as compaction asks them |
 //! | `catalog` | all keys of a store that nobody runs |
@@ -34,6 +35,8 @@ mod loader;
 mod memory;
 mod moves;
 mod overlay;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the collections are to be built of them"))]
+mod shapes;
 mod watch;
 mod whole;
 

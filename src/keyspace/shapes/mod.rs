@@ -1,0 +1,15 @@
+//! What the elements of a large collection are kept in: plain data, without locks, disk or clock.
+//!
+//! Always true: no call moves more than a page or the nodes on one path, so that a collection of millions of elements
+//! changes in the time that a small one takes.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `table` | elements found by name: an extendible hash |
+
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+pub use table::{Named, Table};

@@ -1,0 +1,3 @@
+//! Tests of the shapes against plain models.
+
+mod table;
