@@ -6,10 +6,13 @@
 //! | file | what |
 //! | --- | --- |
 //! | `table` | elements found by name: an extendible hash |
+//! | `ranked`, `ranked/node`, `ranked/iter` | elements in order, found by rank or by key: a B+tree that counts |
 
+mod ranked;
 mod table;
 
 #[cfg(test)]
 mod tests;
 
+pub use ranked::{Item, Ranked};
 pub use table::{Named, Table};
