@@ -1,0 +1,4 @@
+//! Tests of the shapes against plain models.
+
+mod ranked;
+mod table;
