@@ -78,6 +78,15 @@ impl Index for Bound {
             && self.databases.iter().any(|database| database.load().relocate(&slot, key, from, to))
     }
 
+    fn look_element(&self, _: u64, _: &[u8], _: Location) -> Look {
+        // Nothing makes objects yet.
+        Look::Unbound
+    }
+
+    fn relocate_element(&self, _: u64, _: &[u8], _: Location, _: Location) -> bool {
+        false
+    }
+
     fn binding(&self, database: u32) -> Option<u32> {
         // Bindings change under all latches.
         let _latch = self.latches.stripe(0, Mode::Shared);

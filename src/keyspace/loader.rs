@@ -114,6 +114,9 @@ impl Replay for Loader {
         part.bulks.all.into_iter().for_each(|(_, bulk)| bulk.finish());
         part.live.add_to(&mut self.live.lock());
     }
+
+    // Nothing makes objects yet.
+    fn elements(&self, _: usize, _: Records<'_>) {}
 }
 
 /// One partition of all keydirs.
@@ -150,7 +153,7 @@ impl Part<'_> {
             }
             Op::Expire => bulk.set_expiry(&slot, record.key, record.expiry),
             // The others concern no key.
-            Op::Move | Op::Bind | Op::Mark | Op::Seal => {}
+            Op::Move | Op::Bind | Op::Mark | Op::Seal | Op::SetElement | Op::RemoveElement => {}
         }
     }
 
