@@ -381,6 +381,18 @@ impl Keydir {
         (before - after, keys)
     }
 
+    /// Visits the keys whose values are objects.
+    pub(super) fn each_root(&self, mut visit: impl FnMut(&[u8], u64)) {
+        let Some(map) = self.map.get() else { return };
+        for shard in map.shards() {
+            entry::for_each(&shard.read(), |entry| {
+                if let Some(object) = entry.object() {
+                    visit(entry.key(), object);
+                }
+            });
+        }
+    }
+
     /// Visits what every key is.
     pub(super) fn each(&self, mut visit: impl FnMut(&Before)) {
         let Some(map) = self.map.get() else { return };

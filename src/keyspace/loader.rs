@@ -6,12 +6,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
 use super::entry::Meta;
+use super::collections::{LoadedElement, Objects};
 use super::keydir::{Bulk, Keydir, Slot};
+use crate::types::kind::Kind;
 use crate::store::{Beginning, Count, DATABASES_MAX, Hinted, KeyHasher, Location, Op, Records, Replay};
 
 /// Databases are bound to the keyspace of their own number until they are bound to another: ids that are given out
@@ -22,7 +25,6 @@ pub(super) const FIRST_FREE_ID: u32 = DATABASES_MAX;
 const GIVEN_ID_MAX: u32 = u32::MAX / 2;
 
 /// Takes in what the log says.
-#[derive(Default)]
 pub(super) struct Loader {
     hasher: Option<KeyHasher>,
     bindings: HashMap<u32, u32>,
@@ -32,6 +34,9 @@ pub(super) struct Loader {
     segments: Vec<u32>,
     live: Mutex<Vec<Count>>,
     moved: AtomicBool,
+    objects: Objects,
+    /// The keys whose values are objects are known.
+    rooted: Once,
     /// The highest id of a keyspace that a record is of, those left out that nobody can have given out.
     highest: AtomicU32,
 }
@@ -46,6 +51,8 @@ pub(super) struct Loaded {
     pub live: Vec<(u32, Count)>,
     /// A key has moved from one keyspace to another.
     pub moved: bool,
+    /// Large collections.
+    pub objects: Objects,
 }
 
 impl Loader {
@@ -56,8 +63,9 @@ impl Loader {
             keydirs.into_iter().partition(|(id, _)| self.is_bound(*id));
         let mut live = Live::new(&self.segments);
         for keydir in unbound.values() {
-            keydir.each_location(|location| live.retire(location));
+            keydir.each(|before| live.retire(before.meta.location));
         }
+        self.settle_objects(&bound, hasher, &mut live);
         live.add_to(&mut self.live.lock());
         bound.values().for_each(|keydir| keydir.settle_deadlines(threads));
         let mut bindings = std::mem::take(&mut self.bindings);
@@ -70,7 +78,7 @@ impl Loader {
         let keydir = |id| bound.get(&id).cloned().unwrap_or_else(|| Arc::new(Keydir::new(id, hasher.clone())));
         let databases = bindings.into_iter().map(|(database, id)| (database, keydir(id))).collect();
         let live = self.segments.iter().copied().zip(self.live.into_inner()).collect();
-        Loaded { databases, next_id, live, moved: self.moved.into_inner() }
+        Loaded { databases, next_id, live, moved: self.moved.into_inner(), objects: self.objects }
     }
 
     /// Whether a database is bound to a keyspace in the end: one that is not is dead with all its keys.
@@ -78,8 +86,51 @@ impl Loader {
         self.bound.contains(&id) || id < FIRST_FREE_ID && !self.bindings.contains_key(&id)
     }
 
+    /// Counts memory and deadlines of the objects. A hash that has lost its last field by its deadline is no key any more.
+    fn settle_objects(&self, bound: &HashMap<u32, Arc<Keydir>>, hasher: &KeyHasher, live: &mut Live<'_>) {
+        let mut empty = Vec::new();
+        self.objects.each(|object, binds| {
+            if binds > 0 && object.is_empty() {
+                empty.extend(object.home());
+            }
+        });
+        for (keydir, key) in empty {
+            let Some(keydir) = bound.get(&keydir) else { continue };
+            if let Some(before) = keydir.remove_if(&Slot::of_key(hasher, &key), &key, |_| true) {
+                live.retire(before.meta.location);
+                before.object.into_iter().for_each(|object| self.objects.unbind(object));
+            }
+        }
+        self.objects.remove_unbound();
+        self.objects.settle();
+    }
+
+    /// Binds the objects whose elements follow to the keys whose values they are.
+    fn root(&self) {
+        for keydir in self.keydirs.lock().values().filter(|keydir| self.is_bound(keydir.id)) {
+            keydir.each_root(|key, object| self.objects.bind(object, keydir.id, key));
+        }
+    }
+
     fn keydir(&self, hasher: &KeyHasher, id: u32) -> Arc<Keydir> {
         self.keydirs.lock().entry(id).or_insert_with(|| Arc::new(Keydir::new(id, hasher.clone()))).clone()
+    }
+}
+
+impl Default for Loader {
+    fn default() -> Self {
+        Self {
+            hasher: None,
+            bindings: HashMap::new(),
+            bound: HashSet::new(),
+            keydirs: Mutex::default(),
+            segments: Vec::new(),
+            live: Mutex::default(),
+            moved: AtomicBool::new(false),
+            objects: Objects::new(0),
+            rooted: Once::new(),
+            highest: AtomicU32::new(0),
+        }
     }
 }
 
@@ -109,49 +160,37 @@ impl Replay for Loader {
             .map(|(id, puts)| (self.keydir(hasher, id), puts))
             .collect();
         let all = keydirs.iter().map(|(keydir, puts)| (keydir.id, keydir.bulk(partition, *puts))).collect();
-        let mut part = Part { hasher, bulks: Bulks { all, last: 0 }, live: Live::new(&self.segments) };
+        let (bulks, live) = (Bulks { all, last: 0 }, Live::new(&self.segments));
+        let mut part = Part { hasher, objects: &self.objects, bulks, live };
         records.for_each(|(segment, record)| part.apply(segment, &record));
         part.bulks.all.into_iter().for_each(|(_, bulk)| bulk.finish());
         part.live.add_to(&mut self.live.lock());
     }
-}
 
-/// One partition of all keydirs.
-struct Part<'a> {
-    hasher: &'a KeyHasher,
-    bulks: Bulks<'a>,
-    live: Live<'a>,
-}
-
-impl Part<'_> {
-    #[inline]
-    fn apply(&mut self, segment: u32, record: &Hinted<'_>) {
-        if record.op == Op::Move {
-            return self.apply_move(record);
-        }
-        let Some(bulk) = self.bulks.of(record.keyspace) else { return };
-        let slot = Slot::of_key(self.hasher, record.key);
-        match record.op {
-            Op::Put => {
-                let location = Location { segment, offset: record.offset, length: record.length };
-                let meta = Meta { location, kind: record.kind, expiry: record.expiry };
-                if let Some(before) = bulk.put(&slot, record.key, &meta) {
-                    self.live.retire(before);
-                }
-                if record.damaged {
-                    bulk.set_damaged(&slot, record.key);
-                }
-                self.live.place(location);
+    // Nothing makes objects yet.
+    fn elements(&self, _: usize, records: Records<'_>) {
+        self.rooted.call_once(|| self.root());
+        let mut live = Live::new(&self.segments);
+        let mut last = None;
+        records.for_each(|(segment, record)| {
+            let Some(id) = record.object else { return };
+            if last.as_ref().is_none_or(|(last, _)| *last != id) {
+                // The elements of what is nobody's value are dead.
+                last = Some((id, self.objects.get_bound(id)));
             }
-            Op::Delete => {
-                if let Some(before) = bulk.take_out(&slot, record.key) {
-                    self.live.retire(before.location());
-                }
-            }
-            Op::Expire => bulk.set_expiry(&slot, record.key, record.expiry),
-            // The others concern no key.
-            Op::Move | Op::Bind | Op::Mark | Op::Seal => {}
-        }
+            let Some((_, Some(object))) = &last else { return };
+            let location = Location { segment, offset: record.offset, length: record.length };
+            let before = if record.op == Op::SetElement {
+                live.place(location);
+                let (kind, expiry, value) = (record.kind, record.expiry, record.value);
+                let loaded = LoadedElement { location, kind, expiry, value, damaged: record.damaged };
+                object.load(record.key, &loaded)
+            } else {
+                object.unload(record.key)
+            };
+            before.into_iter().for_each(|location| live.retire(location));
+        });
+        live.add_to(&mut self.live.lock());
     }
 
     /// What the key is in one keyspace it becomes in the other; where it is not there, it is in neither.

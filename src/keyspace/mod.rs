@@ -17,7 +17,6 @@
 //! | `watch` | who is told of changes |
 //! | `memory` | the limit |
 //! | `moves` | a key from one database to another |
-//! | `shapes` | what large collections are kept in |
 //! | `loader`, `keydir/bulk` | from the log back to the map |
 //! | `bound` | the keydirs the databases are bound to, as compaction asks them |
 //! | `catalog` | all keys of a store that nobody runs |

@@ -1,4 +1,4 @@
-//! The keyed hash of a dataset's keys: what it is for a key never changes while this program runs.
+//! The keyed hash of a dataset's keys and elements: what it is for one of them never changes while this program runs.
 //!
 //! Files rely on it only together with [`KeyHasher::proof`]: another version of the hash makes other proofs.
 
@@ -32,10 +32,27 @@ impl KeyHasher {
         hasher.finish()
     }
 
-    /// What this hash makes of known keys: who finds the same number hashes in the same way.
+    /// The hash of an object's id.
+    #[inline]
+    pub fn object(&self, id: u64) -> u64 {
+        self.hash(&id.to_le_bytes())
+    }
+
+    /// The hash of an element, by the id of its object and its name.
+    #[inline]
+    pub fn element(&self, object: u64, name: &[u8]) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        hasher.write(&object.to_le_bytes());
+        hasher.write(name);
+        hasher.finish()
+    }
+
+    /// What this hash makes of known keys and elements: who finds the same number hashes in the same way.
     pub(super) fn proof(&self) -> u64 {
         let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(PROVED_LENGTHS[PROVED_LENGTHS.len() - 1]).collect();
-        PROVED_LENGTHS.iter().fold(0, |proof: u64, length| proof.rotate_left(7) ^ self.hash(&bytes[..*length]))
+        let keys = PROVED_LENGTHS.iter().map(|length| self.hash(&bytes[..*length]));
+        let elements = PROVED_LENGTHS.iter().map(|length| self.element(*length as u64, &bytes[..*length]));
+        keys.chain(elements).fold(0, |proof: u64, hash| proof.rotate_left(7) ^ hash)
     }
 }
 

@@ -46,6 +46,8 @@ pub(super) struct Log {
     pub disk: Arc<dyn Disk>,
     pub clock: Arc<dyn Clock>,
     pub dataset: [u8; 16],
+    /// The id of the first segment that this run begins.
+    pub run_id: u32,
     pub hasher: KeyHasher,
     pub hints: Mutex<Hints>,
     pub segment_size: Mutex<SegmentSize>,

@@ -22,6 +22,7 @@ mod hint;
 mod hints;
 pub mod inspect;
 mod log;
+mod op;
 mod open;
 mod options;
 mod read;
@@ -56,7 +57,7 @@ pub(crate) use self::compact::Planted;
 pub use self::compact::{Compacted, CompactionStatus, Index, Look, Policy, Retained, Window};
 pub use self::error::{LogFailed, OpenError, ReadError, Refused, command, command_to_do, remedy};
 pub use self::hash::KeyHasher;
-pub use self::hint::{Hinted, PARTITIONS, partition_of};
+pub use self::hint::{HINTED_VALUE_BYTES_MAX, Hinted, PARTITIONS, partition_of};
 pub use self::log::Appended;
 pub use self::options::{BATCH_BYTES_MAX, Fsync, Options, SegmentSize};
 pub use self::record::{DATABASES_MAX, Draft, Op, RECORD_BYTES_MAX, Record};
@@ -100,6 +101,12 @@ impl Store {
     /// The random number that is this dataset's name.
     pub fn dataset_id(&self) -> [u8; 16] {
         self.log.dataset
+    }
+
+    /// The number of this run: nothing in the log was written by a run of the same number. It is the id of the first
+    /// segment that this run has begun, or would have, had there been room.
+    pub fn run_id(&self) -> u32 {
+        self.log.run_id
     }
 
     /// Milliseconds since the Unix epoch; never goes back, nor behind what the log has recorded.
@@ -148,7 +155,7 @@ impl Store {
         self.log.is_written(location)
     }
 
-    /// The value of the record there, verified: header, checksum and key. Waits for the disk.
+    /// The value of the record there, verified: header, checksum and key (of an element its name). Waits for the disk.
     ///
     /// # Errors
     /// When the record is damaged or not there, or the disk fails; never another value.

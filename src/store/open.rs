@@ -51,6 +51,8 @@ impl Log {
             disk,
             clock,
             dataset: manifest.dataset_id(),
+            // A run that lists no segment writes nothing; any other leaves a higher one to the next.
+            run_id: manifest.unused_segment_id(),
             hasher,
             hints: Mutex::new(Hints::new(hinted, damaged)),
             segment_size: Mutex::new(options.segment_size),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::error::ReadError;
 use super::log::{Chunk, Log};
 use super::manifest::SegmentKind;
-use super::record::{Op, Record};
+use super::record::Record;
 use super::segment::{Count, Location, Position, SEGMENT_HEADER_BYTES, Segment};
 use crate::sync::point;
 
@@ -92,7 +92,7 @@ impl Log {
             return Err(ReadError::Damaged(at));
         }
         let start = match Record::read(&bytes, segment.salt) {
-            Ok(record) if record.op == Op::Put && record.key == key && record.length() == bytes.len() => {
+            Ok(record) if record.op.sets_value() && record.key == key && record.length() == bytes.len() => {
                 bytes.len() - record.value.len()
             }
             _ => return Err(ReadError::Damaged(at)),

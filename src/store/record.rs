@@ -8,6 +8,8 @@ use crc32fast::Hasher;
 
 use super::error::Refused;
 
+pub use super::op::Op;
+
 const CRC_AT: usize = 0;
 const LENGTH_AT: usize = CRC_AT + 4;
 const GUARD_AT: usize = LENGTH_AT + 4;
@@ -43,40 +45,6 @@ const MOVE_VALUE_BYTES: usize = 4;
 /// Bytes of a whole mark or seal.
 pub(super) const MARK_BYTES: usize = HEADER_BYTES + MARK_VALUE_BYTES;
 
-/// What a record does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Op {
-    /// Sets a key's value and its expiry (no [`Draft::expiry`]: it never expires).
-    Put = 1,
-    /// Removes a key.
-    Delete = 2,
-    /// Sets a key's expiry only, or takes it away.
-    Expire = 3,
-    /// Binds a database number to a keyspace: the key is the number, `u32` little-endian.
-    Bind = 4,
-    /// States the durable position and the wall clock; the store's own.
-    Mark = 5,
-    /// As a mark, and the last record of its segment; the store's own.
-    Seal = 6,
-    /// Makes the value that the key has in another keyspace its value here, with this record's expiry; it has none there
-    /// any more. The value is the other keyspace's id, `u32` little-endian.
-    Move = 7,
-}
-
-impl Op {
-    pub(super) fn read(byte: u8) -> Option<Self> {
-        [Self::Put, Self::Delete, Self::Expire, Self::Bind, Self::Mark, Self::Seal, Self::Move]
-            .into_iter()
-            .find(|op| *op as u8 == byte)
-    }
-
-    /// Whether such a record may use the reserve when the disk is full: it takes data away or bounds its life.
-    pub(super) fn uses_reserve(self) -> bool {
-        !matches!(self, Self::Put | Self::Move)
-    }
-}
-
 /// A record to be appended.
 #[derive(Clone, Copy, Debug)]
 pub struct Draft<'a> {
@@ -86,11 +54,11 @@ pub struct Draft<'a> {
     pub kind: u8,
     /// The id of the keyspace.
     pub keyspace: u32,
-    /// The key.
+    /// The key, or the name of an element.
     pub key: &'a [u8],
-    /// The value; empty for everything but [`Op::Put`] and [`Op::Move`].
+    /// The value; empty for everything but [`Op::Put`], [`Op::Move`] and [`Op::SetElement`].
     pub value: &'a [u8],
-    /// When the key expires, milliseconds since the Unix epoch.
+    /// When the key or the element expires, milliseconds since the Unix epoch.
     pub expiry: Option<u64>,
     /// The id of the object that holds the elements of a large collection.
     pub object: Option<u64>,
@@ -122,13 +90,25 @@ impl<'a> Draft<'a> {
         Self { op: Op::Move, kind, keyspace, key, value: source, expiry, object: None }
     }
 
+    /// Sets the value of an element of an object.
+    pub fn set_element(object: u64, kind: u8, name: &'a [u8], value: &'a [u8], expiry: Option<u64>) -> Self {
+        Self { op: Op::SetElement, kind, keyspace: 0, key: name, value, expiry, object: Some(object) }
+    }
+
+    /// Removes an element of an object.
+    pub fn remove_element(object: u64, name: &'a [u8]) -> Self {
+        let op = Op::RemoveElement;
+        Self { op, kind: 0, keyspace: 0, key: name, value: &[], expiry: None, object: Some(object) }
+    }
+
     fn flags(&self) -> u8 {
         (if self.expiry.is_some() { EXPIRY } else { 0 }) | (if self.object.is_some() { OBJECT } else { 0 })
     }
 
     /// Everything that can be known of the record before the log's lock is taken.
     pub(super) fn measure(&self) -> Result<Measured, Refused> {
-        debug_assert!(self.op != Op::Move || self.value.len() == MOVE_VALUE_BYTES, "a move names a keyspace");
+        let fits = is_shaped(self.op, self.expiry, self.object, self.keyspace, self.value.len());
+        debug_assert!(fits, "nobody could read it: {self:?}");
         let length = (HEADER_BYTES + prefix_bytes(self.flags()) + self.key.len() + self.value.len()) as u64;
         if length > RECORD_BYTES_MAX {
             return Err(Refused::TooLarge { bytes: length, bytes_max: RECORD_BYTES_MAX });
@@ -312,9 +292,9 @@ impl Raw {
         self.reserved == 0 && self.flags & !KNOWN_FLAGS == 0 && Op::read(self.op).is_some()
     }
 
-    /// Whether it sets a value.
-    pub(super) fn is_put(&self) -> bool {
-        self.op == Op::Put as u8
+    /// What it does, where that is known.
+    pub(super) fn op(&self) -> Option<Op> {
+        Op::read(self.op)
     }
 
     /// The id of the keyspace.
@@ -365,11 +345,11 @@ pub struct Record<'a> {
     pub kind: u8,
     /// The id of the keyspace.
     pub keyspace: u32,
-    /// When the key expires, milliseconds since the Unix epoch.
+    /// When the key or the element expires, milliseconds since the Unix epoch.
     pub expiry: Option<u64>,
     /// The id of the object that holds the elements of a large collection.
     pub object: Option<u64>,
-    /// The key.
+    /// The key, or the name of an element.
     pub key: &'a [u8],
     /// The value.
     pub value: &'a [u8],
@@ -432,7 +412,8 @@ impl<'a> Record<'a> {
         };
         let (expiry, object) = (word(EXPIRY), word(OBJECT));
         let op = Op::read(raw.op)?;
-        if op == Op::Move && value.len() != MOVE_VALUE_BYTES {
+        // The lengths are verified even where the value is left out.
+        if !is_shaped(op, expiry, object, raw.keyspace, raw.length as usize - raw.head_bytes()) {
             return None;
         }
         let (kind, keyspace, sequence) = (raw.kind, raw.keyspace, raw.sequence);
@@ -462,6 +443,11 @@ impl<'a> Record<'a> {
         self.value.try_into().ok().map(u32::from_le_bytes)
     }
 
+    /// The object whose element it is about, where it is about one.
+    pub fn element_of(&self) -> Option<u64> {
+        self.object.filter(|_| self.op.is_of_element())
+    }
+
     /// What a mark or a seal states: the durable position and the wall clock in milliseconds.
     pub fn mark(&self) -> Option<(u64, u64)> {
         if !matches!(self.op, Op::Mark | Op::Seal) || self.value.len() != MARK_VALUE_BYTES {
@@ -472,7 +458,17 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The key of a record that is known to be sound.
+/// Whether a record of this kind can have what is said of it; any other is not known.
+pub(super) fn is_shaped(op: Op, expiry: Option<u64>, object: Option<u64>, keyspace: u32, value_bytes: usize) -> bool {
+    match op {
+        Op::Move => value_bytes == MOVE_VALUE_BYTES,
+        Op::SetElement => object.is_some() && keyspace == 0,
+        Op::RemoveElement => object.is_some() && keyspace == 0 && expiry.is_none() && value_bytes == 0,
+        Op::Put | Op::Delete | Op::Expire | Op::Bind | Op::Mark | Op::Seal => true,
+    }
+}
+
+/// The key of a record that is known to be sound, or the name of an element.
 pub(super) fn record_key(record: &[u8]) -> &[u8] {
     let raw = Raw::read(record);
     &record[HEADER_BYTES + prefix_bytes(raw.flags)..raw.head_bytes()]

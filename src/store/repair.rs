@@ -12,7 +12,7 @@ use super::commit::{Syncer, Writer};
 use super::error::LogFailed;
 use super::log::{Active, Log, capacity_for, is_full};
 use super::manifest::{Edit, SegmentKind, SegmentState, segment_file_name};
-use super::record::{HEADER_BYTES, Raw, Record, resalt};
+use super::record::{HEADER_BYTES, Op, Raw, Record, resalt};
 use super::segment::{Count, FIRST_OFFSET, Position, Segment};
 
 impl Log {
@@ -227,7 +227,7 @@ fn write_pieces(new: &Segment, pieces: Vec<Vec<u8>>) -> io::Result<()> {
         while at + HEADER_BYTES <= bytes.len() {
             let raw = Raw::read(&bytes[at..]);
             let length = raw.length as usize;
-            if raw.is_put() {
+            if raw.op().is_some_and(Op::sets_value) {
                 new.place(Count::one(raw.length));
             }
             resalt(&mut bytes[at..at + length], new.salt);

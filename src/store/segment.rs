@@ -199,7 +199,7 @@ impl Count {
 
     /// What a record adds to the values of its segment: nothing, unless it has one.
     pub(super) fn of(op: Op, length: u32) -> Self {
-        if op == Op::Put { Self::one(length) } else { Self::default() }
+        if op.sets_value() { Self::one(length) } else { Self::default() }
     }
 
     /// Adds another.

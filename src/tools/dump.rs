@@ -219,5 +219,7 @@ fn name_of(op: Op) -> &'static str {
         Op::Mark => "mark",
         Op::Seal => "seal",
         Op::Move => "move",
+        Op::SetElement => "set-element",
+        Op::RemoveElement => "remove-element",
     }
 }

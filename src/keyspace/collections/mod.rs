@@ -33,5 +33,5 @@ pub use self::set::{Set, SetEdit};
 pub use self::zset::{ZSet, ZSetEdit};
 
 pub(super) use self::effect::Touched;
-pub(super) use self::object::{Loaded, Object};
+pub(super) use self::object::{Loaded as LoadedElement, Object};
 pub(super) use self::objects::Objects;

@@ -86,6 +86,16 @@ impl Objects {
         self.part(id).read().get(&id).map(|held| held.object.clone())
     }
 
+    /// The object with this id, if it is the value of a key.
+    pub(in crate::keyspace) fn get_bound(&self, id: u64) -> Option<Arc<Object>> {
+        self.part(id).read().get(&id).filter(|held| held.binds > 0).map(|held| held.object.clone())
+    }
+
+    /// Forgets the objects that are nobody's value.
+    pub(in crate::keyspace) fn remove_unbound(&self) {
+        self.parts.iter().for_each(|part| part.write().retain(|_, held| held.binds > 0));
+    }
+
     /// Says that the object is the value of a key.
     pub(in crate::keyspace) fn bind(&self, id: u64, keydir: u32, key: &[u8]) {
         let mut part = self.part(id).write();

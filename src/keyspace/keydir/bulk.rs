@@ -39,9 +39,16 @@ pub(in crate::keyspace) struct Bulk<'a> {
 }
 
 impl Bulk<'_> {
-    /// Sets `key`, whatever it was; returns where its value was.
+    /// Sets `key`, whatever it was, to a value on the disk or to an object; returns where its value was.
     #[inline]
-    pub(in crate::keyspace) fn put(&mut self, slot: &Slot, key: &[u8], meta: &Meta) -> Option<Location> {
+    pub(in crate::keyspace) fn put(
+        &mut self,
+        slot: &Slot,
+        key: &[u8],
+        meta: &Meta,
+        object: Option<u64>,
+    ) -> Option<Location> {
+        let value = object.map_or(Cached::Cold, Cached::Root);
         let shard = &mut self.shards[slot.shard - self.first];
         self.has_deadlines |= meta.expiry.is_some();
         self.volatile += isize::from(meta.expiry.is_some());
@@ -49,11 +56,11 @@ impl Bulk<'_> {
             let before = entry.location();
             self.volatile -= isize::from(entry.expiry().is_some());
             self.bytes -= entry.bytes() as isize;
-            entry.replace(meta, Cached::Cold);
+            entry.replace(meta, value);
             self.bytes += entry.bytes() as isize;
             return Some(before);
         }
-        let entry = Entry::new(slot.fragment, key, meta, Cached::Cold);
+        let entry = Entry::new(slot.fragment, key, meta, value);
         self.keys += 1;
         self.bytes += entry.bytes() as isize;
         let hasher = &self.keydir.hasher;

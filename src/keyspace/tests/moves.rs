@@ -314,6 +314,7 @@ fn a_move_without_a_value_leaves_none() {
     impl crate::store::Replay for Nobody {
         fn begin(&mut self, _: &crate::store::Beginning<'_>) {}
         fn partition(&self, _: usize, _: crate::store::Records<'_>) {}
+        fn elements(&self, _: usize, _: crate::store::Records<'_>) {}
     }
     let disk = SimDisk::new();
     let clock = Arc::new(TestClock::new(START));

@@ -71,6 +71,8 @@ impl Replay for NoReplay {
     fn begin(&mut self, _: &Beginning<'_>) {}
 
     fn partition(&self, _: usize, _: Records<'_>) {}
+
+    fn elements(&self, _: usize, _: Records<'_>) {}
 }
 
 /// What a moment is made of.

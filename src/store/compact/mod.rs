@@ -53,20 +53,27 @@ pub trait Index: Send + Sync {
     /// is at `from` any more.
     fn relocate(&self, keyspace: u32, hash: u64, key: &[u8], from: Location, to: Location) -> bool;
 
+    /// What the element of this name is in `object`, seen from its record at `at`. An object that no key's value names any more
+    /// is unbound, for good; while somebody is in the middle of changing it, an element may be told as absent that is not here.
+    fn look_element(&self, object: u64, name: &[u8], at: Location) -> Look;
+
+    /// Says that the value of an element at `from` is at `to` now; `false` if none is at `from` any more.
+    fn relocate_element(&self, object: u64, name: &[u8], from: Location, to: Location) -> bool;
+
     /// The keyspace that a database is bound to.
     fn binding(&self, database: u32) -> Option<u32>;
 }
 
-/// What a key is, seen from one of its records.
+/// What a key or an element is, seen from one of its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
     /// Its value is this record.
     Here,
     /// Its value is another record; this is its expiry.
     Elsewhere(Option<u64>),
-    /// There is no such key.
+    /// There is no such key, or no such element.
     Absent,
-    /// No database is bound to its keyspace.
+    /// No database is bound to its keyspace, or no key's value names its object.
     Unbound,
 }
 

@@ -17,12 +17,20 @@ const CHUNK_BYTES: usize = 4 << 20;
 
 /// A value of the chunk.
 struct Relocation {
-    keyspace: u32,
-    hash: u64,
+    of: Of,
     /// Where it is as long as the chunk is not durable.
     from: Location,
     /// Where its record begins in the chunk.
     start: usize,
+}
+
+/// Whose value it is.
+#[derive(Clone, Copy)]
+enum Of {
+    /// That of a key with this hash.
+    Key { keyspace: u32, hash: u64 },
+    /// That of an element of an object.
+    Element { object: u64 },
 }
 
 /// A segment that is being filled.
@@ -72,14 +80,17 @@ impl Output {
         let read = Record::read(copy, self.segment.salt).expect("it was sound before it got another salt");
         self.sequence_min = self.sequence_min.min(read.sequence);
         self.sequence_max = self.sequence_max.max(read.sequence);
-        let hash = log.hasher.hash(read.key);
         if let Some(builder) = &mut self.builder {
             let at = Location { segment: self.segment.id, offset, length: record.len() as u32 };
-            builder.add(hash, &Hinted::of(&read, at, false));
+            builder.add(&log.hasher, &Hinted::of(&read, at, false));
         }
         if let Some(from) = from {
             self.segment.place(Count::one(from.length));
-            self.moves.push(Relocation { keyspace: read.keyspace, hash, from, start });
+            let of = match read.element_of() {
+                Some(object) => Of::Element { object },
+                None => Of::Key { keyspace: read.keyspace, hash: log.hasher.hash(read.key) },
+            };
+            self.moves.push(Relocation { of, from, start });
         }
     }
 
@@ -115,13 +126,16 @@ impl Output {
     fn tell(&self, log: &Log, index: &dyn Index) {
         let segment = &self.segment;
         for moves in self.moves.chunks(super::TOGETHER) {
-            let hashes: SmallVec<[u64; super::TOGETHER]> = moves.iter().map(|moved| moved.hash).collect();
-            index.prefetch(moves[0].keyspace, &hashes);
-            for &Relocation { keyspace, hash, from, start } in moves {
+            prefetch(index, moves);
+            for &Relocation { of, from, start } in moves {
                 let key = record_key(&self.chunk[start..]);
                 let offset = (self.chunk_offset + start as u64) as u32;
                 let to = Location { segment: segment.id, offset, length: from.length };
-                if index.relocate(keyspace, hash, key, from, to) {
+                let is_told = match of {
+                    Of::Key { keyspace, hash } => index.relocate(keyspace, hash, key, from, to),
+                    Of::Element { object } => index.relocate_element(object, key, from, to),
+                };
+                if is_told {
                     log.retire(from);
                 } else {
                     segment.retire(Count::one(from.length));
@@ -183,4 +197,15 @@ impl Output {
     fn offset(&self) -> u64 {
         self.chunk_offset + self.chunk.len() as u64
     }
+}
+
+/// Has the index fetch what it knows of the keys among these.
+fn prefetch(index: &dyn Index, moves: &[Relocation]) {
+    let mut keys = moves.iter().filter_map(|moved| match moved.of {
+        Of::Key { keyspace, hash } => Some((keyspace, hash)),
+        Of::Element { .. } => None,
+    });
+    let Some((keyspace, first)) = keys.next() else { return };
+    let hashes: SmallVec<[u64; super::TOGETHER]> = std::iter::once(first).chain(keys.map(|(_, hash)| hash)).collect();
+    index.prefetch(keyspace, &hashes);
 }

@@ -27,7 +27,7 @@ struct Damaged;
 
 /// What becomes of a record.
 enum Fate {
-    /// It is the value of a key.
+    /// It is the value of a key or an element.
     Alive,
     /// It hides what is older; `true`: and it says what still is.
     Hides(bool),
@@ -219,9 +219,7 @@ impl Pass<'_> {
                     match (Record::read(bytes, victim.salt), fate) {
                         (Ok(_), Fate::Alive) => self.copy(bytes, Some(at))?,
                         (Ok(_), Fate::Stays) => self.copy(bytes, None)?,
-                        (Ok(record), Fate::Hides(needed)) => {
-                            self.tombstones.add(self.log.hasher.hash(record.key), &record, needed);
-                        }
+                        (Ok(record), Fate::Hides(needed)) => self.tombstones.add(&self.log.hasher, &record, needed),
                         // Whoever reads it is told; the segment stays for it.
                         (Err(_), _) => victim.set_damaged(),
                         (Ok(_), Fate::Dead) => {}
@@ -239,7 +237,7 @@ impl Pass<'_> {
         Ok(Ok(()))
     }
 
-    /// Has the index fetch what it knows of the next records; returns where they end. Nothing is verified here.
+    /// Has the index fetch what it knows of the keys of the next records; returns where they end. Nothing is verified here.
     fn look_ahead(&self, reader: &mut Reader<'_>, offset: u64, end: u64) -> io::Result<u64> {
         let (mut at, mut hashes, mut keyspace) = (offset, SmallVec::<[u64; TOGETHER]>::new(), 0);
         while at < end && hashes.len() < TOGETHER && at - offset < LOOK_AHEAD_BYTES_MAX {
@@ -251,6 +249,10 @@ impl Pass<'_> {
             if !raw.plausible(end - at) {
                 break;
             }
+            if raw.op().is_some_and(Op::is_of_element) {
+                at += u64::from(raw.length);
+                continue;
+            }
             let head = reader.bytes(at, raw.head_bytes())?;
             if head.len() < raw.head_bytes() || !hashes.is_empty() && raw.keyspace() != keyspace {
                 break;
@@ -259,24 +261,29 @@ impl Pass<'_> {
             hashes.push(self.log.hasher.hash(record_key(head)));
             at += u64::from(raw.length);
         }
-        self.index.prefetch(keyspace, &hashes);
+        if !hashes.is_empty() {
+            self.index.prefetch(keyspace, &hashes);
+        }
         Ok(at.max(offset + 1))
     }
 
     /// What becomes of a record, of which the value may be missing here.
     fn fate(&self, record: &Record<'_>, at: Location) -> Fate {
-        let look = || self.index.look(record.keyspace, self.log.hasher.hash(record.key), record.key, at);
+        let look = || match record.element_of() {
+            Some(object) => self.index.look_element(object, record.key, at),
+            None => self.index.look(record.keyspace, self.log.hasher.hash(record.key), record.key, at),
+        };
         let is_over = record.expiry.is_some_and(|deadline| deadline <= self.log.now());
         #[cfg(test)]
         let is_over = is_over && !self.log.compaction.has(Planted::ExpiredDropped);
         match record.op {
             Op::Mark | Op::Seal => Fate::Dead,
-            Op::Put => match look() {
+            Op::Put | Op::SetElement => match look() {
                 Look::Here => Fate::Alive,
                 Look::Absent if is_over => Fate::Hides(false),
                 _ => Fate::Dead,
             },
-            Op::Delete => match look() {
+            Op::Delete | Op::RemoveElement => match look() {
                 Look::Absent => Fate::Hides(false),
                 _ => Fate::Dead,
             },

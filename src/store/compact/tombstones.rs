@@ -1,13 +1,15 @@
-//! What must not be forgotten while an older record of its key may still be somewhere.
+//! What must not be forgotten while an older record of its key or element may still be somewhere.
 //!
 //! A deletion, an expiry that is over, and a value whose time is over hide what is older. Each is dropped only if no other
-//! segment with older records may have the key, as the segments' filters say; a segment without one may have any.
+//! segment with older records may have the key or the element, as the segments' filters say; a segment without one may have
+//! any.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::Arc;
 
+use super::super::hash::KeyHasher;
 use super::super::log::Log;
 use super::super::record::{Draft, Op, Record};
 use super::super::segment::{Location, Segment};
@@ -15,7 +17,7 @@ use super::Index;
 
 /// Bytes of tombstones in memory before it is decided which of them stay.
 const PENDING_BYTES_MAX: usize = 8 << 20;
-/// What one takes in memory beside its key.
+/// What one takes in memory beside its key or name.
 const PENDING_OVERHEAD_BYTES: usize = 96;
 
 struct Pending {
@@ -28,14 +30,25 @@ struct Pending {
     needed: bool,
 }
 
-/// A keyspace and a key.
-type Slot = (u32, Box<[u8]>);
+/// What a record is about.
+#[derive(PartialEq, Eq, Hash)]
+struct Slot {
+    of: Of,
+    /// The key, or the element's name.
+    key: Box<[u8]>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Of {
+    Keyspace(u32),
+    Object(u64),
+}
 
 /// Those of one pass of which it is not yet decided whether they stay.
 #[derive(Default)]
 pub(super) struct Tombstones {
-    /// Of one key the newest does it for all.
-    of_keys: HashMap<Slot, Pending>,
+    /// Of one key or element the newest does it for all.
+    newest: HashMap<Slot, Pending>,
     /// Through which moves a value has come where it is, only all of them tell.
     moves: Vec<(Slot, Pending)>,
     bytes: usize,
@@ -43,18 +56,26 @@ pub(super) struct Tombstones {
 
 impl Tombstones {
     /// Adds what a record hides; one that is `needed` stays in any case.
-    pub(super) fn add(&mut self, hash: u64, record: &Record<'_>, needed: bool) {
+    pub(super) fn add(&mut self, hasher: &KeyHasher, record: &Record<'_>, needed: bool) {
         // A value whose time is over is a deletion from then on.
-        let op = if record.op == Op::Put { Op::Delete } else { record.op };
-        let (kind, expiry) = if op == Op::Delete { (0, None) } else { (record.kind, record.expiry) };
+        let op = match record.op {
+            Op::Put => Op::Delete,
+            Op::SetElement => Op::RemoveElement,
+            op => op,
+        };
+        let (of, hash) = match record.element_of() {
+            Some(object) => (Of::Object(object), hasher.element(object, record.key)),
+            None => (Of::Keyspace(record.keyspace), hasher.hash(record.key)),
+        };
+        let (kind, expiry) = if op.removes_value() { (0, None) } else { (record.kind, record.expiry) };
         let value: Box<[u8]> = if op == Op::Move { record.value.into() } else { Box::default() };
         let pending = Pending { op, kind, expiry, value, hash, sequence: record.sequence, needed };
-        let slot = (record.keyspace, Box::from(record.key));
+        let slot = Slot { of, key: record.key.into() };
         self.bytes += record.key.len() + PENDING_OVERHEAD_BYTES;
         if op == Op::Move {
             return self.moves.push((slot, pending));
         }
-        match self.of_keys.entry(slot) {
+        match self.newest.entry(slot) {
             Entry::Occupied(mut old) if old.get().sequence < pending.sequence => _ = old.insert(pending),
             Entry::Occupied(_) => {}
             Entry::Vacant(place) => _ = place.insert(pending),
@@ -92,21 +113,25 @@ impl Tombstones {
                 pending.needed = filter.as_ref().is_none_or(|filter| filter.may_have(pending.hash));
             }
         }
-        for ((_, key), pending) in self.moves.iter_mut().filter(|(_, pending)| !pending.needed) {
+        for (slot, pending) in self.moves.iter_mut().filter(|(_, pending)| !pending.needed) {
             // The value it tells of is copied by this very pass.
-            pending.needed = index.places(pending.hash, key).into_iter().any(&in_pass);
+            pending.needed = index.places(pending.hash, &slot.key).into_iter().any(&in_pass);
         }
         #[cfg(test)]
         if log.compaction.has(super::Planted::TombstonesDropped) {
             self.all_mut().for_each(|pending| pending.needed = false);
         }
         let mut bytes = Vec::new();
-        for ((keyspace, key), pending) in self.of_keys.drain().chain(self.moves.drain(..)) {
+        for (Slot { of, key }, pending) in self.newest.drain().chain(self.moves.drain(..)) {
             if !pending.needed {
                 continue;
             }
             let Pending { op, kind, expiry, value, sequence, .. } = pending;
-            let draft = Draft { op, kind, keyspace, key: &key, value: &value, expiry, object: None };
+            let (keyspace, object) = match of {
+                Of::Keyspace(keyspace) => (keyspace, None),
+                Of::Object(object) => (0, Some(object)),
+            };
+            let draft = Draft { op, kind, keyspace, key: &key, value: &value, expiry, object };
             let measured = draft.measure().map_err(io::Error::other)?;
             bytes.clear();
             draft.write(&measured, 0, sequence, &mut bytes);
@@ -117,10 +142,10 @@ impl Tombstones {
     }
 
     fn all(&self) -> impl Iterator<Item = &Pending> {
-        self.of_keys.values().chain(self.moves.iter().map(|(_, pending)| pending))
+        self.newest.values().chain(self.moves.iter().map(|(_, pending)| pending))
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut Pending> {
-        self.of_keys.values_mut().chain(self.moves.iter_mut().map(|(_, pending)| pending))
+        self.newest.values_mut().chain(self.moves.iter_mut().map(|(_, pending)| pending))
     }
 }

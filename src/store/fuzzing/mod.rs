@@ -148,7 +148,7 @@ pub(crate) fn hint(data: &[u8]) -> Option<SimDisk> {
         rest.to_vec()
     } else if choice & ENTRIES != 0 {
         let (mut builder, hasher) = (Builder::new(), sound::hasher());
-        entries_of(rest).for_each(|entry| builder.add(hasher.hash(entry.key), &entry));
+        entries_of(rest).for_each(|entry| builder.add(&hasher, &entry));
         sound::hint_file(builder, ID, length)
     } else {
         let mut numbers = sound_numbers();

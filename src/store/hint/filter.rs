@@ -1,4 +1,4 @@
-//! Which keys a segment may have records of: a Bloom filter whose bits for one key stand in one cache line.
+//! Which keys and elements a segment may have records of: a Bloom filter whose bits for one of them stand in one cache line.
 //!
 //! Always true: a key that was put in is never denied; of the others, less than two in a hundred are not.
 

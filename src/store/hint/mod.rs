@@ -1,4 +1,5 @@
-//! Hint files: what a sealed segment says of its keys, without the values, so that a start need not read those.
+//! Hint files: what a sealed segment says of its keys and elements, without the values, unless an element's is short: so a
+//! start need not read those.
 //!
 //! Always true: a hint is a cache, and deleting it loses nothing; it is never trusted in doubt, and what cannot be
 //! trusted is told as absent, never as an error. `docs/storage-format.md` specifies the bytes.
@@ -6,7 +7,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `codec` | the bytes of entries and of the footer |
-//! | `filter` | which keys a segment may have records of |
+//! | `filter` | which keys and elements a segment may have records of |
 //! | `write` | collects the entries of a segment, and writes the file |
 //! | `read` | opens a file, and reads one block of it |
 
@@ -18,8 +19,8 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::codec::{BIND_BLOCK, BLOCKS, Summary};
-pub use self::codec::{Hinted, PARTITIONS, partition_of};
+pub(super) use self::codec::{BIND_BLOCK, BLOCKS, Summary, element_block};
+pub use self::codec::{HINTED_VALUE_BYTES_MAX, Hinted, PARTITIONS, partition_of};
 pub(super) use self::read::{Block, Entries, Hint, hint_identity};
 pub(super) use self::write::Builder;
 

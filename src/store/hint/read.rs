@@ -8,14 +8,11 @@ use std::collections::HashMap;
 use std::io;
 
 use super::SegmentIdentity;
-use super::codec::{
-    BIND_BLOCK, BLOCKS, Before, FOOTER_BYTES, Footer, Hinted, LENGTH_BYTES, Summary, partition_of, read_entry,
-};
+use super::codec::{BLOCKS, Before, FOOTER_BYTES, Footer, Hinted, LENGTH_BYTES, Summary, read_entry};
 use super::filter::Filter;
 use crate::store::disk::{Disk, File, Mode};
 use crate::store::hash::KeyHasher;
 use crate::store::manifest::hint_file_name;
-use crate::store::record::Op;
 
 /// What a segment says of its keys: from its hint file, or from memory.
 pub(in crate::store) struct Hint {
@@ -96,7 +93,7 @@ impl Hint {
         }
     }
 
-    /// The entries of one partition (or [`BIND_BLOCK`](super::BIND_BLOCK)); none where they are damaged.
+    /// The entries of one block: a partition's keys or elements, or [`BIND_BLOCK`](super::BIND_BLOCK); none where they are damaged.
     ///
     /// # Errors
     /// The disk's.
@@ -112,7 +109,7 @@ impl Hint {
         }
     }
 
-    /// Which keys the segment may have records of; none where that is damaged or was not collected.
+    /// Which keys and elements the segment may have records of; none where that is damaged or was not collected.
     ///
     /// # Errors
     /// The disk's.
@@ -161,7 +158,7 @@ fn read_footer(file: &dyn File) -> io::Result<Option<Footer>> {
     Ok(Footer::read(&bytes).filter(|footer| footer.file_bytes() == Some(length) && footer.is_possible()))
 }
 
-/// The entries of one partition, in rising order of their sequence numbers.
+/// The entries of one block, in rising order of their sequence numbers.
 #[derive(Default)]
 pub(in crate::store) struct Block<'a> {
     bytes: Cow<'a, [u8]>,
@@ -213,7 +210,7 @@ impl Block<'_> {
                 return None;
             }
             // Whoever loads it holds the shards of this partition alone.
-            if block != BIND_BLOCK && partition_of(hasher.hash(entry.key)) != block {
+            if entry.block(hasher) != block {
                 return None;
             }
             last = entry.sequence;
@@ -236,7 +233,7 @@ struct Notes {
 impl Notes {
     #[inline]
     fn note(&mut self, entry: &Hinted<'_>) {
-        let put = usize::from(entry.op == Op::Put);
+        let put = usize::from(entry.op.sets_value());
         match &mut self.last {
             Some((keyspace, puts)) if *keyspace == entry.keyspace => *puts += put,
             last => {

@@ -6,7 +6,7 @@
 use std::io;
 
 use super::SegmentIdentity;
-use super::codec::{BIND_BLOCK, BLOCKS, Before, Footer, Hinted, Part, Summary, partition_of, read_entry, write_entry};
+use super::codec::{BLOCKS, Before, Footer, Hinted, Part, Summary, read_entry, write_entry};
 use super::filter::Filter;
 use super::read::Hint;
 use crate::store::disk::{Disk, File, Mode};
@@ -21,7 +21,7 @@ const RUN_BYTES: usize = 512;
 /// The hint of a segment in the making.
 pub(in crate::store) struct Builder {
     runs: Vec<Run>,
-    /// Of every record of a key; none where no filter is wanted.
+    /// Of every record of a key or an element; none where no filter is wanted.
     hashes: Option<Vec<u64>>,
     summary: Summary,
 }
@@ -49,13 +49,17 @@ impl Builder {
         Self { hashes: None, ..Self::new() }
     }
 
-    /// Takes in a record; `hash` is that of its key.
-    pub(in crate::store) fn add(&mut self, hash: u64, entry: &Hinted<'_>) {
+    /// Takes in a record.
+    pub(in crate::store) fn add(&mut self, hasher: &KeyHasher, entry: &Hinted<'_>) {
         self.summary.note(entry);
-        let block = if entry.op == Op::Bind { BIND_BLOCK } else { partition_of(hash) };
-        if let (Some(hashes), true) = (&mut self.hashes, block != BIND_BLOCK) {
-            hashes.push(hash);
-        }
+        let block = match &mut self.hashes {
+            None => entry.block(hasher),
+            Some(hashes) => {
+                let (block, hash) = entry.place(hasher);
+                hashes.extend(hash);
+                block
+            }
+        };
         let run = &mut self.runs[block];
         if run.bytes.capacity() == 0 {
             run.bytes.reserve(RUN_BYTES);
@@ -70,7 +74,7 @@ impl Builder {
             self.note_sequence(record.sequence);
             self.note_wall(record.mark().map_or(0, |(_, wall)| wall));
         } else {
-            self.add(hasher.hash(record.key), &Hinted::of(record, at, damaged));
+            self.add(hasher, &Hinted::of(record, at, damaged));
         }
     }
 

@@ -116,4 +116,6 @@ impl Replay for NoReplay {
     fn begin(&mut self, _: &Beginning<'_>) {}
 
     fn partition(&self, _: usize, _: Records<'_>) {}
+
+    fn elements(&self, _: usize, _: Records<'_>) {}
 }

@@ -1,4 +1,5 @@
-//! Hands what was found to the index, one partition after the other, in threads that share the partitions.
+//! Hands what was found to the index, one partition after the other, in threads that share the partitions: first those of the
+//! keys, which say what objects there are, then those of the elements.
 //!
 //! Always true: a partition is told of only when all of its blocks have been read and verified; a segment whose hint
 //! turns out to be damaged is read as a whole instead.
@@ -14,9 +15,9 @@ use super::scan::{Scan, Scanned};
 use super::{Beginning, Progress, Replay, share};
 use crate::store::error::OpenError;
 use crate::store::hash::KeyHasher;
-use crate::store::hint::{BIND_BLOCK, Block, Entries, Hinted, PARTITIONS};
+use crate::store::hint::{BIND_BLOCK, Block, Entries, Hinted, PARTITIONS, element_block};
 use crate::store::manifest::segment_file_name;
-use crate::store::record::{DATABASES_MAX, Op};
+use crate::store::record::DATABASES_MAX;
 
 /// Tells `replay` all that the segments say.
 pub(super) fn load(
@@ -34,12 +35,10 @@ pub(super) fn load(
     replay.begin(&Beginning { hasher, dataset, segments: &ids, bindings: &bindings });
     let replay: &dyn Replay = replay;
     share(threads, PARTITIONS, progress, &|partition| {
-        let blocks: Vec<_> = sources.iter().map(|source| source.block(partition)).collect::<Result<_, _>>()?;
-        if !blocks.iter().all(Block::is_empty) {
-            replay.partition(partition, Records::new(&sources, &blocks));
-        }
-        let hints = sources.iter().filter_map(|source| source.segment.hint.as_ref());
-        Ok(hints.map(|hint| hint.block_bytes(partition)).sum())
+        tell(&sources, partition, &|records| replay.partition(partition, records))
+    })?;
+    share(threads, PARTITIONS, progress, &|partition| {
+        tell(&sources, element_block(partition), &|records| replay.elements(partition, records))
     })?;
     let instead: Vec<Option<Scanned>> = sources.into_iter().map(|source| source.instead.into_inner()).collect();
     for (segment, scanned) in segments.iter_mut().zip(instead) {
@@ -48,6 +47,16 @@ pub(super) fn load(
         }
     }
     Ok(())
+}
+
+/// Hands on what all segments have in one block, if there is anything; returns how many bytes were read for it.
+fn tell(sources: &[Source<'_>], block: usize, replay: &dyn Fn(Records<'_>)) -> Result<u64, OpenError> {
+    let blocks: Vec<_> = sources.iter().map(|source| source.block(block)).collect::<Result<_, _>>()?;
+    if !blocks.iter().all(Block::is_empty) {
+        replay(Records::new(sources, &blocks));
+    }
+    let hints = sources.iter().filter_map(|source| source.segment.hint.as_ref());
+    Ok(hints.map(|hint| hint.block_bytes(block)).sum())
 }
 
 /// A segment as something to read blocks of.
@@ -102,7 +111,7 @@ fn bindings(sources: &[Source<'_>]) -> Result<Vec<(u32, u32)>, OpenError> {
     records.map(binding).collect()
 }
 
-/// The records of one partition's keys, in rising order of their sequence numbers, each with the id of its segment. Of
+/// The records of one partition's keys, or elements, in rising order of their sequence numbers, each with the id of its segment. Of
 /// several with one number one is told, a sound value before a damaged one and before a deletion: compaction may have made
 /// that of a value whose time was over, and a past that is brought back may have had it for longer.
 pub struct Records<'a> {
@@ -123,10 +132,7 @@ struct Run<'a> {
 
 /// Which of several records with one number counts: the one with the lowest.
 fn rank(record: &Hinted<'_>) -> u8 {
-    match record.op {
-        Op::Delete => 2,
-        _ => u8::from(record.damaged),
-    }
+    if record.op.removes_value() { 2 } else { u8::from(record.damaged) }
 }
 
 impl<'a> Records<'a> {
@@ -153,7 +159,7 @@ impl<'a> Records<'a> {
         Self { runs, heap, current: None, last: 0, puts, sources: moved }
     }
 
-    /// The keyspaces there are records of, each with how many of them set a value.
+    /// The keyspaces there are records of, each with how many of them set a value. Elements are all in keyspace 0.
     pub fn keyspaces(&self) -> impl Iterator<Item = (u32, usize)> {
         self.puts.iter().map(|(keyspace, count)| (*keyspace, *count))
     }

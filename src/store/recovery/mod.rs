@@ -53,8 +53,14 @@ pub trait Replay: Sync {
 
     /// Called once for each partition that has records, by several threads at a time: all records of the keys of that partition, in
     /// rising order of their sequence numbers. Only committed ones are told of: [`Op::Put`](super::Op::Put),
-    /// [`Op::Delete`](super::Op::Delete) and [`Op::Expire`](super::Op::Expire).
+    /// [`Op::Delete`](super::Op::Delete), [`Op::Expire`](super::Op::Expire) and [`Op::Move`](super::Op::Move).
     fn partition(&self, partition: usize, records: Records<'_>);
+
+    /// Called once for each partition that has records of elements, by several threads at a time, when all partitions of keys
+    /// have been told of: the records of all elements of the objects whose ids' hashes are of that partition, in rising order of
+    /// their sequence numbers. They are [`Op::SetElement`](super::Op::SetElement) and
+    /// [`Op::RemoveElement`](super::Op::RemoveElement).
+    fn elements(&self, partition: usize, records: Records<'_>);
 }
 
 /// What is known before the first record.
@@ -73,7 +79,7 @@ pub struct Beginning<'a> {
 /// What opening a store has found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Records of keys and databases.
+    /// Records of keys, elements and databases.
     pub records: u64,
     /// Bytes of the log.
     pub bytes: u64,

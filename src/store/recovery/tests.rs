@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -10,17 +11,19 @@ use super::*;
 use crate::store::clock::TestClock;
 use crate::store::disk::sim::{CallKind, Survival};
 use crate::store::disk::{Disk, SimDisk};
-use crate::store::hint::{Hinted, Summary, forged};
+use crate::store::hint::{Hinted, PARTITIONS, Summary, forged};
 use crate::store::manifest::{Edit, Segment as Listed, SegmentKind, SegmentState, hint_file_name, segment_file_name};
 use crate::store::record::{Draft, Record};
 use crate::store::segment::{Header, Location, SEGMENT_HEADER_BYTES, header_kind};
 use crate::store::{Op, Options, SegmentSize, Store};
 
-/// Everything that was told, by partition and in order.
+/// Everything that was told, by partition and in order; the partitions of elements are numbered behind those of the keys.
 #[derive(Default)]
 struct Told {
     bindings: Vec<(u32, u32)>,
     partitions: Mutex<BTreeMap<usize, Vec<Entry>>>,
+    /// How many partitions are being told of.
+    telling: AtomicUsize,
 }
 
 /// A record without its place.
@@ -30,7 +33,9 @@ struct Entry {
     op: Op,
     keyspace: u32,
     expiry: Option<u64>,
+    object: Option<u64>,
     key: Vec<u8>,
+    value: Option<Vec<u8>>,
     damaged: bool,
     at: Location,
 }
@@ -42,17 +47,29 @@ impl Replay for Told {
     }
 
     fn partition(&self, partition: usize, records: Records<'_>) {
+        self.telling.fetch_add(1, Ordering::SeqCst);
+        assert!(
+            self.partitions.lock().keys().all(|partition| *partition < PARTITIONS),
+            "elements come behind all keys"
+        );
+        self.take(partition, records);
+        self.telling.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn elements(&self, partition: usize, records: Records<'_>) {
+        assert_eq!(self.telling.load(Ordering::SeqCst), 0, "all keys have been taken in");
+        self.take(PARTITIONS + partition, records);
+    }
+}
+
+impl Told {
+    fn take(&self, partition: usize, records: Records<'_>) {
         let entry = |(segment, record): (u32, Hinted<'_>)| {
-            let Hinted { sequence, op, keyspace, expiry, offset, length, key, damaged, .. } = record;
-            Entry {
-                sequence,
-                op,
-                keyspace,
-                expiry,
-                key: key.to_vec(),
-                damaged,
-                at: Location { segment, offset, length },
-            }
+            assert_eq!(record.op.is_of_element(), partition >= PARTITIONS);
+            let Hinted { sequence, op, keyspace, expiry, object, offset, length, key, value, damaged, .. } = record;
+            let at = Location { segment, offset, length };
+            let (key, value) = (key.to_vec(), value.map(<[u8]>::to_vec));
+            Entry { sequence, op, keyspace, expiry, object, key, value, damaged, at }
         };
         let entries: Vec<Entry> = records.map(entry).collect();
         assert!(entries.is_sorted_by(|one, other| one.sequence < other.sequence));

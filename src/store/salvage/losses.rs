@@ -93,7 +93,7 @@ impl Search<'_> {
                 Some(_) => _ = lost.insert(own, record.expiry),
                 None => _ = lost.remove(&own),
             },
-            Op::Bind | Op::Mark | Op::Seal => {}
+            Op::Bind | Op::Mark | Op::Seal | Op::SetElement | Op::RemoveElement => {}
         }
     }
 }
@@ -112,4 +112,6 @@ impl Replay for Search<'_> {
         }
         self.lost.lock().append(&mut lost);
     }
+
+    fn elements(&self, _: usize, _: Records<'_>) {}
 }

@@ -119,7 +119,7 @@ impl Output {
             record.map_err(|fault| io::Error::other(format!("a record cannot be written anew ({fault:?})")))?;
         let (offset, length) = ((self.offset + start as u64) as u32, measured.length);
         let at = Location { segment: self.id, offset, length };
-        self.builder.add(hasher.hash(draft.key), &Hinted::of(&record, at, false));
+        self.builder.add(hasher, &Hinted::of(&record, at, false));
         self.sequence_min = self.sequence_min.min(sequence);
         if self.chunk.len() >= CHUNK_BYTES { self.flush() } else { Ok(()) }
     }
