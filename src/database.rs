@@ -59,6 +59,7 @@ impl From<Halt> for Error {
             Halt::Refused(refused) => Self::Refused(refused),
             Halt::Damaged => Self::Unreadable("the newest record of the key is damaged".into()),
             Halt::Unreadable(reason) => Self::Unreadable(reason),
+            Halt::WrongType => Self::Unreadable("the value of the key is of another type".into()),
             // An access that may wait for the disk has no cold values.
             Halt::Cold(_) => Self::Unreadable("the value is on the disk".into()),
         }

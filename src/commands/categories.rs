@@ -30,6 +30,10 @@ fn of_group(group: Group) -> Categories {
         Group::Generic => Categories::KEYSPACE,
         // Its commands say what they are by their flags.
         Group::Cluster | Group::PubSub | Group::Server => Categories::NONE,
+        Group::Hash => Categories::HASH,
+        Group::List => Categories::LIST,
+        Group::Set => Categories::SET,
+        Group::SortedSet => Categories::SORTED_SET,
         Group::String => Categories::STRING,
         Group::Transactions => Categories::TRANSACTION,
     }

@@ -6,8 +6,12 @@ use super::TABLES;
 use super::table::{Command, Group};
 use super::usage;
 
-const GROUPS: [(Group, &str); 7] = [
+const GROUPS: [(Group, &str); 11] = [
     (Group::String, "Strings"),
+    (Group::Hash, "Hashes"),
+    (Group::List, "Lists"),
+    (Group::Set, "Sets"),
+    (Group::SortedSet, "Sorted sets"),
     (Group::Generic, "Keys"),
     (Group::Transactions, "Transactions"),
     (Group::PubSub, "Publish and subscribe"),

@@ -34,11 +34,15 @@ mod errand;
 mod error;
 mod gates;
 mod generic;
+mod hashes;
 mod introspection;
+mod lists;
 mod permissions;
 mod pubsub;
 mod registry;
 mod server;
+mod sets;
+mod sorted_sets;
 mod strings;
 mod table;
 mod timing;
@@ -127,13 +131,14 @@ impl<'k> Context<'_, 'k> {
 
     /// Turns what was noted of keys into events.
     fn take_noted(&mut self) {
-        let Some(access) = self.access.as_deref_mut().filter(|access| access.notes_new || access.notes_misses) else {
+        let Some(access) = self.access.as_deref_mut().filter(|access| access.has_noted()) else {
             return;
         };
         for (noted, database, key) in access.take_noted() {
             let (class, event) = match noted {
                 Noted::New => (EventClass::NEW, "new"),
                 Noted::Miss => (EventClass::MISS, "keymiss"),
+                Noted::FieldsExpired => (EventClass::HASH, "hexpired"),
             };
             self.effects.push(Effect::Event { class, event, database, key });
         }
@@ -161,9 +166,13 @@ pub(crate) const TABLES: &[&[Command]] = &[
     cluster::TABLE,
     connection::TABLE,
     generic::TABLE,
+    hashes::TABLE,
     introspection::TABLE,
+    lists::TABLE,
     pubsub::TABLE,
     server::TABLE,
+    sets::TABLE,
+    sorted_sets::TABLE,
     strings::TABLE,
     transactions::TABLE,
 ];

@@ -23,6 +23,10 @@ impl EventClasses {
     pub const MISS: Self = Self(1 << 5);
     /// A key is there that was not.
     pub const NEW: Self = Self(1 << 6);
+    pub const LIST: Self = Self(1 << 7);
+    pub const SET: Self = Self(1 << 8);
+    pub const HASH: Self = Self(1 << 9);
+    pub const ZSET: Self = Self(1 << 10);
 
     /// The classes that exist so far, by their letters; the others have no events yet.
     const LETTERS: &[(char, Self)] = &[
@@ -30,6 +34,10 @@ impl EventClasses {
         ('E', Self::KEYEVENT),
         ('g', Self::GENERIC),
         ('$', Self::STRING),
+        ('l', Self::LIST),
+        ('s', Self::SET),
+        ('h', Self::HASH),
+        ('z', Self::ZSET),
         ('x', Self::EXPIRED),
         ('m', Self::MISS),
         ('n', Self::NEW),

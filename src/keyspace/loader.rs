@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use super::entry::Meta;
 use super::collections::{LoadedElement, Objects};
 use super::keydir::{Bulk, Keydir, Slot};
-use crate::types::kind::Kind;
 use crate::store::{Beginning, Count, DATABASES_MAX, Hinted, KeyHasher, Location, Op, Records, Replay};
+use crate::types::kind::Kind;
 
 /// Databases are bound to the keyspace of their own number until they are bound to another: ids that are given out
 /// later begin here.
@@ -191,6 +191,49 @@ impl Replay for Loader {
             before.into_iter().for_each(|location| live.retire(location));
         });
         live.add_to(&mut self.live.lock());
+    }
+}
+
+/// One partition of all keydirs.
+struct Part<'a> {
+    hasher: &'a KeyHasher,
+    objects: &'a Objects,
+    bulks: Bulks<'a>,
+    live: Live<'a>,
+}
+
+impl Part<'_> {
+    #[inline]
+    fn apply(&mut self, segment: u32, record: &Hinted<'_>) {
+        if record.op == Op::Move {
+            return self.apply_move(record);
+        }
+        let Some(bulk) = self.bulks.of(record.keyspace) else { return };
+        let slot = Slot::of_key(self.hasher, record.key);
+        match record.op {
+            Op::Put => {
+                let location = Location { segment, offset: record.offset, length: record.length };
+                let meta = Meta { location, kind: record.kind, expiry: record.expiry };
+                if let Some(object) = record.object {
+                    self.objects.insert(object, Kind(record.kind).of(), self.hasher);
+                }
+                if let Some(before) = bulk.put(&slot, record.key, &meta, record.object) {
+                    self.live.retire(before);
+                }
+                if record.damaged {
+                    bulk.set_damaged(&slot, record.key);
+                }
+                self.live.place(location);
+            }
+            Op::Delete => {
+                if let Some(before) = bulk.take_out(&slot, record.key) {
+                    self.live.retire(before.location());
+                }
+            }
+            Op::Expire => bulk.set_expiry(&slot, record.key, record.expiry),
+            // The others concern no key.
+            Op::Move | Op::Bind | Op::Mark | Op::Seal | Op::SetElement | Op::RemoveElement => {}
+        }
     }
 
     /// What the key is in one keyspace it becomes in the other; where it is not there, it is in neither.

@@ -174,7 +174,7 @@ impl<'k> Access<'k> {
         let next = keydir.scan(shard, from, count, |key, meta| {
             let pending = overlay.and_then(|overlay| overlay.get(keydir.id, key));
             let meta = match pending {
-                None => *meta,
+                None | Some(State::Touched) => *meta,
                 Some(State::Expiry(expiry)) => Meta { expiry: *expiry, ..*meta },
                 // What this transaction sets, moves or deletes is shown below.
                 Some(State::Gone | State::Present { .. } | State::Moved { .. }) => return,

@@ -30,7 +30,7 @@ pub(super) fn copy(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let existed = access.exists(destination);
     let copied = replace || !existed;
     if copied {
-        access.put(destination, value.kind, &value.bytes, value.expiry)?;
+        access.put_copy(destination, &value)?;
     }
     access.select(from);
     if copied {
@@ -88,9 +88,9 @@ fn rename_if(
         return Ok(false);
     }
     if key != new {
-        let value = access.value(key)?.ok_or(text::NO_SUCH_KEY)?;
-        access.delete(key)?;
-        access.put(new, value.kind, &value.bytes, value.expiry)?;
+        if !access.rename(key, new)? {
+            return Err(text::NO_SUCH_KEY.into());
+        }
         let database = access.database();
         tell_replaced(ctx, database, new, existed);
         ctx.notify(EventClass::GENERIC, "rename_from", key);

@@ -306,7 +306,7 @@ impl Scores {
             self.remove_from_order(before);
         }
         let scored = Scored::new(member);
-        let place = self.order.find_item(|other| other.order(scored.score, scored.member.name()));
+        let place = self.find(scored.score, scored.member.name());
         self.order.insert(place.unwrap_or_else(|place| place), scored);
         before
     }
@@ -325,16 +325,29 @@ impl Scores {
 
     /// How many members stand before this one.
     pub(super) fn rank(&self, score: f64, name: &[u8]) -> Option<usize> {
-        self.order.find_item(|other| other.order(score, name)).ok()
+        self.find(score, name).ok()
     }
 
-    /// How many members stand before the first that is not `before`.
-    pub(super) fn count_before(&self, before: impl Fn(f64, &[u8]) -> bool) -> usize {
-        let order = |scored: &Scored| {
-            if before(scored.score, scored.member.name()) { Ordering::Less } else { Ordering::Greater }
-        };
-        self.order.find_item(order).unwrap_or_else(|rank| rank)
+    /// The order of sorted sets: by score, and by name where scores are equal.
+    fn find(&self, score: f64, name: &[u8]) -> Result<usize, usize> {
+        let by_score = |other: &f64| other.partial_cmp(&score).unwrap_or(Ordering::Equal);
+        self.order.find_item(by_score, |other| other.member.name().cmp(name))
     }
+
+    /// How many members stand before the first whose score is not `before`.
+    pub(super) fn count_scores(&self, before: impl Fn(f64) -> bool) -> usize {
+        self.order.find(|score| side(before(*score))).unwrap_or_else(|rank| rank)
+    }
+
+    /// How many members stand before the first whose name is not `before`.
+    pub(super) fn count_names(&self, before: impl Fn(&[u8]) -> bool) -> usize {
+        let by_name = |scored: &Scored| side(before(scored.member.name()));
+        self.order.find_item(|_| Ordering::Equal, by_name).unwrap_or_else(|rank| rank)
+    }
+}
+
+fn side(is_before: bool) -> Ordering {
+    if is_before { Ordering::Less } else { Ordering::Greater }
 }
 
 fn put_in_list(list: &mut Ranked<Entry>, entry: Entry) -> Option<Entry> {

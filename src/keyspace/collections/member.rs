@@ -1,6 +1,5 @@
 //! A member of a large sorted set: its block is shared by the table that finds it and the tree that orders it.
 
-use std::cmp::Ordering;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use triomphe::ThinArc;
@@ -79,16 +78,12 @@ impl Scored {
         Self { score: member.score(), member }
     }
 
-    /// The order of sorted sets: by score, and by name where scores are equal.
-    pub(super) fn order(&self, score: f64, name: &[u8]) -> Ordering {
-        self.score.partial_cmp(&score).unwrap_or(Ordering::Equal).then_with(|| self.member.name().cmp(name))
-    }
 }
 
 impl Item for Scored {
-    type Key = Self;
+    type Key = f64;
 
-    fn key(&self) -> Self {
-        self.clone()
+    fn key(&self) -> f64 {
+        self.score
     }
 }

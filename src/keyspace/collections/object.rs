@@ -24,7 +24,7 @@ const ELEMENT_RECORD_BYTES: usize = 28 + 8;
 
 /// See the module.
 pub(in crate::keyspace) struct Object {
-    pub(super) id: u64,
+    pub(in crate::keyspace) id: u64,
     pub(super) of: Type,
     hasher: KeyHasher,
     inner: RwLock<Inner>,
@@ -102,11 +102,8 @@ impl Object {
         let element = match *content {
             Content::Value(value, expiry) => {
                 let meta = Meta { location: NOWHERE, kind, expiry };
-                let cached = if value.is_empty() && self.of == Type::Set {
-                    Cached::Cold
-                } else {
-                    Cached::hot(value, &mut None)
-                };
+                let mut shared = None;
+                let cached = if self.of == Type::Set { Cached::Cold } else { Cached::hot(value, &mut shared) };
                 Element::Block(Entry::new((self.hasher.hash(name) >> 29) as u16, name, &meta, cached))
             }
             Content::Score(score) => Element::Member(Member::new(name, score, NOWHERE)),

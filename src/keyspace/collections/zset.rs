@@ -66,12 +66,20 @@ impl ZSet {
         }
     }
 
-    /// How many members stand before the first that `before` is false for; it must be true up to some member, and false
-    /// from there on.
-    pub fn count_before(&self, before: impl Fn(f64, &[u8]) -> bool) -> usize {
+    /// How many members stand before the first whose score `before` is false for; it must be true up to some score, and
+    /// false from there on.
+    pub fn count_scores(&self, before: impl Fn(f64) -> bool) -> usize {
         match &self.0.form {
-            Form::Packed(bytes) => count_before_in_packed(self.0.packed(bytes), before),
-            Form::Large(object) => count_before_in(object, before),
+            Form::Packed(bytes) => count_scores_in_packed(self.0.packed(bytes), before),
+            Form::Large(object) => scores(object, |scores| scores.count_scores(before)).unwrap_or(0),
+        }
+    }
+
+    /// The same for the names of members that all have the same score.
+    pub fn count_names(&self, before: impl Fn(&[u8]) -> bool) -> usize {
+        match &self.0.form {
+            Form::Packed(bytes) => count_names_in_packed(self.0.packed(bytes), before),
+            Form::Large(object) => scores(object, |scores| scores.count_names(before)).unwrap_or(0),
         }
     }
 
@@ -131,11 +139,20 @@ impl ZSetEdit<'_, '_> {
         }
     }
 
-    /// As [`ZSet::count_before`].
-    pub fn count_before(&self, before: impl Fn(f64, &[u8]) -> bool) -> usize {
+    /// As [`ZSet::count_scores`].
+    pub fn count_scores(&self, before: impl Fn(f64) -> bool) -> usize {
         match (self.0.packed(), self.0.large()) {
-            (Some(packed), _) => count_before_in_packed(packed, before),
-            (None, Some(object)) => count_before_in(object, before),
+            (Some(packed), _) => count_scores_in_packed(packed, before),
+            (None, Some(object)) => scores(object, |scores| scores.count_scores(before)).unwrap_or(0),
+            (None, None) => 0,
+        }
+    }
+
+    /// As [`ZSet::count_names`].
+    pub fn count_names(&self, before: impl Fn(&[u8]) -> bool) -> usize {
+        match (self.0.packed(), self.0.large()) {
+            (Some(packed), _) => count_names_in_packed(packed, before),
+            (None, Some(object)) => scores(object, |scores| scores.count_names(before)).unwrap_or(0),
             (None, None) => 0,
         }
     }
@@ -190,13 +207,10 @@ fn rank_in(object: &Object, member: &[u8]) -> Option<(usize, f64)> {
     })?
 }
 
-fn count_before_in(object: &Object, before: impl Fn(f64, &[u8]) -> bool) -> usize {
-    scores(object, |scores| scores.count_before(before)).unwrap_or(0)
-}
-
 fn range_in(object: &Object, ranks: Range<usize>, reverse: bool, visit: &mut dyn FnMut(&[u8], f64)) {
     scores(object, |scores| {
-        let members = scores.order.range(ranks);
+        let length = scores.order.len();
+        let members = scores.order.range(ranks.start.min(length)..ranks.end.min(length));
         if reverse {
             members.rev().for_each(|scored| visit(scored.member.name(), scored.score));
         } else {
@@ -210,8 +224,12 @@ fn rank_in_packed(packed: Packed<'_>, member: &[u8]) -> Option<(usize, f64)> {
     Some((rank, item.score))
 }
 
-fn count_before_in_packed(packed: Packed<'_>, before: impl Fn(f64, &[u8]) -> bool) -> usize {
-    packed.iter().take_while(|item| before(item.score, item.name)).count()
+fn count_scores_in_packed(packed: Packed<'_>, before: impl Fn(f64) -> bool) -> usize {
+    packed.iter().take_while(|item| before(item.score)).count()
+}
+
+fn count_names_in_packed(packed: Packed<'_>, before: impl Fn(&[u8]) -> bool) -> usize {
+    packed.iter().take_while(|item| before(item.name)).count()
 }
 
 fn range_in_packed(packed: Packed<'_>, ranks: Range<usize>, reverse: bool, visit: &mut dyn FnMut(&[u8], f64)) {
