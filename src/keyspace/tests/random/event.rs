@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::super::model::{Reply, State, Step};
 use super::super::runner::{DATABASES, Failed, contents, demote, open, options};
+use super::super::schedules::assert_exact;
 use super::super::trial::{Fault, Trial, fail_next_write, shown};
 use super::generate::{KEYS, Plan};
 use crate::store::clock::Clock;
@@ -191,6 +192,9 @@ impl Course {
         self.count("restarts after which steps were lost", u64::from(self.trial.lost > lost));
         self.count("errors told", (self.trial.told.len() - told) as u64);
         self.count("sizes compared", u64::from(self.trial.runner.keyspace.is_some()));
+        if let (Event::Compare, Some(keyspace)) = (event, &self.trial.runner.keyspace) {
+            assert_exact(keyspace, "compared");
+        }
         if let Err(wrong) = self.compare_sizes(event) {
             self.trial.violations.push(wrong);
         }
