@@ -4,9 +4,9 @@
 //! upper bits of the order, a page's table by the lowest bits of the hash, so that the two have nothing in common.
 //!
 //! Always true: a page of depth `d` has all elements whose orders have the same `d` upper bits as its start, and
-//! `2^(depth - d)` places of the directory name it, one after the other; no two halves of a range are left apart that
-//! together have at most [`MERGED_MAX`] elements when one of them lost an element last; a page has more than
-//! [`PAGE_MAX`] elements only where hashes agree that should not.
+//! `2^(depth - d)` places of the directory name it, one after the other; when a removal leaves at most [`MERGED_MAX`]
+//! elements in two halves of one range, they become one page; a page has more than [`PAGE_MAX`] elements only where
+//! hashes agree that should not.
 
 use std::mem;
 
@@ -198,9 +198,10 @@ impl<E: Named, H: NameHash> Table<E, H> {
         // A page is taken as often as it has elements, by the chance of hitting one among the most a page may have.
         let most = if self.pages.len() == 1 { self.len } else { self.fullest };
         loop {
-            let page = &self.pages[below(random(), self.pages.len())];
-            if let Some(element) = page.elements.iter().nth(below(random(), most)) {
-                return Some(element);
+            let elements = &self.pages[below(random(), self.pages.len())].elements;
+            let chosen = below(random(), most);
+            if chosen < elements.len() {
+                return elements.iter().nth(chosen);
             }
         }
     }
