@@ -359,6 +359,12 @@ impl Object {
         });
     }
 
+    /// How many elements there are whose time is not over at `now`.
+    #[cfg(test)]
+    pub(in crate::keyspace) fn count_visible(&self, now: u64) -> usize {
+        self.read(|inner| inner.elements.len() - inner.elements.due(now))
+    }
+
     /// Visits where the records of all elements are.
     #[cfg(test)]
     pub(in crate::keyspace) fn each_location(&self, mut visit: impl FnMut(Location)) {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Access, End, Halt};
+use super::super::{Access, End, Halt, Keyspace};
 use super::model::{Value, value};
 use crate::types::kind::{Kind, Type};
 
@@ -13,6 +13,8 @@ use crate::types::kind::{Kind, Type};
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     SetField(&'static str, usize),
+    /// The same with a time to live, in milliseconds.
+    SetFieldEx(&'static str, usize, u64),
     RemoveField(&'static str),
     AddMember(&'static str),
     RemoveMember(&'static str),
@@ -28,16 +30,19 @@ pub(super) enum Change {
 
 /// A collection in the model.
 enum Model {
-    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    Hash(BTreeMap<Vec<u8>, Field>),
     Set(BTreeSet<Vec<u8>>),
     ZSet(BTreeMap<Vec<u8>, i8>),
     List(Vec<Vec<u8>>),
 }
 
+/// A value and a deadline.
+type Field = (Vec<u8>, Option<u64>);
+
 impl Change {
     fn of(&self) -> u8 {
         match self {
-            Self::SetField(..) | Self::RemoveField(_) => b'h',
+            Self::SetField(..) | Self::SetFieldEx(..) | Self::RemoveField(_) => b'h',
             Self::AddMember(_) | Self::RemoveMember(_) => b's',
             Self::SetScore(..) | Self::RemoveScored(_) => b'z',
             _ => b'l',
@@ -45,13 +50,13 @@ impl Change {
     }
 
     /// What becomes of a value, and whether anything was done; the change is that of the step of this number.
-    pub fn apply(&self, before: Option<&Value>, number: usize) -> (Option<Value>, bool) {
+    pub fn apply(&self, before: Option<&Value>, number: usize, now: u64) -> (Option<Value>, bool) {
         let mut model = match before {
             Some((bytes, _)) if bytes.first() != Some(&self.of()) => return (before.cloned(), false),
             Some((bytes, _)) => Model::read(bytes),
             None => Model::empty(self.of()),
         };
-        let did = model.change(self, number);
+        let did = model.change(self, number, now);
         let expiry = before.and_then(|(_, expiry)| *expiry);
         (model.write().map(|bytes| (bytes, expiry)), did)
     }
@@ -69,6 +74,13 @@ impl Change {
             Self::SetField(field, length) => {
                 let mut hash = access.edit_hash(key)?;
                 hash.set(field.as_bytes(), &value(number, *length), None);
+                hash.finish()?;
+                true
+            }
+            Self::SetFieldEx(field, length, ttl) => {
+                let deadline = access.now() + ttl;
+                let mut hash = access.edit_hash(key)?;
+                hash.set(field.as_bytes(), &value(number, *length), Some(deadline));
                 hash.finish()?;
                 true
             }
@@ -151,10 +163,14 @@ impl Model {
         }
     }
 
-    fn change(&mut self, change: &Change, number: usize) -> bool {
+    fn change(&mut self, change: &Change, number: usize, now: u64) -> bool {
         match (self, change) {
             (Self::Hash(fields), Change::SetField(field, length)) => {
-                fields.insert(field.as_bytes().to_vec(), value(number, *length));
+                fields.insert(field.as_bytes().to_vec(), (value(number, *length), None));
+                true
+            }
+            (Self::Hash(fields), Change::SetFieldEx(field, length, ttl)) => {
+                fields.insert(field.as_bytes().to_vec(), (value(number, *length), Some(now + ttl)));
                 true
             }
             (Self::Hash(fields), Change::RemoveField(field)) => fields.remove(field.as_bytes()).is_some(),
@@ -205,7 +221,7 @@ impl Model {
         }
         let pairs = words.chunks(2).map(|pair| (pair[0].clone(), pair[pair.len() - 1].clone()));
         match bytes[0] {
-            b'h' => Self::Hash(pairs.collect()),
+            b'h' => Self::Hash(pairs.map(|(name, field)| (name, field_of(&field))).collect()),
             b's' => Self::Set(words.into_iter().collect()),
             b'z' => Self::ZSet(pairs.map(|(name, score)| (name, score[0] as i8)).collect()),
             _ => Self::List(words),
@@ -215,10 +231,11 @@ impl Model {
     /// Nothing where there are no elements.
     fn write(&self) -> Option<Vec<u8>> {
         let mut words: Vec<&[u8]> = Vec::new();
-        let scores: Vec<[u8; 1]>;
+        let (scores, fields_written): (Vec<[u8; 1]>, Vec<Vec<u8>>);
         let of = match self {
             Self::Hash(fields) => {
-                fields.iter().for_each(|(field, value)| words.extend([&field[..], value]));
+                fields_written = fields.values().map(bytes_of).collect();
+                fields.keys().zip(&fields_written).for_each(|(name, field)| words.extend([&name[..], field]));
                 b'h'
             }
             Self::Set(members) => {
@@ -244,6 +261,41 @@ impl Model {
     }
 }
 
+fn field_of(bytes: &[u8]) -> Field {
+    let (deadline, value) = bytes.split_first_chunk().expect("a field begins with its deadline");
+    (value.to_vec(), Some(u64::from_le_bytes(*deadline)).filter(|deadline| *deadline > 0))
+}
+
+fn bytes_of((value, deadline): &Field) -> Vec<u8> {
+    [&deadline.unwrap_or(0).to_le_bytes()[..], value].concat()
+}
+
+/// A value without the fields whose time is over at `now`, and whether there were any; nothing where no field is left.
+pub(super) fn visible(value: &Value, now: u64) -> (Option<Value>, bool) {
+    let (bytes, expiry) = value;
+    if bytes.first() != Some(&b'h') {
+        return (Some(value.clone()), false);
+    }
+    let Model::Hash(mut fields) = Model::read(bytes) else { return (Some(value.clone()), false) };
+    let count = fields.len();
+    fields.retain(|_, (_, deadline)| deadline.is_none_or(|deadline| deadline > now));
+    let hidden = fields.len() < count;
+    (Model::Hash(fields).write().map(|bytes| (bytes, *expiry)), hidden)
+}
+
+/// How many hashes of a database have nothing to be seen, since the time of all of their fields is over, and theirs is not.
+pub(super) fn hidden(keyspace: &Keyspace, database: u32) -> usize {
+    let (keydir, now) = (keyspace.bound.databases[database as usize].load(), keyspace.now());
+    let mut hidden = 0;
+    keydir.each_root(|key, object| {
+        let object = keyspace.bound.objects.get(object).expect("a key's object is there");
+        let meta = keydir.meta(&keyspace.slot(key), key).expect("it is there");
+        let is_alive = meta.expiry.is_none_or(|deadline| deadline > now);
+        hidden += usize::from(is_alive && object.count_visible(now) == 0);
+    });
+    hidden
+}
+
 /// The value of a key as the model tells it.
 pub(super) fn shown(access: &mut Access<'_>, key: &[u8]) -> Result<Option<Value>, Halt> {
     let Some(found) = access.value(key)? else { return Ok(None) };
@@ -261,8 +313,11 @@ pub(super) fn shown(access: &mut Access<'_>, key: &[u8]) -> Result<Option<Value>
             let hash = access.hash(key)?.expect("it is there");
             hash.each(access, true, |field, value, _| {
                 count += 1;
-                fields.insert(field.to_vec(), value.to_vec());
+                fields.insert(field.to_vec(), (value.to_vec(), None));
             })?;
+            for (name, (_, deadline)) in fields.iter_mut() {
+                *deadline = hash.deadline(access, name).expect("it was there just now");
+            }
             hash.len(access)
         }
         Model::Set(members) => {
@@ -295,6 +350,6 @@ pub(super) fn shown(access: &mut Access<'_>, key: &[u8]) -> Result<Option<Value>
         }
     };
     assert_eq!(count, length, "elements are counted");
-    let bytes = model.write().expect("a collection without elements is no key");
-    Ok(Some((bytes, found.expiry)))
+    // Of a hash all of whose fields are over, and which nobody has looked for since, there is nothing to be seen.
+    Ok(model.write().map(|bytes| (bytes, found.expiry)))
 }

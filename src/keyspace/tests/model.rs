@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::collections::Change;
+use super::collections::{self, Change};
 
 /// One step of a workload. The first number is the database; a value is its length, its bytes tell the step it is of.
 #[derive(Clone, Debug)]
@@ -86,7 +86,7 @@ impl State {
     pub fn visible(&self, now: u64) -> Keys {
         let mut keys = self.keys.clone();
         keys.retain(|_, (_, expiry)| expiry.is_none_or(|deadline| deadline > now));
-        keys
+        keys.into_iter().filter_map(|(key, value)| Some((key, collections::visible(&value, now).0?))).collect()
     }
 
     /// Whether this is what somebody finds who looks at all keys at `now`.
@@ -112,7 +112,7 @@ impl State {
             Step::Get(database, key) => return vec![Reply::Found(self.keys.get(&at(*database, key)).cloned())],
             Step::Edit(database, key, change) => {
                 let at = at(*database, key);
-                let (after, done) = change.apply(self.keys.get(&at), number);
+                let (after, done) = change.apply(self.keys.get(&at), number, now);
                 match after {
                     Some(value) => _ = self.keys.insert(at, value),
                     None => _ = self.keys.remove(&at),
@@ -193,6 +193,15 @@ impl State {
             if self.keys.get(&key).is_some_and(|(_, expiry)| expiry.is_some_and(|deadline| deadline <= now)) {
                 self.keys.remove(&key);
                 self.floor = self.floor.max(now);
+            }
+            // The same for the fields of a hash.
+            let Some(value) = self.keys.get(&key) else { continue };
+            if let (visible, true) = collections::visible(value, now) {
+                self.floor = self.floor.max(now);
+                match visible {
+                    Some(value) => _ = self.keys.insert(key, value),
+                    None => _ = self.keys.remove(&key),
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::collections;
 use super::super::model::{Reply, State, Step};
 use super::super::runner::{DATABASES, Failed, contents, demote, open, options};
 use super::super::schedules::assert_exact;
@@ -208,6 +209,7 @@ impl Course {
             let size = keyspace.size(database).keys;
             let due = keyspace.bound.databases[database as usize].load().count_due(keyspace.now());
             let expected = visible.keys().filter(|key| key.0 == database).count();
+            let size = size.saturating_sub(collections::hidden(keyspace, database));
             if size.checked_sub(due) != Some(expected) {
                 return Err(format!("{event:?}: database {database} counts {size} keys, {due} due, not {expected}"));
             }

@@ -262,9 +262,11 @@ impl Generator {
     fn change(&mut self) -> Change {
         let name = self.one_of(&NAMES);
         let (end, length) = (self.one_of(&[End::Left, End::Right]), self.one_of(&[7, 7, 20, 30, 100, 900]));
+        let time = self.one_of(&TIMES);
         let (rank, count, score) = (self.rng.usize(..12), self.rng.usize(..4), self.rng.i8(-3..3));
         match self.rng.u8(..22) {
-            0..=3 => Change::SetField(name, length),
+            0..=2 => Change::SetField(name, length),
+            3 => Change::SetFieldEx(name, length, time),
             4 | 5 => Change::RemoveField(name),
             6..=8 => Change::AddMember(name),
             9 => Change::RemoveMember(name),
