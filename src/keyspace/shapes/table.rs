@@ -20,10 +20,6 @@ const BUCKETS_MAX: usize = 512;
 /// Elements of a full page: what a table of that many buckets takes.
 pub(super) const PAGE_MAX: usize = capacity_of(BUCKETS_MAX);
 
-/// A page without a free bucket that has fewer elements is rid of the marks that removals left behind; with so many,
-/// it is split, since otherwise the next few removals and insertions would fill it with marks again.
-const SPLIT_MIN: usize = PAGE_MAX / 8 * 7;
-
 /// Two halves with so many elements together become one page, which is then far from being split again.
 pub(super) const MERGED_MAX: usize = PAGE_MAX / 2;
 
@@ -255,15 +251,16 @@ impl<E: Named, H: NameHash> Table<E, H> {
             if len < page.elements.capacity() {
                 return at;
             }
-            if len >= SPLIT_MIN && buckets >= BUCKETS_MAX && self.may_split(at) {
+            // Removals leave marks behind, which take buckets too. With few of them it is not worth while to clear them
+            // away: a few changes more, and they would be there again.
+            let is_full = len >= capacity_of(buckets) / 8 * 7;
+            if is_full && buckets >= BUCKETS_MAX && self.may_split(at) {
                 self.split(at);
                 at = self.page_of(order(hash));
-                continue;
+            } else {
+                self.resize(at, if is_full { (buckets * 2).max(buckets_for(1)) } else { buckets });
+                return at;
             }
-            // Few elements and no free bucket: the others are marks of what was removed.
-            let only_marks = len < capacity_of(buckets) / 4 * 3;
-            self.resize(at, if only_marks { buckets } else { (buckets * 2).max(buckets_for(1)) });
-            return at;
         }
     }
 
