@@ -283,15 +283,17 @@ pub(super) fn visible(value: &Value, now: u64) -> (Option<Value>, bool) {
     (Model::Hash(fields).write().map(|bytes| (bytes, *expiry)), hidden)
 }
 
-/// How many hashes of a database have nothing to be seen, since the time of all of their fields is over, and theirs is not.
-pub(super) fn hidden(keyspace: &Keyspace, database: u32) -> usize {
+/// The hashes of a database that have nothing to be seen, since the time of all of their fields is over, and theirs is not.
+pub(super) fn hidden(keyspace: &Keyspace, database: u32) -> BTreeSet<String> {
     let (keydir, now) = (keyspace.bound.databases[database as usize].load(), keyspace.now());
-    let mut hidden = 0;
+    let mut hidden = BTreeSet::new();
     keydir.each_root(|key, object| {
         let object = keyspace.bound.objects.get(object).expect("a key's object is there");
         let meta = keydir.meta(&keyspace.slot(key), key).expect("it is there");
         let is_alive = meta.expiry.is_none_or(|deadline| deadline > now);
-        hidden += usize::from(is_alive && object.count_visible(now) == 0);
+        if is_alive && object.count_visible(now) == 0 {
+            hidden.insert(String::from_utf8_lossy(key).into_owned());
+        }
     });
     hidden
 }

@@ -237,6 +237,8 @@ fn a_full_leaf_is_one_node_and_one_more_item_makes_it_two() {
         ranked.remove_range(full / 2..full + 1, drop);
         assert_eq!(ranked.census, Census { leaves: 1, inners: 0 });
         check(&ranked);
+        (10..full / 2).for_each(|_| assert!(ranked.pop_back().is_some()));
+        assert!(ranked.bytes() <= 64 * size_of::<Plain>(), "{} bytes for 10 items", ranked.bytes());
     }
 }
 

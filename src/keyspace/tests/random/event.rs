@@ -209,7 +209,7 @@ impl Course {
             let size = keyspace.size(database).keys;
             let due = keyspace.bound.databases[database as usize].load().count_due(keyspace.now());
             let expected = visible.keys().filter(|key| key.0 == database).count();
-            let size = size.saturating_sub(collections::hidden(keyspace, database));
+            let size = size.saturating_sub(collections::hidden(keyspace, database).len());
             if size.checked_sub(due) != Some(expected) {
                 return Err(format!("{event:?}: database {database} counts {size} keys, {due} due, not {expected}"));
             }
