@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::super::Keyspace;
 use super::super::access::{Access, Halt, Noted};
 use super::super::entry::{Cached, Meta};
-use super::super::keydir::{Before, Slot};
+use super::super::keydir::{Before, Keydir, Slot};
 use super::super::latch::{Held, Mode};
 use super::super::overlay::State;
 use super::super::watch::Change;
@@ -173,6 +173,24 @@ impl Access<'_> {
         }
     }
 
+    /// Whether a key's value is a hash of which nothing is left, since the time of all of its fields is over.
+    pub(in crate::keyspace) fn is_over(&self, object: Option<u64>) -> bool {
+        let object = object.and_then(|id| self.keyspace().bound.objects.get(id));
+        object.is_some_and(|object| object.is_over(self.now()))
+    }
+
+    /// Removes a hash of which nothing is left. The latch may be shared: whoever comes first removes it.
+    pub(in crate::keyspace) fn remove_over(&mut self, key: &[u8], object: u64) {
+        self.prove_time();
+        let (keyspace, slot) = (self.keyspace(), self.slot(key));
+        if self.keeps_expired || self.has_pending(key) {
+            return;
+        }
+        if let Some(end) = keyspace.remove_over(self.held(), self.database(), self.keydir(), &slot, key, object) {
+            self.wait_for(end);
+        }
+    }
+
     /// Gives the value of `key` another name, whatever that was; returns false where there is no such key.
     ///
     /// # Errors
@@ -282,25 +300,36 @@ impl Keyspace {
         object: &Arc<Object>,
         now: u64,
     ) {
-        let mut end = self.prove_time(held, slot, now);
-        let keydir = self.bound.databases[database as usize].load();
-        let emptied = object.read(|inner| inner.elements.len() == inner.elements.due(now));
-        if emptied {
-            // What the key was before must stay hidden, though nothing is left of what hides it.
-            let draft = Draft::delete(keydir.id, key);
-            let Ok(appended) = self.store.append(&draft) else { return };
-            held.changed(slot.shard, appended.end);
-            end = Some(appended.end);
-        }
-        let expired = self.remove_expired_fields(object, now, usize::MAX);
-        if expired.is_empty() {
+        let end = self.prove_time(held, slot, now);
+        if object.is_over(now) {
+            let keydir = self.bound.databases[database as usize].load();
+            self.remove_over(held, database, &keydir, slot, key, object.id);
             return;
         }
-        if emptied && let Some(before) = keydir.remove_if(slot, key, |_| true) {
-            self.let_go(&before);
+        if !self.remove_expired_fields(object, now, usize::MAX).is_empty() {
+            self.watchers.changed(database, key, Change::Updated);
+            self.watchers.fields_expired(database, key, false, end.unwrap_or(0));
         }
-        let change = if emptied { Change::Deleted } else { Change::Updated };
-        self.watchers.changed(database, key, change);
-        self.watchers.fields_expired(database, key, emptied, end.unwrap_or(0));
+    }
+
+    /// Removes a hash of which nothing is left, which the log knows to have come, if nobody else did. Returns what to wait for.
+    fn remove_over(
+        &self,
+        held: &Held<'_>,
+        database: u32,
+        keydir: &Keydir,
+        slot: &Slot,
+        key: &[u8],
+        object: u64,
+    ) -> Option<Position> {
+        // What the key was before must stay hidden, though nothing is left of what hides it. A log that takes no more
+        // records changes nothing about the time.
+        let end = self.store.append(&Draft::delete(keydir.id, key)).ok()?.end;
+        held.changed(slot.shard, end);
+        let before = keydir.remove_root(slot, key, object)?;
+        self.let_go(&before);
+        self.watchers.changed(database, key, Change::Deleted);
+        self.watchers.fields_expired(database, key, true, end);
+        Some(end)
     }
 }

@@ -282,6 +282,11 @@ impl Fields {
         }
     }
 
+    /// Whether the time of all fields is over at `now`.
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        self.deadlines.len() == self.table.len() && self.deadlines.last().is_some_and(|(last, _)| *last <= now)
+    }
+
     /// The earliest deadline of any field.
     pub(super) fn earliest(&self) -> Option<u64> {
         self.deadlines.first().map(|(deadline, _)| *deadline)

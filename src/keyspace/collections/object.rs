@@ -259,6 +259,14 @@ impl Object {
         })
     }
 
+    /// Whether it is a hash of which nothing is left, since the time of all of its fields is over at `now`.
+    pub(in crate::keyspace) fn is_over(&self, now: u64) -> bool {
+        self.read(|inner| match &inner.elements {
+            Elements::Hash(fields) => fields.is_over(now),
+            _ => false,
+        })
+    }
+
     /// What an element is, seen from one of its records: for compaction. In the middle of a command nothing is certain but
     /// what is where it was.
     pub(in crate::keyspace) fn look(&self, name: &[u8], at: Location) -> Look {
@@ -357,12 +365,6 @@ impl Object {
                 retire(seen.location());
             }
         });
-    }
-
-    /// How many elements there are whose time is not over at `now`.
-    #[cfg(test)]
-    pub(in crate::keyspace) fn count_visible(&self, now: u64) -> usize {
-        self.read(|inner| inner.elements.len() - inner.elements.due(now))
     }
 
     /// Visits where the records of all elements are.

@@ -291,7 +291,7 @@ pub(super) fn hidden(keyspace: &Keyspace, database: u32) -> BTreeSet<String> {
         let object = keyspace.bound.objects.get(object).expect("a key's object is there");
         let meta = keydir.meta(&keyspace.slot(key), key).expect("it is there");
         let is_alive = meta.expiry.is_none_or(|deadline| deadline > now);
-        if is_alive && object.count_visible(now) == 0 {
+        if is_alive && object.is_over(now) {
             hidden.insert(String::from_utf8_lossy(key).into_owned());
         }
     });

@@ -325,14 +325,12 @@ fn transfer(access: &mut Access<'_>, from: (u32, &str), to: (u32, &str), delete:
 /// What a keyspace holds, asked key by key; there may be no others.
 pub(super) fn contents(keyspace: &Keyspace, keys: &[(u32, String)]) -> Result<Keys, String> {
     let now = keyspace.now();
-    // Hashes of which nothing is to be seen, since the time of all of their fields is over.
-    let (mut found, mut hidden) = (Keys::new(), 0);
+    let mut found = Keys::new();
     for (database, key) in keys {
         let mut access = keyspace.access_one(*database, key.as_bytes(), Mode::Shared, now, false);
         access.may_block = true;
         let value =
             shown(&mut access, key.as_bytes()).map_err(|halt| format!("{database}:{key} cannot be read: {halt:?}"))?;
-        hidden += usize::from(value.is_none() && access.exists(key.as_bytes()));
         if let Some(value) = value {
             found.insert((*database, key.clone()), value);
         }
@@ -340,8 +338,7 @@ pub(super) fn contents(keyspace: &Keyspace, keys: &[(u32, String)]) -> Result<Ke
     let sizes = (0..keyspace.databases()).map(|database| keyspace.size(database));
     let (count, volatile) = sizes.fold((0, 0), |sum, size| (sum.0 + size.keys, sum.1 + size.volatile));
     let expire = found.values().filter(|(_, expiry)| expiry.is_some()).count();
-    // Their keys may have deadlines, too.
-    if count == found.len() + hidden && (expire..=expire + hidden).contains(&volatile) {
+    if (count, volatile) == (found.len(), expire) {
         return Ok(found);
     }
     Err(format!("{count} keys, {volatile} with expiry, of which only {} and {expire} are known", found.len()))
