@@ -126,6 +126,14 @@ fn token_alone(token: &str) -> Argument {
 }
 
 fn value(name: &str) -> Argument {
+    if let Some((name, kind)) = name.split_once(':') {
+        let kind = match kind {
+            "double" => Kind::Double,
+            "integer" => Kind::Integer,
+            _ => Kind::Text,
+        };
+        return group(name, kind, Vec::new());
+    }
     let kind = match name {
         name if is_key_name(name) => Kind::Key,
         "pattern" => Kind::Pattern,
@@ -168,6 +176,7 @@ mod tests {
             ("command [arg ...]", "command:string, arg:string?*"),
             ("[MATCH pattern]", "MATCH pattern:pattern?"),
             ("[LEN]", "LEN len:pure-token?"),
+            ("min:double start:string [COUNT count:double]", "min:double, start:string, COUNT count:double?"),
             ("[NX | XX]", "nx-or-xx:oneof(NX nx:pure-token, XX xx:pure-token)?"),
             (
                 "[EX seconds | PXAT unix-time-milliseconds]",

@@ -4,7 +4,7 @@
 //! The language: a lower-case word is a value, an upper-case one stands for itself; `[...]` may be left out, `<...>`
 //! groups; `|` separates alternatives inside either; `...` behind a group says that it may repeat, as does a `...`
 //! at the end of a group's content (`key [key ...]`). `name=` at the beginning of a group names the argument that it
-//! is in COMMAND DOCS; people do not see it.
+//! is in COMMAND DOCS, and `:double` behind a value says of what kind it is where its name does not; people see neither.
 
 mod arguments;
 
@@ -56,10 +56,11 @@ pub fn parse(usage: &str) -> Vec<Element> {
     sequences.remove(0)
 }
 
-/// A usage line as people read it, without the names of groups.
+/// A usage line as people read it, without the names of groups and the kinds of values.
 pub fn shown(usage: &str) -> String {
+    let usage = KINDS.iter().fold(usage.to_owned(), |usage, kind| usage.replace(kind, ""));
     let mut shown = String::new();
-    let mut rest = usage;
+    let mut rest = &usage[..];
     while let Some((before, after)) = rest.split_once("= ") {
         shown.push_str(before.trim_end_matches(|letter: char| letter.is_ascii_lowercase() || "-_".contains(letter)));
         rest = after;
@@ -99,8 +100,11 @@ pub fn key_positions(elements: &[Element], names: usize) -> Option<KeyPositions>
 
 /// Whether a value of this name is a key.
 pub fn is_key_name(name: &str) -> bool {
-    matches!(name, "key" | "key1" | "key2" | "newkey" | "source" | "destination")
+    matches!(name, "key" | "key1" | "key2" | "newkey" | "source" | "destination" | "src" | "dst")
 }
+
+/// Kinds of values that a usage line may name.
+const KINDS: [&str; 3] = [":double", ":integer", ":string"];
 
 type Words<'a, 'b> = &'a mut std::iter::Peekable<std::str::SplitWhitespace<'b>>;
 
@@ -174,6 +178,7 @@ mod tests {
             ("<args= host port | NO ONE>", "<host port | NO ONE>"),
             ("[TO <target= host port [FORCE]>] [ABORT]", "[TO <host port [FORCE]>] [ABORT]"),
             ("[x_y= A | B]", "[A | B]"),
+            ("key min:double max:double [c= A | B]", "key min max [A | B]"),
         ];
         for (usage, expected) in rows {
             assert_eq!(shown(usage), expected);
