@@ -52,8 +52,8 @@ use arc_swap::ArcSwap;
 pub use access::{Access, Halt, Noted, Usage, Value, View};
 pub use catalog::Catalog;
 pub use changes::Changes;
-pub use collections::{Edited, End, Hash, HashEdit, List, ListEdit, Name, Set, SetEdit, ZSet, ZSetEdit};
 pub use cold::{Cold, Fetched, Pins};
+pub use collections::{Edited, End, Hash, HashEdit, List, ListEdit, Name, Set, SetEdit, ZSet, ZSetEdit};
 pub use entry::Meta;
 pub use keydir::Slot;
 pub use latch::{Held, Mode};
@@ -65,9 +65,9 @@ use crate::store::disk::Disk;
 use crate::store::{Compacted, KeyHasher, OpenError, Options, Position, Recovered, Store};
 pub use crate::store::{DATABASES_MAX, OnProgress};
 use bound::Bound;
+use collections::Touched;
 use entry::{Cached, Entry};
 use keydir::{Before, Keydir};
-use collections::{Objects, Touched};
 use loader::{Loaded, Loader};
 use memory::Memory;
 use moves::Leaving;
@@ -332,7 +332,7 @@ impl Keyspace {
                 self.expire_one(&held, number as u32, &keydir, &slot, deadline, now);
             }
         }
-        looked_at
+        looked_at + self.expire_due_fields(now, limit - looked_at)
     }
 
     fn expire_one(&self, held: &Held<'_>, database: u32, keydir: &Keydir, slot: &Slot, deadline: u64, now: u64) {

@@ -109,7 +109,8 @@ pub(super) fn zrandmember(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outc
     match usize::try_from(count) {
         Ok(count) if count >= length => {
             send_head(out, length, with_scores);
-            zset.range(0..length, false, |member, score| send_member(out, member, with_scores.then_some(score)));
+            // Redis walks over them from the last one.
+            zset.range(0..length, true, |member, score| send_member(out, member, with_scores.then_some(score)));
         }
         Ok(count) => {
             let members = zset.sample(access, count)?;

@@ -7,16 +7,18 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::super::Keyspace;
 use super::super::access::{Access, Halt, Noted};
 use super::super::entry::{Cached, Meta};
+use super::super::keydir::{Before, Slot};
+use super::super::latch::{Held, Mode};
 use super::super::overlay::State;
 use super::super::watch::Change;
-use super::super::{Keyspace, keydir::Before};
 use super::found::Wanted;
 use super::object::{Content, Object};
 use super::objects::Footprint;
 use crate::store::{Batch, Draft, Location, Op, Position};
-use crate::types::kind::{Kind, Type};
+use crate::types::kind::Type;
 
 /// Fields whose time is over that one command removes at most before it begins.
 const EXPIRED_TOGETHER_MAX: usize = 1024;
@@ -40,10 +42,6 @@ impl<'k> Touched<'k> {
 
     fn remove(&mut self, object: &Arc<Object>) {
         self.objects.retain(|touched| !Arc::ptr_eq(touched, object));
-    }
-
-    pub(in crate::keyspace) fn is_empty(&self) -> bool {
-        self.objects.is_empty()
     }
 
     /// Adds the records of all changes to a batch.
@@ -254,8 +252,55 @@ impl Keyspace {
             .collect()
     }
 
-    /// Whether a kind is that of a hash, whose fields may have deadlines.
-    pub(in crate::keyspace) fn is_hash(kind: u8) -> bool {
-        Kind(kind).of() == Type::Hash
+    /// Removes fields whose time is over, of up to `limit` hashes. Returns how many it looked at.
+    pub(in crate::keyspace) fn expire_due_fields(&self, now: u64, limit: usize) -> usize {
+        let due = self.bound.objects.due(now, limit);
+        let looked_at = due.len();
+        for (deadline, id) in due {
+            let home = self.bound.objects.get(id).and_then(|object| Some((object.home()?, object)));
+            let Some(((keydir, key), object)) = home else {
+                self.bound.objects.forget_deadline(id, deadline);
+                continue;
+            };
+            let slot = Slot::of_key(&self.hasher, &key);
+            let held = self.bound.latches.one(&slot, Mode::Exclusive);
+            let place = self.bound.databases.iter().position(|database| database.load().id == keydir);
+            let is_there = object.home().is_some_and(|home| home == (keydir, key.clone()));
+            // One that is on its way to another key, or is no key's value any more, is looked at in the next round.
+            let Some(database) = place.filter(|_| is_there) else { continue };
+            self.expire_fields_of(&held, database as u32, &slot, &key, &object, now);
+        }
+        looked_at
+    }
+
+    fn expire_fields_of(
+        &self,
+        held: &Held<'_>,
+        database: u32,
+        slot: &Slot,
+        key: &[u8],
+        object: &Arc<Object>,
+        now: u64,
+    ) {
+        let mut end = self.prove_time(held, slot, now);
+        let keydir = self.bound.databases[database as usize].load();
+        let emptied = object.read(|inner| inner.elements.len() == inner.elements.due(now));
+        if emptied {
+            // What the key was before must stay hidden, though nothing is left of what hides it.
+            let draft = Draft::delete(keydir.id, key);
+            let Ok(appended) = self.store.append(&draft) else { return };
+            held.changed(slot.shard, appended.end);
+            end = Some(appended.end);
+        }
+        let expired = self.remove_expired_fields(object, now, usize::MAX);
+        if expired.is_empty() {
+            return;
+        }
+        if emptied && let Some(before) = keydir.remove_if(slot, key, |_| true) {
+            self.let_go(&before);
+        }
+        let change = if emptied { Change::Deleted } else { Change::Updated };
+        self.watchers.changed(database, key, change);
+        self.watchers.fields_expired(database, key, emptied, end.unwrap_or(0));
     }
 }

@@ -9,7 +9,7 @@ use super::super::entry::{Cached, Entry};
 use super::super::shapes::{Item, Named, Ranked, Table};
 use super::member::{Member, Scored};
 use crate::store::{KeyHasher, Location};
-use crate::types::kind::{Kind, Type};
+use crate::types::kind::Type;
 
 /// The name of an element: a field, a member, or, of a list, where it stands among the others, as bytes that sort.
 pub type Name = SmallVec<[u8; 16]>;
@@ -104,10 +104,6 @@ impl<'a> Seen<'a> {
         if let Self::Block(entry) = self { entry.expiry() } else { None }
     }
 
-    pub(super) fn kind(&self) -> u8 {
-        if let Self::Block(entry) = self { entry.meta().kind } else { Kind::ZSET_SKIPLIST.0 }
-    }
-
     pub(super) fn cached(&self) -> Cached<'a> {
         match self {
             Self::Block(entry) => entry.value(),
@@ -120,9 +116,7 @@ impl Elements {
     /// No elements of this type.
     pub(super) fn new(of: Type, hasher: &KeyHasher) -> Self {
         match of {
-            Type::Hash => {
-                Self::Hash(Fields { table: Table::new(hasher.clone()), deadlines: BTreeSet::new() })
-            }
+            Type::Hash => Self::Hash(Fields { table: Table::new(hasher.clone()), deadlines: BTreeSet::new() }),
             Type::List => Self::List(Ranked::new()),
             Type::ZSet => Self::ZSet(Scores { table: Table::new(hasher.clone()), order: Ranked::new() }),
             Type::Set | Type::String | Type::Unknown => Self::Set(Table::new(hasher.clone())),

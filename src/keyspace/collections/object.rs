@@ -149,7 +149,7 @@ impl Object {
         for change in &journal {
             let name = change.name();
             match inner.elements.get(name) {
-                Some(seen) if seen.location() == NOWHERE => {
+                Some(seen) if is_undrafted(seen.location()) => {
                     let record = batch.push(&draft(self.id, &seen));
                     inner.elements.set_location(name, Location { offset: record as u32, ..NOWHERE });
                 }
@@ -359,7 +359,14 @@ impl Object {
         });
     }
 
+    /// How many elements there are whose time is not over at `now`.
+    #[cfg(test)]
+    pub(in crate::keyspace) fn count_visible(&self, now: u64) -> usize {
+        self.read(|inner| inner.elements.len() - inner.elements.due(now))
+    }
+
     /// Visits where the records of all elements are.
+    #[cfg(test)]
     pub(in crate::keyspace) fn each_location(&self, mut visit: impl FnMut(Location)) {
         self.read(|inner| inner.elements.each(|seen| visit(seen.location())));
     }
@@ -405,12 +412,8 @@ impl OnlyChange {
     pub(super) fn draft(&self, object: u64) -> Draft<'_> {
         match &self.state {
             None => Draft::remove_element(object, &self.name),
-            Some((kind, Value::Own(value), expiry)) => {
-                Draft::set_element(object, *kind, &self.name, value, *expiry)
-            }
-            Some((kind, Value::Shared(value), expiry)) => {
-                Draft::set_element(object, *kind, &self.name, value, *expiry)
-            }
+            Some((kind, Value::Own(value), expiry)) => Draft::set_element(object, *kind, &self.name, value, *expiry),
+            Some((kind, Value::Shared(value), expiry)) => Draft::set_element(object, *kind, &self.name, value, *expiry),
         }
     }
 }
@@ -470,6 +473,11 @@ impl Change {
             Self::Replaced(element) | Self::Removed(element) => element.location().segment != NOWHERE.segment,
         }
     }
+}
+
+/// Whether an element has no record, not even in a batch that is being put together.
+fn is_undrafted(location: Location) -> bool {
+    (location.segment, location.offset) == (NOWHERE.segment, NOWHERE.offset)
 }
 
 /// The record of an element as it is now.
