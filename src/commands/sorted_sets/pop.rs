@@ -147,7 +147,11 @@ fn pop(ctx: &mut Context<'_, '_>, key: &[u8], side: Side, count: usize) -> Resul
         Side::Min => zset.range(0..count, false),
         Side::Max => zset.range(length - count..length, true),
     };
-    members.iter().for_each(|(member, _)| _ = zset.remove(member));
+    if count == length {
+        zset.clear();
+    } else {
+        members.iter().for_each(|(member, _)| _ = zset.remove(member));
+    }
     let edited = zset.finish()?;
     if count > 0 {
         ctx.notify(EventClass::ZSET, if side == Side::Min { "zpopmin" } else { "zpopmax" }, key);

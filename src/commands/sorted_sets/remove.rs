@@ -33,12 +33,17 @@ fn remove_range(ctx: &mut Context<'_, '_>, mut args: Args<'_>, by: By, event: &'
     let (key, min, max) = (args.word()?, args.word()?, args.word()?);
     let span = Span::read(by, min, max)?;
     let mut zset = ctx.keys()?.edit_zset(key)?;
-    let members = zset.range(span.ranks(&zset, false), false);
-    members.iter().for_each(|(member, _)| _ = zset.remove(member));
+    let ranks = span.ranks(&zset, false);
+    let removed = ranks.len();
+    if removed > 0 && removed == zset.len() {
+        zset.clear();
+    } else {
+        zset.range(ranks, false).iter().for_each(|(member, _)| _ = zset.remove(member));
+    }
     let edited = zset.finish()?;
-    if !members.is_empty() {
+    if removed > 0 {
         ctx.notify(EventClass::ZSET, event, key);
         tell_emptied(ctx, key, edited);
     }
-    Ok(Reply::from(members.len()))
+    Ok(Reply::from(removed))
 }

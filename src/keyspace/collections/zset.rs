@@ -197,6 +197,11 @@ impl ZSetEdit<'_, '_> {
         self.0.remove(member)
     }
 
+    /// Removes all members.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// Lets the changes take effect.
     ///
     /// # Errors
