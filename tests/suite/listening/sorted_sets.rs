@@ -72,7 +72,6 @@ pub(super) const EVENTS: &[Step] = &[
 ];
 
 pub(super) const CACHES: &[Step] = &[
-    ('A', "HELLO 3"),
     ('A', "CLIENT TRACKING ON"),
     ('A', "ZCARD z"),
     ('C', "ZADD z 1 a 2 b"),

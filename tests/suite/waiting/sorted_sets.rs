@@ -157,7 +157,6 @@ const ENDED: &[Step] = &[
     Read('B'),
     Do('E', "ACL SETUSER u on nopass ~y +@all"),
     Do('C', "AUTH u x"),
-    Ask('C', "BZPOPMIN z 0"),
     Send('C', &["BZPOPMIN y 0"]),
     Blocked(1),
     Ask('E', "ZADD y 1 a"),
