@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::error::{Stop, text};
 use crate::protocol::Arguments;
+use crate::types::long_double::LongDouble;
 use crate::types::number;
 
 /// The arguments after the command's name (and its subcommand's), taken one by one.
@@ -77,7 +78,7 @@ impl<'a> Args<'a> {
 
     /// The next one as a timeout in seconds, in parts of them too, that begins at `now`; `None` for ever.
     pub fn timeout_seconds(&mut self, now: u64) -> Result<Option<Duration>, Stop> {
-        let seconds = number::parse_f64(self.word()?).ok_or(text::TIMEOUT_NOT_A_FLOAT)?;
+        let seconds = seconds(self.word()?).ok_or(text::TIMEOUT_NOT_A_FLOAT)?;
         // A part of a millisecond waits for a whole one: nothing would be for ever.
         let milliseconds = (seconds * 1000.0).ceil();
         if milliseconds > i64::MAX as f64 {
@@ -104,6 +105,15 @@ impl<'a> Args<'a> {
     pub fn end(&self) -> Result<(), Stop> {
         if self.is_empty() { Ok(()) } else { Err(text::SYNTAX.into()) }
     }
+}
+
+/// Redis reads them as a `long double`, which has larger and smaller numbers.
+fn seconds(word: &[u8]) -> Option<f64> {
+    number::parse_f64(word).or_else(|| {
+        LongDouble::parse(word)?;
+        let seconds = number::parse_f64_saturating(word)?;
+        Some(if seconds == 0.0 { f64::MIN_POSITIVE.copysign(seconds) } else { seconds })
+    })
 }
 
 fn timeout(milliseconds: i64, now: u64) -> Result<Option<Duration>, Stop> {

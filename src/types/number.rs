@@ -41,7 +41,7 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
 /// Subnormals are accepted.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     match float_text::scan(text)? {
-        FloatText::Infinity { negative } => Some(if negative { f64::NEG_INFINITY } else { f64::INFINITY }),
+        FloatText::Infinity { negative } => Some(infinity(negative)),
         FloatText::Decimal(decimal) => {
             let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
             let zero = || decimal.integer.iter().chain(decimal.fraction).all(|&digit| digit == b'0');
@@ -51,15 +51,32 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     }
 }
 
-fn f64_from_binary(binary: Binary) -> Option<f64> {
-    let Rounded::Finite { significand, exponent } = float_text::round(binary, F64) else { return None };
-    if significand == 0 && binary.mantissa != 0 {
-        return None;
+/// As [`parse_f64`], but what is too large is infinite, and what is too small is zero.
+pub fn parse_f64_saturating(text: &[u8]) -> Option<f64> {
+    match float_text::scan(text)? {
+        FloatText::Infinity { negative } => Some(infinity(negative)),
+        FloatText::Decimal(_) => std::str::from_utf8(text).ok()?.parse().ok(),
+        FloatText::Hexadecimal(binary) => Some(f64_nearest(binary)),
     }
+}
+
+fn infinity(negative: bool) -> f64 {
+    if negative { f64::NEG_INFINITY } else { f64::INFINITY }
+}
+
+fn f64_from_binary(binary: Binary) -> Option<f64> {
+    let (value, is_zero) = (f64_nearest(binary), binary.mantissa == 0);
+    (value.is_finite() && (value != 0.0 || is_zero)).then_some(value)
+}
+
+fn f64_nearest(binary: Binary) -> f64 {
+    let Rounded::Finite { significand, exponent } = float_text::round(binary, F64) else {
+        return infinity(binary.negative);
+    };
     // A significand below 2^52 is subnormal, and is stored with a biased exponent of 0 at the same scale.
     let biased = if significand >> 52 == 0 { 0 } else { (exponent - F64.exponent_min + 1) as u64 };
     let bits = u64::from(binary.negative) << 63 | biased << 52 | (significand & ((1 << 52) - 1));
-    Some(f64::from_bits(bits))
+    f64::from_bits(bits)
 }
 
 fn sum_digits(digits: &[u8]) -> Option<u64> {
@@ -187,6 +204,27 @@ mod tests {
             ("0x", None),
         ] {
             let read = parse_f64(text.as_bytes());
+            assert_eq!(read.map(f64::to_bits), expected.map(f64::to_bits), "{text:?} read as {read:?}");
+        }
+    }
+
+    #[test]
+    fn f64_texts_out_of_range() {
+        for (text, expected) in [
+            ("1e309", Some(f64::INFINITY)),
+            ("-1e309", Some(f64::NEG_INFINITY)),
+            ("-1e-400", Some(-0.0)),
+            ("0x1p1024", Some(f64::INFINITY)),
+            ("-0x1p9999999999999999999", Some(f64::NEG_INFINITY)),
+            ("0x1p-1075", Some(0.0)),
+            ("1.5", Some(1.5)),
+            ("0x10", Some(16.0)),
+            ("inf", Some(f64::INFINITY)),
+            ("nan", None),
+            ("", None),
+            ("1x", None),
+        ] {
+            let read = parse_f64_saturating(text.as_bytes());
             assert_eq!(read.map(f64::to_bits), expected.map(f64::to_bits), "{text:?} read as {read:?}");
         }
     }

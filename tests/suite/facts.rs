@@ -16,6 +16,8 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ("client|kill", "names", "two filters have the same kind of value, and are named by it"),
     ("replicaof", "names", "host and port have no name together"),
     ("slaveof", "names", "as with REPLICAOF"),
+    ("zrank", "arity", "the facts are of a time when it had no WITHSCORE"),
+    ("zrevrank", "arity", "as with ZRANK"),
     ("incrbyfloat", "names", "a number that need not be whole is called decimal"),
 ];
 

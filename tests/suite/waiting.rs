@@ -3,6 +3,8 @@
 //!
 //! Always true: nothing depends on how fast a server is: that a connection waits is asked for, not assumed.
 
+mod sorted_sets;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -442,7 +444,7 @@ fn scenes_are_as_with_redis() {
     let Some(oracle) = Program::oracle() else { return };
     let (ours, theirs) = (Server::start(Program::Caskade, &[]), Server::start(oracle, &[]));
     let mut differences = Vec::new();
-    for (name, steps) in SCENES {
+    for (name, steps) in SCENES.iter().chain(sorted_sets::SCENES) {
         for protocol in [2, 3] {
             let (mut own, mut other) = (Scene::new(&ours, protocol), Scene::new(&theirs, protocol));
             for step in *steps {

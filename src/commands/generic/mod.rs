@@ -6,6 +6,8 @@ mod object;
 mod wait;
 mod walk;
 
+pub(super) use self::walk::parse_cursor;
+
 use super::table::checked;
 use super::{Args, Command, Context, Flags, Group, Outcome, text};
 use crate::node::notify::EventClass;

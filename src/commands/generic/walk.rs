@@ -51,7 +51,7 @@ pub(super) fn scan(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
 }
 
 /// Redis reads a cursor as C's `strtoul` does: a sign is taken, nothing at all is zero, a zero byte ends it.
-fn parse_cursor(word: &[u8]) -> Option<u64> {
+pub(in crate::commands) fn parse_cursor(word: &[u8]) -> Option<u64> {
     let word = text::shown(word, usize::MAX);
     match word {
         [] => Some(0),

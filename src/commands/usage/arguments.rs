@@ -126,13 +126,22 @@ fn token_alone(token: &str) -> Argument {
 }
 
 fn value(name: &str) -> Argument {
+    if let Some((name, kind)) = name.split_once(':') {
+        let kind = match kind {
+            "double" => Kind::Double,
+            "integer" => Kind::Integer,
+            _ => Kind::Text,
+        };
+        return group(name, kind, Vec::new());
+    }
     let kind = match name {
         name if is_key_name(name) => Kind::Key,
         "pattern" => Kind::Pattern,
         "decimal" => Kind::Double,
         "seconds" | "milliseconds" | "offset" | "start" | "end" | "increment" | "decrement" | "cursor" | "count"
         | "bits" | "index" | "index1" | "index2" | "db" | "port" | "version" | "destination-db" | "min-match-len"
-        | "protover" | "client-id" | "timeout" | "numreplicas" | "numlocal" => Kind::Integer,
+        | "protover" | "client-id" | "timeout" | "numreplicas" | "numlocal" | "numkeys" | "numfields" | "limit"
+        | "stop" | "weight" => Kind::Integer,
         name if name.starts_with("unix-time") => Kind::UnixTime,
         _ => Kind::Text,
     };
@@ -166,6 +175,7 @@ mod tests {
             ("command [arg ...]", "command:string, arg:string?*"),
             ("[MATCH pattern]", "MATCH pattern:pattern?"),
             ("[LEN]", "LEN len:pure-token?"),
+            ("min:double start:string [COUNT count:double]", "min:double, start:string, COUNT count:double?"),
             ("[NX | XX]", "nx-or-xx:oneof(NX nx:pure-token, XX xx:pure-token)?"),
             (
                 "[EX seconds | PXAT unix-time-milliseconds]",

@@ -50,6 +50,11 @@ impl ZSet {
         self.0.len(access.now())
     }
 
+    /// Whether it is one that Redis would keep as one block.
+    pub fn is_listpack(&self) -> bool {
+        self.0.kind == Kind::ZSET_LISTPACK.0
+    }
+
     /// The score of a member.
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         match &self.0.form {
@@ -169,18 +174,32 @@ impl ZSetEdit<'_, '_> {
         members
     }
 
-    /// Gives a member this score, which is a number; returns whether it is new.
-    pub fn set(&mut self, member: &[u8], score: f64) -> bool {
-        let is_new = self.0.put(member, &Content::Score(score));
-        if self.len() > LISTPACK_MEMBERS_MAX || member.len() > LISTPACK_BYTES_MAX {
+    /// Says that about so many members are to come, the longest of which has so many bytes.
+    pub fn expect(&mut self, members: usize, bytes: usize) {
+        if members > LISTPACK_MEMBERS_MAX || bytes > LISTPACK_BYTES_MAX {
             self.0.kind = Kind::ZSET_SKIPLIST;
         }
-        is_new
+    }
+
+    /// Gives a member this score, which is a number; returns whether it is new.
+    pub fn set(&mut self, member: &[u8], score: f64) -> bool {
+        self.expect(0, member.len());
+        if self.0.kind == Kind::ZSET_LISTPACK && self.len() >= LISTPACK_MEMBERS_MAX && self.score(member).is_none() {
+            self.0.kind = Kind::ZSET_SKIPLIST;
+        }
+        // A block has the score as an integer where it can, and then there is but one zero.
+        let score = if self.0.kind == Kind::ZSET_LISTPACK && score == 0.0 { 0.0 } else { score };
+        self.0.put(member, &Content::Score(score))
     }
 
     /// Removes a member; returns whether there was one.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         self.0.remove(member)
+    }
+
+    /// Removes all members.
+    pub fn clear(&mut self) {
+        self.0.clear();
     }
 
     /// Lets the changes take effect.

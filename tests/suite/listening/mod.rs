@@ -8,6 +8,7 @@ mod limits;
 mod many;
 mod random;
 mod scenarios;
+mod sorted_sets;
 
 use std::collections::BTreeMap;
 

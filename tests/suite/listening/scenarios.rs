@@ -1,6 +1,6 @@
 //! The scenarios. A letter is a connection.
 
-use super::Step;
+use super::{Step, sorted_sets};
 
 pub(super) const ALL: &[(&str, &[Step])] = &[
     ("channels", CHANNELS),
@@ -12,6 +12,8 @@ pub(super) const ALL: &[(&str, &[Step])] = &[
     ("events of strings", STRING_EVENTS),
     ("events of keys", KEY_EVENTS),
     ("events of databases", DATABASE_EVENTS),
+    ("events of sorted sets", sorted_sets::EVENTS),
+    ("caches of sorted sets", sorted_sets::CACHES),
     ("new and missing keys", NEW_AND_MISSING),
     ("classes", CLASSES),
     ("no events for nothing", NOTHING),
