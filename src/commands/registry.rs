@@ -1,6 +1,7 @@
 //! All rows, with what follows from them, found by name in any case.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use foldhash::fast::FixedState;
 
@@ -10,6 +11,7 @@ use super::table::{Command, Flags};
 use super::usage::{self, Element, KeyPositions};
 use crate::node::acl::{Catalogue, CatalogueEntry, Categories, KeyUse};
 use crate::protocol::Arguments;
+use crate::types::number;
 
 /// No command's name is longer.
 const NAME_BYTES_MAX: usize = 32;
@@ -74,22 +76,39 @@ impl Row {
         }
     }
 
+    /// Whether the word that says how many keys follow it says what can be.
+    pub fn keys_are_counted(&self, words: Arguments<'_>, count: usize) -> bool {
+        !counted_keys(words, count).is_empty()
+    }
+
+    #[inline]
     fn key_places(&self, words: Arguments<'_>) -> impl Iterator<Item = usize> + Clone + use<> {
-        let (first, last, step) = match self.keys {
-            None => (1, 0, 1),
-            Some(KeyPositions { first, last, step }) => {
+        let (first, last, step, counted) = match self.keys {
+            None => (1, 0, 1, 0..0),
+            Some(KeyPositions { first, last, step, counted_by }) => {
                 let last = if last < 0 { words.len() as isize + last } else { last };
-                (first, last.min(words.len() as isize - 1), step)
+                let counted = counted_by.map_or(0..0, |count| counted_keys(words, count));
+                if step == 0 { (1, 0, 1, counted) } else { (first, last.min(words.len() as isize - 1), step, counted) }
             }
         };
         let end = usize::try_from(last + 1).unwrap_or(0);
-        (first..end.max(first)).step_by(step)
+        (first..end.max(first)).step_by(step).chain(counted)
     }
 
     /// Whether a request of so many words has the right number of arguments.
     #[inline]
     pub fn takes(&self, words: usize) -> bool {
         if self.arity >= 0 { words == self.arity as usize } else { words >= self.arity.unsigned_abs() as usize }
+    }
+}
+
+/// The places of the keys behind the word that says how many they are; none where it says what cannot be.
+fn counted_keys(words: Arguments<'_>, count: usize) -> Range<usize> {
+    let first = count + 1;
+    let number = words.get(count).and_then(number::parse_i64).and_then(|number| usize::try_from(number).ok());
+    match number {
+        Some(number) if number <= words.len().saturating_sub(first) => first..first + number,
+        _ => 0..0,
     }
 }
 
@@ -226,6 +245,11 @@ mod tests {
             ("SET k v EX 10 get", &[(1, true, true)]),
             ("OBJECT ENCODING k", &[(2, false, false)]),
             ("PING", &[]),
+            ("SINTERCARD 2 a b LIMIT 1", &[(2, true, false), (3, true, false)]),
+            ("SINTERCARD 3 a b", &[]),
+            ("SINTERCARD -1 a b", &[]),
+            ("SINTERCARD x a b", &[]),
+            ("SDIFFSTORE a b c", &[(1, false, true), (2, true, false), (3, true, false)]),
         ];
         for (line, expected) in cases {
             let words = Words::copied(line.split(' ').map(str::as_bytes));

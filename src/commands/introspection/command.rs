@@ -126,6 +126,10 @@ fn keys_of(ctx: &Context<'_, '_>, args: Args<'_>) -> Result<Vec<(Vec<u8>, &'stat
         let access = row.command.keys_by.map_or_else(|| row.key_access(at), |access| access(words));
         (key.to_vec(), access)
     };
+    let counted_by = row.keys.and_then(|keys| keys.counted_by);
+    if counted_by.is_some_and(|count| !row.keys_are_counted(words, count)) {
+        return Err("ERR Invalid arguments specified for command".into());
+    }
     Ok(row.keys(words).enumerate().map(with_access).collect())
 }
 
@@ -164,22 +168,36 @@ fn key_specs(row: &Row) -> Vec<Reply> {
     let Some(keys) = row.keys else { return Vec::new() };
     // Counted from the first key, as key specs are.
     let last = if keys.last < 0 { keys.last as i64 } else { keys.last as i64 - keys.first as i64 };
-    match row.command.keys {
+    let mut specs = match row.command.keys {
+        _ if keys.step == 0 => Vec::new(),
         [] | [_] => vec![key_spec(row.key_access(0), keys.first, last, keys.step)],
-        each => each.iter().enumerate().map(|(at, access)| key_spec(access, keys.first + at, 0, 1)).collect(),
+        _ if keys.counted_by.is_some() => vec![key_spec(row.key_access(0), keys.first, last, keys.step)],
+        each => {
+            // The last one is that of all keys that follow.
+            let last_of = |at: usize| if at + 1 == each.len() { last.min(0) } else { 0 };
+            let one = |(at, access): (usize, &&'static str)| key_spec(access, keys.first + at, last_of(at), 1);
+            each.iter().enumerate().map(one).collect()
+        }
+    };
+    if let Some(count) = keys.counted_by {
+        let find = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
+        specs.push(spec(row.key_access(usize::MAX), count, "keynum", &find));
     }
+    specs
 }
 
 fn key_spec(access: &'static str, first: usize, last: i64, step: usize) -> Reply {
-    let integer = |number: usize| Reply::Integer(number as i64);
-    let index = vec![(name("index"), integer(first))];
-    let range =
-        vec![(name("lastkey"), Reply::Integer(last)), (name("keystep"), integer(step)), (name("limit"), integer(0))];
+    spec(access, first, "range", &[("lastkey", last), ("keystep", step as i64), ("limit", 0)])
+}
+
+fn spec(access: &'static str, first: usize, kind: &str, find: &[(&str, i64)]) -> Reply {
+    let index = vec![(name("index"), Reply::from(first))];
+    let find = find.iter().map(|(field, number)| (name(field), Reply::Integer(*number))).collect();
     let part = |kind: &str, spec| Reply::Map(vec![(name("type"), name(kind)), (name("spec"), Reply::Map(spec))]);
     Reply::Map(vec![
         (name("flags"), Reply::Set(access.split(' ').map(Reply::Simple).collect())),
         (name("begin_search"), part("index", index)),
-        (name("find_keys"), part("range", range)),
+        (name("find_keys"), part(kind, find)),
     ])
 }
 

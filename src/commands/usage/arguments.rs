@@ -132,7 +132,9 @@ fn value(name: &str) -> Argument {
         "decimal" => Kind::Double,
         "seconds" | "milliseconds" | "offset" | "start" | "end" | "increment" | "decrement" | "cursor" | "count"
         | "bits" | "index" | "index1" | "index2" | "db" | "port" | "version" | "destination-db" | "min-match-len"
-        | "protover" | "client-id" | "timeout" | "numreplicas" | "numlocal" => Kind::Integer,
+        | "protover" | "client-id" | "timeout" | "numreplicas" | "numlocal" | "numkeys" | "numfields" | "limit" => {
+            Kind::Integer
+        }
         name if name.starts_with("unix-time") => Kind::UnixTime,
         _ => Kind::Text,
     };

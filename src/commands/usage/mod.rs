@@ -34,12 +34,14 @@ pub enum Shape {
 }
 
 /// Where the keys stand, counted as COMMAND INFO does: the command's name is 0, `last` counts from the end when it
-/// is negative.
+/// is negative. Where all keys are counted by one of the words, all three are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyPositions {
     pub first: usize,
     pub last: isize,
     pub step: usize,
+    /// The word that says how many keys follow it (`numkeys key [key ...]`), beside those that always stand in the same place.
+    pub counted_by: Option<usize>,
 }
 
 /// Parses a usage line.
@@ -76,15 +78,23 @@ pub fn key_positions(elements: &[Element], names: usize) -> Option<KeyPositions>
     let is_key = |element: &Element| matches!(&element.shape, Shape::Value(name) if is_key_name(name));
     let at = elements.iter().position(|element| is_key(element) && !element.optional)?;
     let first = names + at;
+    let is_count = |element: &Element| matches!(&element.shape, Shape::Value(name) if name == "numkeys");
+    if let Some(count) = elements.windows(2).position(|pair| is_count(&pair[0]) && is_key(&pair[1])) {
+        let counted_by = Some(names + count);
+        return Some(match at < count {
+            true => KeyPositions { first, last: first as isize, step: 1, counted_by },
+            false => KeyPositions { first: 0, last: 0, step: 0, counted_by },
+        });
+    }
     let repeated = elements[at..].iter().find(|element| element.repeats);
     if let Some(Element { shape: Shape::Block(block), .. }) = repeated
         && block.first().is_some_and(is_key)
     {
         let behind = elements.iter().rev().take_while(|element| !element.repeats).count();
-        return Some(KeyPositions { first, last: -1 - behind as isize, step: block.len() });
+        return Some(KeyPositions { first, last: -1 - behind as isize, step: block.len(), counted_by: None });
     }
     let in_a_row = elements[at..].iter().take_while(|element| is_key(element)).count();
-    Some(KeyPositions { first, last: (first + in_a_row - 1) as isize, step: 1 })
+    Some(KeyPositions { first, last: (first + in_a_row - 1) as isize, step: 1, counted_by: None })
 }
 
 /// Whether a value of this name is a key.
@@ -172,7 +182,8 @@ mod tests {
 
     #[test]
     fn arity_and_keys_follow_from_usage() {
-        let keys = |first, last, step| Some(KeyPositions { first, last, step });
+        let keys = |first, last, step| Some(KeyPositions { first, last, step, counted_by: None });
+        let counted = |first, last, step, by| Some(KeyPositions { first, last, step, counted_by: Some(by) });
         let rows = [
             ("", 1, 1, None),
             ("key", 1, 2, keys(1, 1, 1)),
@@ -188,6 +199,10 @@ mod tests {
             ("[message]", 1, -1, None),
             ("<ON | OFF>", 2, 3, None),
             ("key1 key2 [LEN]", 1, -3, keys(1, 2, 1)),
+            ("destination key [key ...]", 1, -3, keys(1, -1, 1)),
+            ("numkeys key [key ...] [LIMIT limit]", 1, -3, counted(0, 0, 0, 1)),
+            ("timeout numkeys key [key ...] <LEFT | RIGHT>", 1, -5, counted(0, 0, 0, 2)),
+            ("destination numkeys key [key ...]", 1, -4, counted(1, 1, 1, 2)),
         ];
         for (usage, names, expected, positions) in rows {
             let elements = parse(usage);
