@@ -99,6 +99,19 @@ pub mod text {
     pub const NOT_A_FLOAT: &str = "ERR value is not a valid float";
     pub const NO_SUCH_KEY: &str = "ERR no such key";
     pub const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    pub const OUT_OF_RANGE: &str = "ERR value is out of range";
+    pub const NOT_A_COUNT: &str =
+        "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+    pub const HASH_VALUE_NOT_AN_INTEGER: &str = "ERR hash value is not an integer";
+    pub const HASH_VALUE_NOT_A_FLOAT: &str = "ERR hash value is not a float";
+    pub const INFINITE_INCREMENT: &str = "ERR value is NaN or Infinity";
+    pub const FIELDS_MISCOUNTED: &str =
+        "ERR numfields should be greater than 0 and match the provided number of fields";
+    pub const NUMKEYS_NOT_POSITIVE: &str = "ERR numkeys should be greater than 0";
+    pub const TOO_MANY_KEYS: &str = "ERR Number of keys can't be greater than number of args";
+    pub const LIMIT_NEGATIVE: &str = "ERR LIMIT can't be negative";
+    pub const CONDITIONS_WITH_NX: &str = "ERR NX and XX, GT or LT options at the same time are not compatible";
+    pub const CONDITIONS_GT_LT: &str = "ERR GT and LT options at the same time are not compatible";
     pub const OVERFLOW: &str = "ERR increment or decrement would overflow";
     pub const DECREMENT_OVERFLOW: &str = "ERR decrement would overflow";
     pub const NAN_OR_INFINITY: &str = "ERR increment would produce NaN or Infinity";

@@ -87,6 +87,14 @@ impl Kind {
         }
     }
 
+    /// Whether Redis would keep it as one block of memory, which commands walk over at once.
+    pub fn is_one_block(self) -> bool {
+        matches!(
+            self,
+            Self::HASH_LISTPACK | Self::SET_INTSET | Self::SET_LISTPACK | Self::LIST_LISTPACK | Self::ZSET_LISTPACK
+        )
+    }
+
     /// As OBJECT ENCODING names it.
     pub fn encoding(self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use crate::types::time::{self, Basis, Unit};
 
 /// Under what condition an expiry is set.
 #[derive(Clone, Copy, Default)]
-struct Conditions {
+pub(in crate::commands) struct Conditions {
     nx: bool,
     xx: bool,
     gt: bool,
@@ -92,7 +92,7 @@ fn tell(ctx: &mut Context<'_, '_>, mut args: Args<'_>, how: impl Fn(i64, i64) ->
 }
 
 /// To the nearest second.
-fn seconds(milliseconds: i64) -> i64 {
+pub(in crate::commands) fn seconds(milliseconds: i64) -> i64 {
     match u64::try_from(milliseconds) {
         Ok(milliseconds) => ((milliseconds + 500) / 1000) as i64,
         Err(_) => milliseconds / 1000,
@@ -100,9 +100,19 @@ fn seconds(milliseconds: i64) -> i64 {
 }
 
 impl Conditions {
+    /// Reads all that is left.
     fn read(args: &mut Args<'_>) -> Result<Self, Stop> {
+        let words = args.left();
+        Self::read_some(args, words)
+    }
+
+    /// Reads so many words.
+    pub(in crate::commands) fn read_some(args: &mut Args<'_>, words: usize) -> Result<Self, Stop> {
         let mut read = Self::default();
-        while let Some(word) = args.peek() {
+        let end = args.left().saturating_sub(words);
+        while args.left() > end
+            && let Some(word) = args.peek()
+        {
             match () {
                 () if args.keyword("NX") => read.nx = true,
                 () if args.keyword("XX") => read.xx = true,
@@ -114,16 +124,16 @@ impl Conditions {
             }
         }
         if read.nx && (read.xx || read.gt || read.lt) {
-            return Err("ERR NX and XX, GT or LT options at the same time are not compatible".into());
+            return Err(text::CONDITIONS_WITH_NX.into());
         }
         if read.gt && read.lt {
-            return Err("ERR GT and LT options at the same time are not compatible".into());
+            return Err(text::CONDITIONS_GT_LT.into());
         }
         Ok(read)
     }
 
-    /// A key without an expiry counts as one that lives for ever.
-    fn allow(self, current: Option<i64>, new: i64) -> bool {
+    /// A key, or a field, without an expiry counts as one that lives for ever.
+    pub(in crate::commands) fn allow(self, current: Option<i64>, new: i64) -> bool {
         !(self.nx && current.is_some()
             || self.xx && current.is_none()
             || self.gt && current.is_none_or(|current| new <= current)

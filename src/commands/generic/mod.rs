@@ -1,10 +1,10 @@
 //! Commands on keys, whatever they hold.
 
 mod copy;
-mod expiry;
+pub(super) mod expiry;
 mod object;
 mod wait;
-mod walk;
+pub(super) mod walk;
 
 pub(super) use self::walk::parse_cursor;
 

@@ -6,8 +6,46 @@ use crate::types::glob;
 use crate::types::kind::Kind;
 use crate::types::number;
 
-/// How many keys SCAN looks at unless told.
+/// How many keys or elements a scan looks at unless told.
 const SCAN_COUNT: usize = 10;
+
+/// What a scan of the elements of a collection may be told.
+pub(in crate::commands) struct ElementScan<'a> {
+    pattern: Option<&'a [u8]>,
+    pub(in crate::commands) count: usize,
+    pub(in crate::commands) no_values: bool,
+}
+
+impl<'a> ElementScan<'a> {
+    /// Reads the options behind the cursor; of hashes there is one more.
+    pub(in crate::commands) fn read(args: &mut Args<'a>, of_hash: bool) -> Result<Self, Stop> {
+        let mut read = Self { pattern: None, count: SCAN_COUNT, no_values: false };
+        while !args.is_empty() {
+            match () {
+                () if of_hash && args.keyword("NOVALUES") => read.no_values = true,
+                () if args.left() > 1 && args.keyword("COUNT") => read.count = count(args.word()?)?,
+                () if args.left() > 1 && args.keyword("MATCH") => read.pattern = Some(args.word()?),
+                () => return Err(text::SYNTAX.into()),
+            }
+        }
+        Ok(read)
+    }
+
+    /// Whether an element of this name is among those that are asked for.
+    pub(in crate::commands) fn takes(&self, name: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| glob::matches_key(pattern, name))
+    }
+}
+
+/// The cursor of a scan.
+pub(in crate::commands) fn cursor(word: &[u8]) -> Result<u64, Stop> {
+    parse_cursor(word).ok_or(text::INVALID_CURSOR.into())
+}
+
+fn count(word: &[u8]) -> Result<usize, Stop> {
+    let number = number::parse_i64(word).ok_or(text::NOT_AN_INTEGER)?;
+    usize::try_from(number).ok().filter(|count| *count > 0).ok_or(text::SYNTAX.into())
+}
 
 pub(super) fn keys(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let pattern = args.word()?;
@@ -25,23 +63,20 @@ pub(super) fn randomkey(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
 }
 
 pub(super) fn scan(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
-    let cursor = parse_cursor(args.word()?).ok_or(text::INVALID_CURSOR)?;
-    let (mut pattern, mut count, mut kind) = (None, SCAN_COUNT, None);
+    let cursor = cursor(args.word()?)?;
+    let (mut pattern, mut most, mut kind) = (None, SCAN_COUNT, None);
     while !args.is_empty() {
         let option = args.word()?;
         let value = args.optional().ok_or(text::SYNTAX)?;
         match () {
-            () if option.eq_ignore_ascii_case(b"COUNT") => {
-                let number = number::parse_i64(value).ok_or(text::NOT_AN_INTEGER)?;
-                count = usize::try_from(number).ok().filter(|count| *count > 0).ok_or(text::SYNTAX)?;
-            }
+            () if option.eq_ignore_ascii_case(b"COUNT") => most = count(value)?,
             () if option.eq_ignore_ascii_case(b"MATCH") => pattern = Some(value),
             () if option.eq_ignore_ascii_case(b"TYPE") => kind = Some(value),
             () => return Err(Stop::from(text::SYNTAX)),
         }
     }
     let mut keys = Vec::new();
-    let next = ctx.keys()?.scan(cursor, count, |key, meta| {
+    let next = ctx.keys()?.scan(cursor, most, |key, meta| {
         let of_kind = |kind: &[u8]| kind.eq_ignore_ascii_case(Kind(meta.kind).of().name().as_bytes());
         if kind.is_none_or(of_kind) && pattern.is_none_or(|pattern| glob::matches_key(pattern, key)) {
             keys.push(Reply::bulk(key));

@@ -78,20 +78,20 @@ impl<'a, 'k> Edit<'a, 'k> {
         let Some(Found { form, kind, expiry }) = access.collection(key, of)? else {
             return Ok(Self::fresh(access, key, empty, false));
         };
+        // Where the time of all fields was over, there is no key any more.
+        let mut changed = false;
         let form = match form {
             Form::Packed(bytes) => EditForm::Packed(Pack::of(&bytes, shape_of(of))),
             Form::Large(object) => {
                 access.expire_fields(key, &object);
+                changed = object.is_empty();
                 let (mark, before) = (object.mark(), Footprint::of(&object));
                 let root = Some(Kind(kind));
                 EditForm::Large(Large { object, mark, before, root, finished: false })
             }
         };
         let (kind, existed) = (Kind(kind), true);
-        let mut edit = Self { access, key, of, form, kind, expiry, existed, replaces: false, changed: false };
-        // All of its fields were over: if nothing comes in their place, the key goes.
-        edit.changed = edit.len() == 0;
-        Ok(edit)
+        Ok(Self { access, key, of, form, kind, expiry, existed, replaces: false, changed })
     }
 
     /// Begins with an empty value that takes the place of whatever the key is, once it is finished; an empty one is no key.
@@ -106,6 +106,11 @@ impl<'a, 'k> Edit<'a, 'k> {
         let of = kind.of();
         let form = EditForm::Packed(Pack::new(shape_of(of)));
         Self { access, key, of, form, kind, expiry: None, existed: false, replaces, changed: false }
+    }
+
+    /// Takes all elements out at once, whatever they are; the key keeps its expiry.
+    pub(super) fn begin_anew(&mut self, kind: Kind) {
+        (self.form, self.kind, self.changed) = (EditForm::Packed(Pack::new(shape_of(self.of))), kind, true);
     }
 
     /// The elements where they are packed.

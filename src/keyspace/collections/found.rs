@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::super::access::{Access, Halt, NOWHERE};
 use super::super::cold::Cold;
@@ -160,6 +161,8 @@ impl Found {
                 self.packed(bytes).iter().for_each(|item| visit(lent(&item)));
                 Ok(0)
             }
+            // As Redis answers of what it keeps as one block.
+            Form::Large(_) if Kind(self.kind).is_one_block() => self.each(access, wanted, visit).map(|()| 0),
             Form::Large(object) => {
                 let next = std::cell::Cell::new(0);
                 access.visit(object, wanted, &mut visit, |inner, each| {
@@ -197,6 +200,24 @@ impl Found {
                 });
                 if alive.is_empty() { None } else { Some(alive.swap_remove(keyspace.random() as usize % alive.len())) }
             }),
+        }
+    }
+
+    /// Lends the names of elements at random, so many times: each time any of them, with the same chance.
+    pub(super) fn draw(&self, access: &Access<'_>, count: u64, mut visit: impl FnMut(&[u8])) {
+        match &self.form {
+            Form::Packed(bytes) => {
+                let names: SmallVec<[&[u8]; 32]> = self.packed(bytes).iter().map(|item| item.name).collect();
+                for _ in 0..if names.is_empty() { 0 } else { count } {
+                    visit(names[access.keyspace().random() as usize % names.len()]);
+                }
+            }
+            Form::Large(_) => {
+                for _ in 0..count {
+                    let Some(name) = self.any(access) else { break };
+                    visit(&name);
+                }
+            }
         }
     }
 

@@ -106,6 +106,11 @@ impl Hash {
         self.0.any(access)
     }
 
+    /// Lends fields at random, so many times: each time any of them, with the same chance.
+    pub fn draw(&self, access: &Access<'_>, count: u64, visit: impl FnMut(&[u8])) {
+        self.0.draw(access, count, visit);
+    }
+
     /// So many different fields, at random; all where there are no more.
     ///
     /// # Errors
@@ -147,9 +152,32 @@ impl HashEdit<'_, '_> {
         }
     }
 
+    /// Sees to it that the values of these fields are in memory, so that all that are not are fetched together.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn fetch<'f>(&mut self, fields: impl Iterator<Item = &'f [u8]>) -> Result<(), Halt> {
+        let mut missing = Vec::new();
+        for field in fields {
+            match self.get(field, |_, _| ()) {
+                Err(Halt::Cold(cold)) => missing.extend(cold),
+                Err(halt) => return Err(halt),
+                Ok(_) => {}
+            }
+        }
+        if missing.is_empty() { Ok(()) } else { Err(Halt::Cold(missing)) }
+    }
+
+    /// Says that up to so many fields are about to be set.
+    pub fn expect(&mut self, fields: usize) {
+        if fields > LISTPACK_FIELDS_MAX {
+            self.0.kind = Kind::HASH_TABLE;
+        }
+    }
+
     /// Sets a field to a value, with this deadline or none; returns whether it is new.
     pub fn set(&mut self, field: &[u8], value: &[u8], deadline: Option<u64>) -> bool {
-        if field.len() > LISTPACK_BYTES_MAX || value.len() > LISTPACK_BYTES_MAX {
+        if field.len() > LISTPACK_BYTES_MAX || value.len() > LISTPACK_BYTES_MAX || deadline.is_some() {
             self.0.kind = Kind::HASH_TABLE;
         }
         let is_new = self.0.put(field, &Content::Value(value, deadline));
@@ -168,6 +196,9 @@ impl HashEdit<'_, '_> {
             lent.shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(lent.value))
         })?;
         let Some(value) = value else { return Ok(false) };
+        if deadline.is_some() {
+            self.0.kind = Kind::HASH_TABLE;
+        }
         self.0.put(field, &Content::Value(&value, deadline));
         Ok(true)
     }

@@ -29,7 +29,7 @@ pub use self::edit::Edited;
 pub use self::elements::Name;
 pub use self::hash::{Hash, HashEdit};
 pub use self::list::{End, List, ListEdit};
-pub use self::set::{Set, SetEdit};
+pub use self::set::{Set, SetEdit, SetKind};
 pub use self::zset::{ZSet, ZSetEdit};
 
 pub(super) use self::effect::Touched;

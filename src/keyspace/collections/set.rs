@@ -30,37 +30,64 @@ impl<'k> Access<'k> {
         Ok(self.collection(key, Type::Set)?.map(Set))
     }
 
-    /// Begins to change the set at `key`; an empty one where there is none, which is to get about `expected` members.
+    /// Begins to change the set at `key`, which is to get no more members; an empty one where there is none.
     ///
     /// # Errors
     /// As [`Access::set`].
-    pub fn edit_set<'a>(&'a mut self, key: &'a [u8], expected: usize) -> Result<SetEdit<'a, 'k>, Halt> {
-        Edit::begin(self, key, empty_kind(expected)).map(SetEdit)
+    pub fn edit_set<'a>(&'a mut self, key: &'a [u8]) -> Result<SetEdit<'a, 'k>, Halt> {
+        Edit::begin(self, key, Kind::SET_LISTPACK).map(SetEdit)
     }
 
-    /// Begins a new set that takes the place of whatever `key` is once it is finished.
-    pub fn replace_set<'a>(&'a mut self, key: &'a [u8]) -> SetEdit<'a, 'k> {
-        SetEdit(Edit::replace(self, key, Kind::SET_INTSET))
+    /// Begins to change the set at `key`, which is to get up to `expected` members of which this is the first; an empty one where
+    /// there is none.
+    ///
+    /// # Errors
+    /// As [`Access::set`].
+    pub fn grow_set<'a>(&'a mut self, key: &'a [u8], first: &[u8], expected: usize) -> Result<SetEdit<'a, 'k>, Halt> {
+        let mut edit = Edit::begin(self, key, kind_of_new(first, expected))?;
+        edit.kind = kind_expecting(edit.kind, expected);
+        Ok(SetEdit(edit))
+    }
+
+    /// Begins a new set that takes the place of whatever `key` is once it is finished; it begins as what these members are.
+    pub fn replace_set<'a>(&'a mut self, key: &'a [u8], like: SetKind) -> SetEdit<'a, 'k> {
+        SetEdit(Edit::replace(self, key, like.kind))
     }
 }
 
-/// What Redis makes for a set that is to get so many members; whether they are integers shows at the first.
-fn empty_kind(expected: usize) -> Kind {
-    match expected {
-        0..=INTSET_MEMBERS_MAX => Kind::SET_INTSET,
-        _ => Kind::SET_TABLE,
+/// What Redis would keep some members as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetKind {
+    kind: Kind,
+    members: usize,
+}
+
+impl SetKind {
+    /// What no members are kept as.
+    pub const EMPTY: Self = Self { kind: Kind::SET_INTSET, members: 0 };
+
+    /// With one more member.
+    pub fn add(&mut self, member: &[u8]) {
+        self.kind = kind_with(self.kind, self.members, member);
+        self.members += 1;
     }
 }
 
 impl Set {
     /// How many members it has.
-    pub fn len(&self, access: &Access<'_>) -> usize {
-        self.0.len(access.now())
+    pub fn len(&self) -> usize {
+        self.0.len(0)
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Whether it has such a member.
-    pub fn contains(&self, access: &Access<'_>, member: &[u8]) -> bool {
-        self.0.contains(member, access.now())
+    #[inline]
+    pub fn contains(&self, member: &[u8]) -> bool {
+        self.0.contains(member, 0)
     }
 
     /// Lends all members to `visit`.
@@ -97,6 +124,11 @@ impl Set {
     pub fn sample(&self, access: &mut Access<'_>, count: usize) -> Result<Vec<Name>, Halt> {
         self.0.sample(access, count)
     }
+
+    /// Lends members at random, so many times: each time any of them, with the same chance.
+    pub fn draw(&self, access: &Access<'_>, count: u64, visit: impl FnMut(&[u8])) {
+        self.0.draw(access, count, visit);
+    }
 }
 
 impl SetEdit<'_, '_> {
@@ -131,7 +163,13 @@ impl SetEdit<'_, '_> {
 
     /// Some member, each with the same chance.
     pub fn any(&self) -> Option<Name> {
-        self.0.found().any(self.0.access)
+        match self.0.packed() {
+            Some(packed) => {
+                let index = self.0.access.keyspace().random() as usize % packed.len().max(1);
+                packed.iter().nth(index).map(|item| item.name.into())
+            }
+            None => self.0.found().any(self.0.access),
+        }
     }
 
     /// So many different members, at random; all where there are no more.
@@ -143,12 +181,47 @@ impl SetEdit<'_, '_> {
         found.sample(self.0.access, count)
     }
 
+    /// Lends all members to `visit`.
+    ///
+    /// # Errors
+    /// As [`SetEdit::sample`].
+    pub fn each(&mut self, mut visit: impl FnMut(&[u8])) -> Result<(), Halt> {
+        let found = self.0.found();
+        found.each(self.0.access, Wanted::Names, |lent| visit(lent.name))
+    }
+
+    /// Leaves these members and no others, which is cheaper than to remove the others where those are more.
+    pub fn keep_only<'m>(&mut self, members: impl Iterator<Item = &'m [u8]>) {
+        // As Redis does it: what was a table is one only where it has to be.
+        let kind = if self.0.kind == Kind::SET_INTSET { Kind::SET_INTSET } else { Kind::SET_LISTPACK };
+        self.0.begin_anew(kind);
+        members.for_each(|member| _ = self.add(member));
+    }
+
     /// Lets the changes take effect.
     ///
     /// # Errors
     /// When the log refuses them: nothing has changed then.
     pub fn finish(self) -> Result<Edited, Halt> {
         self.0.finish()
+    }
+}
+
+/// What Redis makes for a set that is to get up to so many members, of which this is the first.
+fn kind_of_new(first: &[u8], expected: usize) -> Kind {
+    match expected {
+        0..=INTSET_MEMBERS_MAX if number::parse_i64(first).is_some() => Kind::SET_INTSET,
+        0..=LISTPACK_MEMBERS_MAX => Kind::SET_LISTPACK,
+        _ => Kind::SET_TABLE,
+    }
+}
+
+/// What Redis makes of a set of this kind that is to get up to so many more members, whether it has them already or not.
+fn kind_expecting(kind: Kind, expected: usize) -> Kind {
+    match kind {
+        Kind::SET_INTSET if expected > INTSET_MEMBERS_MAX => Kind::SET_TABLE,
+        Kind::SET_LISTPACK if expected > LISTPACK_MEMBERS_MAX => Kind::SET_TABLE,
+        kind => kind,
     }
 }
 

@@ -4,6 +4,7 @@
 //! Always true: after each command every connection is asked for a mark and read up to it, so that nothing depends on how
 //! fast a message arrives.
 
+mod elements;
 mod limits;
 mod many;
 mod random;
@@ -81,9 +82,22 @@ fn play(server: &Server, protocol: u8, steps: &[Step]) -> Vec<(Step, Vec<String>
 #[test]
 fn every_connection_reads_what_it_reads_from_redis() {
     let Some(oracle) = Program::oracle() else { return };
-    let (ours, theirs) = (Server::start(Program::Caskade, &[]), Server::start(oracle, &[]));
+    compare(oracle, &[scenarios::ALL, elements::ALL].concat());
+}
+
+#[test]
+fn every_connection_reads_what_it_reads_from_valkey() {
+    if Program::Valkey.path().is_none() {
+        return println!("skipped: CASKADE_VALKEY does not name a valkey-server");
+    }
+    compare(Program::Valkey, elements::LATER);
+}
+
+/// Plays scenarios on Caskade and on another server.
+fn compare(other: Program, scenarios: &[(&str, &[Step])]) {
+    let (ours, theirs) = (Server::start(Program::Caskade, &[]), Server::start(other, &[]));
     let mut differences = Vec::new();
-    for (name, steps) in scenarios::ALL {
+    for (name, steps) in scenarios {
         for protocol in [2, 3] {
             for server in [&ours, &theirs] {
                 let mut connection = server.connect();
@@ -93,7 +107,8 @@ fn every_connection_reads_what_it_reads_from_redis() {
             let (read, expected) = (play(&ours, protocol, steps), play(&theirs, protocol, steps));
             for ((step, read), (_, expected)) in read.iter().zip(&expected) {
                 if read != expected {
-                    differences.push(format!("{name}, RESP{protocol}, {step:?}:\n  {read:?}\n  Redis: {expected:?}"));
+                    differences
+                        .push(format!("{name}, RESP{protocol}, {step:?}:\n  {read:?}\n  {other:?}: {expected:?}"));
                 }
             }
         }

@@ -13,7 +13,7 @@
 //! /^redis/               a pattern, for one line or, alone, for the whole reply
 //! (no reply)             nothing is read
 //! !advance 30ms          time passes; where it cannot, the section ends here and is counted as cut
-//! !unordered             the next reply is an array whose order does not matter
+//! !unordered             the next reply is an array, a set or a map whose order does not matter
 //! !protocol 3            the section is for this version only
 //! !only redis>=7.2: why  the section is for these servers only (also `!except`)
 //! ```

@@ -83,8 +83,10 @@ fn run_section(file: &File, section: &Section, target: &mut dyn Target, outcome:
 /// A reply in notation, its elements sorted where the order does not matter.
 pub fn ask(target: &mut dyn Target, command: &Command) -> Vec<String> {
     let mut reply = target.roundtrip(&command.client, &command.words);
-    if let (true, Reply::Array(items) | Reply::Set(items)) = (command.unordered, &mut reply) {
-        items.sort();
+    match (command.unordered, &mut reply) {
+        (true, Reply::Array(items) | Reply::Set(items)) => items.sort(),
+        (true, Reply::Map(pairs)) => pairs.sort(),
+        _ => {}
     }
     reply.notation()
 }
