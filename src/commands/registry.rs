@@ -1,6 +1,7 @@
 //! All rows, with what follows from them, found by name in any case.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use foldhash::fast::FixedState;
 
@@ -10,6 +11,7 @@ use super::table::{Command, Flags};
 use super::usage::{self, Element, KeyPositions};
 use crate::node::acl::{Catalogue, CatalogueEntry, Categories, KeyUse};
 use crate::protocol::Arguments;
+use crate::types::number;
 
 /// No command's name is longer.
 const NAME_BYTES_MAX: usize = 32;
@@ -26,6 +28,8 @@ pub struct Row {
     pub arity: i32,
     pub categories: Categories,
     pub keys: Option<KeyPositions>,
+    /// The place of the word that says how many keys there are right behind it.
+    pub count_of_keys: Option<usize>,
     pub usage: Vec<Element>,
     /// How many words of a request are its name.
     pub names: usize,
@@ -57,7 +61,7 @@ impl Row {
         &self,
         words: Arguments<'a>,
     ) -> Option<impl Iterator<Item = (usize, KeyUse)> + Clone + use<'a, '_>> {
-        if self.is(Flags::MOVABLE_KEYS) && self.keys.is_none() {
+        if self.is(Flags::MOVABLE_KEYS) && !self.has_keys() {
             return None;
         }
         let by_request = self.command.keys_by.map(|access| KeyUse::of(access(words)));
@@ -67,6 +71,12 @@ impl Row {
 
     /// What happens to the key with this number among the keys, in the words of COMMAND INFO.
     pub fn key_access(&self, at: usize) -> &'static str {
+        if at > 0
+            && self.command.further_key.is_some()
+            && let Some(access) = self.command.other_keys.last()
+        {
+            return access;
+        }
         match self.command.keys {
             [] if self.is(Flags::READONLY) => "RO access",
             [] => "RW update",
@@ -74,7 +84,18 @@ impl Row {
         }
     }
 
+    /// Whether a request of it may have keys.
+    pub fn has_keys(&self) -> bool {
+        self.keys.is_some() || self.count_of_keys.is_some()
+    }
+
     fn key_places(&self, words: Arguments<'_>) -> impl Iterator<Item = usize> + Clone + use<> {
+        let counted = self.count_of_keys.map_or(0..0, |at| counted_keys(words, at));
+        let further = self.command.further_key.and_then(|place| place(words));
+        self.fixed_places(words).chain(counted).chain(further)
+    }
+
+    fn fixed_places(&self, words: Arguments<'_>) -> impl Iterator<Item = usize> + Clone + use<> {
         let (first, last, step) = match self.keys {
             None => (1, 0, 1),
             Some(KeyPositions { first, last, step }) => {
@@ -179,6 +200,7 @@ impl Registry {
             categories: categories::of(command),
             arity: command.arity.unwrap_or_else(|| usage::arity(&usage, names)),
             keys: usage::key_positions(&usage, names),
+            count_of_keys: usage::count_position(&usage, names),
             name: name.clone(),
             subcommands: Vec::new(),
             command,
@@ -190,6 +212,12 @@ impl Registry {
         self.rows[index].subcommands = subcommands;
         index
     }
+}
+
+/// The places of the keys whose number the word at `at` says; none where there are not so many words.
+fn counted_keys(words: Arguments<'_>, at: usize) -> Range<usize> {
+    let count = words.get(at).and_then(number::parse_i64).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+    if count < words.len() - at.min(words.len()) { at + 1..at + 1 + count } else { 0..0 }
 }
 
 impl Default for Registry {

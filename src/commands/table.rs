@@ -15,6 +15,9 @@ pub type Handler = fn(&mut Context<'_, '_>, Args<'_>) -> Outcome;
 /// Whether the word at this place of a request, its name being the first, is a secret.
 pub type Secret = fn(Arguments<'_>, usize) -> bool;
 
+/// The place of one more key of a request, which nothing but its words tells.
+pub type FurtherKey = fn(Arguments<'_>) -> Option<usize>;
+
 /// What a request does with its keys, in the words of COMMAND INFO.
 pub type KeysBy = fn(Arguments<'_>) -> &'static str;
 
@@ -161,6 +164,10 @@ pub struct Command {
     pub shard_channels: Option<(usize, isize)>,
     /// What happens to its keys where that depends on the request (`variable_flags`).
     pub keys_by: Option<KeysBy>,
+    /// What happens to keys that no key spec finds, in the words of COMMAND INFO.
+    pub other_keys: &'static [&'static str],
+    /// Where one of them stands in a request; the last of the texts is about it.
+    pub further_key: Option<FurtherKey>,
     /// Which of its words are channels that a user may or may not use.
     pub channels: Option<ChannelWords>,
     /// What a proxy or a client may want to know, in the words of COMMAND INFO.
@@ -201,6 +208,8 @@ impl Command {
             keys: &[],
             shard_channels: None,
             keys_by: None,
+            other_keys: &[],
+            further_key: None,
             channels: None,
             tips: &[],
             arity: None,
@@ -247,6 +256,16 @@ impl Command {
 
     pub const fn keys_by(mut self, access: KeysBy) -> Self {
         self.keys_by = Some(access);
+        self
+    }
+
+    pub const fn other_keys(mut self, access: &'static [&'static str]) -> Self {
+        self.other_keys = access;
+        self
+    }
+
+    pub const fn further_key(mut self, place: FurtherKey) -> Self {
+        self.further_key = Some(place);
         self
     }
 

@@ -241,9 +241,7 @@ impl Entry {
     #[inline]
     pub(super) fn value(&self) -> Cached<'_> {
         match self.block_value() {
-            Cached::Inline(id) if self.flags() & ROOT != 0 => {
-                Cached::Root(id.try_into().map_or(0, u64::from_le_bytes))
-            }
+            Cached::Inline(id) if self.flags() & ROOT != 0 => Cached::Root(id.try_into().map_or(0, u64::from_le_bytes)),
             value => value,
         }
     }

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
-use super::entry::Meta;
 use super::collections::{LoadedElement, Objects};
+use super::entry::Meta;
 use super::keydir::{Bulk, Keydir, Slot};
 use crate::store::{Beginning, Count, DATABASES_MAX, Hinted, KeyHasher, Location, Op, Records, Replay};
 use crate::types::kind::Kind;

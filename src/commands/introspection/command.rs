@@ -116,7 +116,7 @@ fn keys_of(ctx: &Context<'_, '_>, args: Args<'_>) -> Result<Vec<(Vec<u8>, &'stat
     let words = Words::copied(args.rest());
     let words = words.arguments();
     let row = ctx.registry.named_by(words).map_err(|_| Stop::from("ERR Invalid command specified"))?;
-    if row.keys.is_none() {
+    if !row.has_keys() {
         return Err("ERR The command has no key arguments".into());
     }
     if !row.takes(words.len()) {
@@ -126,7 +126,8 @@ fn keys_of(ctx: &Context<'_, '_>, args: Args<'_>) -> Result<Vec<(Vec<u8>, &'stat
         let access = row.command.keys_by.map_or_else(|| row.key_access(at), |access| access(words));
         (key.to_vec(), access)
     };
-    Ok(row.keys(words).enumerate().map(with_access).collect())
+    let keys: Vec<_> = row.keys(words).enumerate().map(with_access).collect();
+    if keys.is_empty() { Err("ERR Invalid arguments specified for command".into()) } else { Ok(keys) }
 }
 
 /// What happens to a key depends on the other arguments.
@@ -161,25 +162,41 @@ fn key_specs(row: &Row) -> Vec<Reply> {
         let last = if last < 0 { last } else { last - first as isize };
         return vec![key_spec("not_key", first, last as i64, 1)];
     }
-    let Some(keys) = row.keys else { return Vec::new() };
-    // Counted from the first key, as key specs are.
-    let last = if keys.last < 0 { keys.last as i64 } else { keys.last as i64 - keys.first as i64 };
-    match row.command.keys {
-        [] | [_] => vec![key_spec(row.key_access(0), keys.first, last, keys.step)],
-        each => each.iter().enumerate().map(|(at, access)| key_spec(access, keys.first + at, 0, 1)).collect(),
+    let mut specs = Vec::new();
+    let counted = usize::from(row.count_of_keys.is_some());
+    if let Some(keys) = row.keys {
+        // Counted from the first key, as key specs are.
+        let last = if keys.last < 0 { keys.last as i64 } else { keys.last as i64 - keys.first as i64 };
+        match row.command.keys.len().saturating_sub(counted) {
+            0 | 1 => specs.push(key_spec(row.key_access(0), keys.first, last, keys.step)),
+            each => specs.extend((0..each).map(|at| key_spec(row.key_access(at), keys.first + at, 0, 1))),
+        }
     }
+    if let Some(place) = row.count_of_keys {
+        let find = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
+        specs.push(spec(row.key_access(specs.len()), ("index", &[("index", place as i64)]), ("keynum", &find)));
+    }
+    specs.extend(row.command.other_keys.iter().map(|access| spec(access, ("unknown", &[]), ("unknown", &[]))));
+    specs
 }
 
 fn key_spec(access: &'static str, first: usize, last: i64, step: usize) -> Reply {
-    let integer = |number: usize| Reply::Integer(number as i64);
-    let index = vec![(name("index"), integer(first))];
-    let range =
-        vec![(name("lastkey"), Reply::Integer(last)), (name("keystep"), integer(step)), (name("limit"), integer(0))];
-    let part = |kind: &str, spec| Reply::Map(vec![(name("type"), name(kind)), (name("spec"), Reply::Map(spec))]);
+    let range = [("lastkey", last), ("keystep", step as i64), ("limit", 0)];
+    spec(access, ("index", &[("index", first as i64)]), ("range", &range))
+}
+
+/// A way to do something, and what it has to know.
+type Way<'a> = (&'a str, &'a [(&'a str, i64)]);
+
+fn spec(access: &'static str, begin: Way<'_>, find: Way<'_>) -> Reply {
+    let part = |(kind, fields): Way<'_>| {
+        let fields = fields.iter().map(|(field, value)| (name(field), Reply::Integer(*value)));
+        Reply::Map(vec![(name("type"), name(kind)), (name("spec"), Reply::Map(fields.collect()))])
+    };
     Reply::Map(vec![
         (name("flags"), Reply::Set(access.split(' ').map(Reply::Simple).collect())),
-        (name("begin_search"), part("index", index)),
-        (name("find_keys"), part("range", range)),
+        (name("begin_search"), part(begin)),
+        (name("find_keys"), part(find)),
     ])
 }
 
@@ -202,7 +219,7 @@ fn document(ctx: &Context<'_, '_>, row: &Row) -> Reply {
     }
     // A container's arguments are those of its subcommands.
     if row.subcommands.is_empty() && !row.usage.is_empty() {
-        let keys = row.command.keys.len().max(1);
+        let keys = row.command.keys.len().max(1) + row.command.other_keys.len();
         fields.push((name("arguments"), arguments(&usage::arguments(&row.usage), keys, &mut 0)));
     }
     if !row.subcommands.is_empty() {
@@ -223,6 +240,11 @@ fn arguments(all: &[usage::Argument], specs: usize, keys: &mut usize) -> Reply {
         if argument.kind == usage::ArgumentKind::Key {
             fields.push((name("key_spec_index"), Reply::from((*keys).min(specs - 1))));
             *keys += 1;
+        }
+        if argument.kind == usage::ArgumentKind::Pattern && specs > 1 {
+            // Keys that no key spec finds; what is told of them stands behind that of the first key.
+            fields.push((name("key_spec_index"), Reply::from(1usize)));
+            *keys = 2;
         }
         if let Some(token) = &argument.token {
             fields.push((name("token"), name(token)));

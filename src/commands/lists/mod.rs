@@ -9,10 +9,7 @@ use crate::protocol::Reply;
 pub(super) const TABLE: &[Command] = &checked(
     Group::List,
     [
-        Command::read("LLEN", "key", llen)
-            .keys(&["RO"])
-            .summary("Counts the elements of a list.")
-            .flag(Flags::FAST),
+        Command::read("LLEN", "key", llen).keys(&["RO"]).summary("Counts the elements of a list.").flag(Flags::FAST),
         Command::write("RPUSH", "key element [element ...]", rpush)
             .keys(&["RW insert"])
             .summary("Puts elements in at the right end of a list, creating it where there is none.")

@@ -14,10 +14,7 @@ pub(super) const TABLE: &[Command] = &checked(
             .complexity("O(N) for N members")
             .flag(Flags::FAST)
             .flag(Flags::DENYOOM),
-        Command::read("SCARD", "key", scard)
-            .keys(&["RO"])
-            .summary("Counts the members of a set.")
-            .flag(Flags::FAST),
+        Command::read("SCARD", "key", scard).keys(&["RO"]).summary("Counts the members of a set.").flag(Flags::FAST),
     ],
 );
 

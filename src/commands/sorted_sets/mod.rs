@@ -6,13 +6,11 @@ use crate::protocol::Reply;
 
 pub(super) const TABLE: &[Command] = &checked(
     Group::SortedSet,
-    [
-        Command::read("ZCARD", "key", zcard)
-            .keys(&["RO"])
-            .summary("Counts the members of a sorted set.")
-            .since("1.2.0")
-            .flag(Flags::FAST),
-    ],
+    [Command::read("ZCARD", "key", zcard)
+        .keys(&["RO"])
+        .summary("Counts the members of a sorted set.")
+        .since("1.2.0")
+        .flag(Flags::FAST)],
 );
 
 fn zcard(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {

@@ -3,7 +3,7 @@
 //! Always true: a token stands with what follows it in its brackets; what repeats behind itself (`key [key ...]`) is
 //! one argument that may be given several times.
 
-use super::{Element, Shape, is_key_name};
+use super::{DOUBLE, Element, Shape, is_key_name};
 
 /// One argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,13 +126,17 @@ fn token_alone(token: &str) -> Argument {
 }
 
 fn value(name: &str) -> Argument {
+    if let Some(name) = name.strip_suffix(DOUBLE) {
+        return group(name, Kind::Double, Vec::new());
+    }
     let kind = match name {
         name if is_key_name(name) => Kind::Key,
-        "pattern" => Kind::Pattern,
+        "pattern" | "by-pattern" | "get-pattern" => Kind::Pattern,
         "decimal" => Kind::Double,
         "seconds" | "milliseconds" | "offset" | "start" | "end" | "increment" | "decrement" | "cursor" | "count"
         | "bits" | "index" | "index1" | "index2" | "db" | "port" | "version" | "destination-db" | "min-match-len"
-        | "protover" | "client-id" | "timeout" | "numreplicas" | "numlocal" => Kind::Integer,
+        | "protover" | "client-id" | "timeout" | "numreplicas" | "numlocal" | "numkeys" | "stop" | "rank"
+        | "num-matches" | "len" => Kind::Integer,
         name if name.starts_with("unix-time") => Kind::UnixTime,
         _ => Kind::Text,
     };
@@ -176,6 +180,7 @@ mod tests {
             ("[FILTERBY <by= A | PATTERN pattern>]", "FILTERBY by:oneof(A a:pure-token, PATTERN pattern:pattern)?"),
             ("[TO <target= host port>]", "TO target:block(host:string, port:integer)?"),
             ("[GET pattern [GET pattern ...]]", "GET pattern:pattern?**"),
+            ("timeout:double numkeys key [key ...]", "timeout:double, numkeys:integer, key:key*"),
             ("[CONFIG name value [CONFIG name value ...]]", "CONFIG config:block(name:string, value:string)?**"),
             (
                 "<host port | NO ONE>",

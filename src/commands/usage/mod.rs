@@ -4,7 +4,10 @@
 //! The language: a lower-case word is a value, an upper-case one stands for itself; `[...]` may be left out, `<...>`
 //! groups; `|` separates alternatives inside either; `...` behind a group says that it may repeat, as does a `...`
 //! at the end of a group's content (`key [key ...]`). `name=` at the beginning of a group names the argument that it
-//! is in COMMAND DOCS; people do not see it.
+//! is in COMMAND DOCS; people do not see it. `name:double` is a value that is a number which need not be whole, where its name
+//! does not tell it; people see the name alone.
+//!
+//! `numkeys` says how many of the words right behind it are keys.
 
 mod arguments;
 
@@ -57,7 +60,8 @@ pub fn parse(usage: &str) -> Vec<Element> {
 /// A usage line as people read it, without the names of groups.
 pub fn shown(usage: &str) -> String {
     let mut shown = String::new();
-    let mut rest = usage;
+    let usage = usage.replace(DOUBLE, "");
+    let mut rest = &usage[..];
     while let Some((before, after)) = rest.split_once("= ") {
         shown.push_str(before.trim_end_matches(|letter: char| letter.is_ascii_lowercase() || "-_".contains(letter)));
         rest = after;
@@ -65,14 +69,30 @@ pub fn shown(usage: &str) -> String {
     shown + rest
 }
 
+/// What stands behind the name of a value that is a number which need not be whole.
+const DOUBLE: &str = ":double";
+/// The value that says how many of the words behind it are keys.
+const COUNT_OF_KEYS: &str = "numkeys";
+
 /// The arity as COMMAND INFO gives it: the command's name (`names` words) included, negative when there may be more.
 pub fn arity(elements: &[Element], names: usize) -> i32 {
     let required = (names + fewest(elements)) as i32;
     if elements.iter().any(varies) { -required } else { required }
 }
 
-/// Where the keys stand, if the command has any; `names` is how many words its name has.
+/// Where the word stands that says how many keys there are behind it, if the command has such a word.
+pub fn count_position(elements: &[Element], names: usize) -> Option<usize> {
+    count_at(elements).map(|at| names + at)
+}
+
+fn count_at(elements: &[Element]) -> Option<usize> {
+    elements.iter().position(|element| matches!(&element.shape, Shape::Value(name) if name == COUNT_OF_KEYS))
+}
+
+/// Where the keys stand that are not counted by a word before them, if the command has any; `names` is how many words its
+/// name has.
 pub fn key_positions(elements: &[Element], names: usize) -> Option<KeyPositions> {
+    let elements = count_at(elements).map_or(elements, |at| &elements[..at]);
     let is_key = |element: &Element| matches!(&element.shape, Shape::Value(name) if is_key_name(name));
     let at = elements.iter().position(|element| is_key(element) && !element.optional)?;
     let first = names + at;
@@ -164,6 +184,7 @@ mod tests {
             ("<args= host port | NO ONE>", "<host port | NO ONE>"),
             ("[TO <target= host port [FORCE]>] [ABORT]", "[TO <host port [FORCE]>] [ABORT]"),
             ("[x_y= A | B]", "[A | B]"),
+            ("key timeout:double <by= A | B>", "key timeout <A | B>"),
         ];
         for (usage, expected) in rows {
             assert_eq!(shown(usage), expected);
@@ -192,6 +213,21 @@ mod tests {
         for (usage, names, expected, positions) in rows {
             let elements = parse(usage);
             assert_eq!((arity(&elements, names), key_positions(&elements, names)), (expected, positions), "{usage}");
+        }
+    }
+
+    #[test]
+    fn keys_may_be_counted_by_a_word_before_them() {
+        let rows = [
+            ("numkeys key [key ...] [COUNT count]", None, Some(1), -3),
+            ("timeout:double numkeys key [key ...]", None, Some(2), -4),
+            ("destination numkeys key [key ...]", Some(KeyPositions { first: 1, last: 1, step: 1 }), Some(2), -4),
+            ("key [key ...]", Some(KeyPositions { first: 1, last: -1, step: 1 }), None, -2),
+        ];
+        for (usage, positions, counted, expected) in rows {
+            let elements = parse(usage);
+            let found = (key_positions(&elements, 1), count_position(&elements, 1), arity(&elements, 1));
+            assert_eq!(found, (positions, counted, expected), "{usage}");
         }
     }
 }

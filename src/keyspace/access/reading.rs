@@ -138,9 +138,7 @@ impl Access<'_> {
                 }
                 Ok(Some(value))
             }
-            Ok(None) => {
-                Err(Halt::Cold(vec![Cold::key(keydir, slot, key, meta.location)]))
-            }
+            Ok(None) => Err(Halt::Cold(vec![Cold::key(keydir, slot, key, meta.location)])),
             Err(ReadError::Damaged(_) | ReadError::Gone(_)) => {
                 keydir.set_damaged(slot, key, meta.location);
                 Err(Halt::Damaged)

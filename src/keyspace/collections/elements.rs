@@ -120,9 +120,7 @@ impl Elements {
     /// No elements of this type.
     pub(super) fn new(of: Type, hasher: &KeyHasher) -> Self {
         match of {
-            Type::Hash => {
-                Self::Hash(Fields { table: Table::new(hasher.clone()), deadlines: BTreeSet::new() })
-            }
+            Type::Hash => Self::Hash(Fields { table: Table::new(hasher.clone()), deadlines: BTreeSet::new() }),
             Type::List => Self::List(Ranked::new()),
             Type::ZSet => Self::ZSet(Scores { table: Table::new(hasher.clone()), order: Ranked::new() }),
             Type::Set | Type::String | Type::Unknown => Self::Set(Table::new(hasher.clone())),

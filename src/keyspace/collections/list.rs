@@ -92,9 +92,7 @@ impl List {
                 range_in_packed(self.0.packed(bytes), ranks, reverse, &mut |value| visit(value, None));
                 Ok(())
             }
-            Form::Large(object) => {
-                range_in(access, object, ranks, reverse, &mut |lent| visit(lent.value, lent.shared))
-            }
+            Form::Large(object) => range_in(access, object, ranks, reverse, &mut |lent| visit(lent.value, lent.shared)),
         }
     }
 }

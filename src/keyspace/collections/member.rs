@@ -77,7 +77,6 @@ impl Scored {
     pub(super) fn new(member: Member) -> Self {
         Self { score: member.score(), member }
     }
-
 }
 
 impl Item for Scored {

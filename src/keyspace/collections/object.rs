@@ -405,12 +405,8 @@ impl OnlyChange {
     pub(super) fn draft(&self, object: u64) -> Draft<'_> {
         match &self.state {
             None => Draft::remove_element(object, &self.name),
-            Some((kind, Value::Own(value), expiry)) => {
-                Draft::set_element(object, *kind, &self.name, value, *expiry)
-            }
-            Some((kind, Value::Shared(value), expiry)) => {
-                Draft::set_element(object, *kind, &self.name, value, *expiry)
-            }
+            Some((kind, Value::Own(value), expiry)) => Draft::set_element(object, *kind, &self.name, value, *expiry),
+            Some((kind, Value::Shared(value), expiry)) => Draft::set_element(object, *kind, &self.name, value, *expiry),
         }
     }
 }

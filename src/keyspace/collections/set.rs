@@ -157,7 +157,11 @@ fn kind_with(kind: Kind, members: usize, member: &[u8]) -> Kind {
     let fits = members < LISTPACK_MEMBERS_MAX && member.len() <= LISTPACK_BYTES_MAX;
     match kind {
         Kind::SET_INTSET if number::parse_i64(member).is_some() => {
-            if members < INTSET_MEMBERS_MAX { Kind::SET_INTSET } else { Kind::SET_TABLE }
+            if members < INTSET_MEMBERS_MAX {
+                Kind::SET_INTSET
+            } else {
+                Kind::SET_TABLE
+            }
         }
         Kind::SET_INTSET | Kind::SET_LISTPACK if fits => Kind::SET_LISTPACK,
         _ => Kind::SET_TABLE,
