@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 
 use super::categories;
 use super::error::{Stop, text};
-use super::table::{Command, Flags};
+use super::table::{Command, Flags, Reach};
 use super::usage::{self, Element, KeyPositions};
 use crate::node::acl::{Catalogue, CatalogueEntry, Categories, KeyUse};
 use crate::protocol::Arguments;
@@ -49,6 +49,15 @@ impl Row {
     #[inline]
     pub fn is(&self, flags: Flags) -> bool {
         self.command.flags.has(flags)
+    }
+
+    /// What a request looks at beyond the keys that it names, and whether it changes any.
+    #[inline]
+    pub fn reach(&self, words: Arguments<'_>) -> Reach {
+        match self.command.reach {
+            Some(reach) => reach(words),
+            None => Reach { all: self.is(Flags::WHOLE), only_reads: !self.is(Flags::WRITE) },
+        }
     }
 
     /// The keys among the words of a request.
