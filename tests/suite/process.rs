@@ -38,6 +38,18 @@ const READERS: &[&str] = &[
     "COPY",
     "RENAME",
     "EXEC",
+    "LINDEX",
+    "LINSERT",
+    "LMOVE",
+    "LMPOP",
+    "LPOP",
+    "LPOS",
+    "LRANGE",
+    "LREM",
+    "LSET",
+    "RPOP",
+    "SORT",
+    "SORT_RO",
 ];
 
 /// Every so many of them find no value in memory.
