@@ -63,6 +63,9 @@ pub(super) fn ltrim(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     list.remove(kept.end..length);
     list.remove(0..kept.start);
     let edited = list.finish()?;
+    if !edited.changed {
+        ctx.keys()?.signal(key);
+    }
     ctx.notify(EventClass::LIST, "ltrim", key);
     ctx.tell_emptied(key, edited);
     Ok(Reply::Ok)

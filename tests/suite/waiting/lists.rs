@@ -22,7 +22,6 @@ pub const SCENES: &[(&str, &[Step])] = &[
 pub const NEWER_SCENES: &[(&str, &[Step])] = &[
     ("keys are looked at as the command names them", NAMED_ORDER),
     ("another type before the key that is ready", WRONG_BEFORE),
-    ("a list takes the place of a string", REPLACED),
 ];
 
 const ARRIVAL: &[Step] = &[
@@ -478,17 +477,6 @@ const WRONG_BEFORE: &[Step] = &[
     Ask('D', "SET s v"),
     Blocked(1),
     Ask('D', "RPUSH k 1"),
-    Read('A'),
-    Ask('D', "LRANGE k 0 -1"),
-];
-
-const REPLACED: &[Step] = &[
-    Ask('D', "RPUSH x 1 2"),
-    Send('A', &["BLPOP k 0"]),
-    Blocked(1),
-    Ask('D', "SET k v"),
-    Blocked(1),
-    Ask('D', "SORT x STORE k"),
     Read('A'),
     Ask('D', "LRANGE k 0 -1"),
 ];
