@@ -61,6 +61,18 @@ impl<'a> Args<'a> {
         number::parse_i64(self.word()?).ok_or(text::NOT_AN_INTEGER.into())
     }
 
+    /// The next one as an integer whose size is one as well.
+    pub fn sized_integer(&mut self) -> Result<i64, Stop> {
+        let number = self.integer()?;
+        if number == i64::MIN { Err(text::NO_SIZE.into()) } else { Ok(number) }
+    }
+
+    /// The next one as an integer from `least` on; refused with this text where it is none.
+    pub fn at_least(&mut self, least: i64, refusal: &'static str) -> Result<usize, Stop> {
+        let number = number::parse_i64(self.word()?).filter(|number| *number >= least);
+        Ok(number.and_then(|number| usize::try_from(number).ok()).ok_or(refusal)?)
+    }
+
     /// The next one as a database number that this server has.
     pub fn database(&mut self, databases: u32) -> Result<u32, Stop> {
         let number = self.integer()?;

@@ -7,8 +7,11 @@ use crate::node::acl::Categories;
 pub(super) fn of(command: &Command) -> Categories {
     let is = |flag: Flags| command.flags.has(flag);
     let is_admin = is(Flags::ADMIN) || is(Flags::ADMIN_CATEGORY);
+    let is_like_its_group =
+        command.subcommands.is_empty() && !is(Flags::CONNECTION_CATEGORY) && !is(Flags::COLLECTION_CATEGORIES);
     let rules = [
-        (command.subcommands.is_empty() && !is(Flags::CONNECTION_CATEGORY), of_group(command.group)),
+        (is(Flags::COLLECTION_CATEGORIES), Categories::LIST | Categories::SET | Categories::SORTED_SET),
+        (is_like_its_group, of_group(command.group)),
         (is(Flags::KEYSPACE_CATEGORY), Categories::KEYSPACE),
         (is(Flags::READONLY), Categories::READ),
         (is(Flags::WRITE), Categories::WRITE),

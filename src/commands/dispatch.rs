@@ -401,11 +401,12 @@ fn open_access<'k>(
     now: u64,
 ) -> Access<'k> {
     let database = session.database;
-    let mode = if row.is(Flags::WRITE) { Mode::Exclusive } else { Mode::Shared };
     if row.is(Flags::TRANSACTION) {
         return open_transaction(keyspace, registry, session, now);
     }
-    if row.is(Flags::WHOLE) {
+    let reach = row.reach(words);
+    let mode = if reach.only_reads { Mode::Shared } else { Mode::Exclusive };
+    if reach.all {
         return keyspace.access_all(database, mode, now, mode == Mode::Exclusive);
     }
     let mut keys = row.keys(words);
@@ -427,8 +428,16 @@ fn follow<'k>(
     words: Arguments<'_>,
     mut access: Access<'k>,
 ) -> Access<'k> {
-    let is_all = |row: &Row| row.is(Flags::WHOLE) || row.is(Flags::WALKS);
-    if is_all(row) || queued(registry, session).any(|(queued, _)| row.is(Flags::TRANSACTION) && is_all(queued)) {
+    let is_all = |row: &Row, words| row.reach(words).all || row.is(Flags::WALKS);
+    if row.is(Flags::TRANSACTION) {
+        if queued(registry, session).all(|(queued, words)| queued.reach(words).only_reads) {
+            return access;
+        }
+    } else if row.reach(words).only_reads {
+        return access;
+    }
+    let has_all = |(queued, words)| row.is(Flags::TRANSACTION) && is_all(queued, words);
+    if is_all(row, words) || queued(registry, session).any(has_all) {
         access.is_followed = true;
         return access;
     }
@@ -456,9 +465,9 @@ fn transaction_keys<'a>(registry: &'a Registry, session: &'a Session) -> impl It
 /// The latches of all keys that a transaction names or watches, or all there are.
 fn open_transaction<'k>(keyspace: &'k Keyspace, registry: &Registry, session: &Session, now: u64) -> Access<'k> {
     let rows = queued(registry, session);
-    let writes = rows.clone().any(|(row, _)| row.is(Flags::WRITE));
+    let writes = !rows.clone().all(|(row, words)| row.reach(words).only_reads);
     let mode = if writes { Mode::Exclusive } else { Mode::Shared };
-    if rows.clone().any(|(row, _)| row.is(Flags::WHOLE) || row.is(Flags::WALKS)) {
+    if rows.clone().any(|(row, words)| row.reach(words).all || row.is(Flags::WALKS)) {
         return keyspace.access_all(session.database, mode, now, writes);
     }
     keyspace.access_several(session.database, transaction_keys(registry, session), mode, now)

@@ -96,6 +96,15 @@ pub mod text {
     pub const SYNTAX: &str = "ERR syntax error";
     pub const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
     pub const NOT_32_BITS: &str = "ERR value is out of range, value must between -2147483648 and 2147483647";
+    pub const NO_SIZE: &str =
+        "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+    pub const INDEX_OUT_OF_RANGE: &str = "ERR index out of range";
+    pub const NUMKEYS_NOT_POSITIVE: &str = "ERR numkeys should be greater than 0";
+    pub const COUNT_NOT_POSITIVE: &str = "ERR count should be greater than 0";
+    pub const COUNT_NEGATIVE: &str = "ERR COUNT can't be negative";
+    pub const MAXLEN_NEGATIVE: &str = "ERR MAXLEN can't be negative";
+    pub const RANK_ZERO: &str = "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use \
+        negative to start from the end of the list";
     pub const NOT_A_FLOAT: &str = "ERR value is not a valid float";
     pub const NO_SUCH_KEY: &str = "ERR no such key";
     pub const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";

@@ -14,14 +14,22 @@ pub fn check(account: &Account, row: &Row, words: Arguments<'_>) -> Result<(), D
     if account.is_unlimited() {
         return Ok(());
     }
-    let request = Request {
+    account.user().check(&request(row, words), row.key_uses(words))
+}
+
+/// Whether this user may read every key there is, by rules that let it run this request.
+pub(super) fn reads_all_keys(account: &Account, row: &Row, words: Arguments<'_>) -> bool {
+    account.is_unlimited() || account.user().reads_all_keys(&request(row, words), row.key_uses(words))
+}
+
+fn request<'a>(row: &Row, words: Arguments<'a>) -> Request<'a> {
+    Request {
         command: row.index,
         names: row.names,
         words,
         for_everybody: row.is(Flags::NO_AUTH),
         channels: row.command.channels,
-    };
-    account.user().check(&request, row.key_uses(words))
+    }
 }
 
 /// Lets a request of a limited user through, or notes in the log that it was refused.

@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 
 use super::categories;
 use super::error::{Stop, text};
-use super::table::{Command, Flags};
+use super::table::{Command, Flags, Reach};
 use super::usage::{self, Element, KeyPositions};
 use crate::node::acl::{Catalogue, CatalogueEntry, Categories, KeyUse};
 use crate::protocol::Arguments;
@@ -49,6 +49,15 @@ impl Row {
         self.command.flags.has(flags)
     }
 
+    /// What a request looks at beyond the keys that it names, and whether it changes any.
+    #[inline]
+    pub fn reach(&self, words: Arguments<'_>) -> Reach {
+        match self.command.reach {
+            Some(reach) => reach(words),
+            None => Reach { all: self.is(Flags::WHOLE), only_reads: !self.is(Flags::WRITE) },
+        }
+    }
+
     /// The keys among the words of a request.
     pub fn keys<'a>(&self, words: Arguments<'a>) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         self.key_places(words).filter_map(move |place| words.get(place))
@@ -59,7 +68,7 @@ impl Row {
         &self,
         words: Arguments<'a>,
     ) -> Option<impl Iterator<Item = (usize, KeyUse)> + Clone + use<'a, '_>> {
-        if self.is(Flags::MOVABLE_KEYS) && self.keys.is_none() {
+        if self.is(Flags::MOVABLE_KEYS) && !self.has_keys() {
             return None;
         }
         let by_request = self.command.keys_by.map(|access| KeyUse::of(access(words)));
@@ -69,11 +78,22 @@ impl Row {
 
     /// What happens to the key with this number among the keys, in the words of COMMAND INFO.
     pub fn key_access(&self, at: usize) -> &'static str {
+        if at > 0
+            && self.command.further_key.is_some()
+            && let Some(access) = self.command.other_keys.last()
+        {
+            return access;
+        }
         match self.command.keys {
             [] if self.is(Flags::READONLY) => "RO access",
             [] => "RW update",
             texts => texts[at.min(texts.len() - 1)],
         }
+    }
+
+    /// Whether a request of it may have keys.
+    pub fn has_keys(&self) -> bool {
+        self.keys.is_some()
     }
 
     /// Whether the word that says how many keys follow it says what can be.
@@ -83,6 +103,12 @@ impl Row {
 
     #[inline]
     fn key_places(&self, words: Arguments<'_>) -> impl Iterator<Item = usize> + Clone + use<> {
+        let further = self.command.further_key.and_then(|place| place(words));
+        self.named_places(words).chain(further)
+    }
+
+    #[inline]
+    fn named_places(&self, words: Arguments<'_>) -> impl Iterator<Item = usize> + Clone + use<> {
         let (first, last, step, counted) = match self.keys {
             None => (1, 0, 1, 0..0),
             Some(KeyPositions { first, last, step, counted_by }) => {

@@ -15,6 +15,21 @@ pub type Handler = fn(&mut Context<'_, '_>, Args<'_>) -> Outcome;
 /// Whether the word at this place of a request, its name being the first, is a secret.
 pub type Secret = fn(Arguments<'_>, usize) -> bool;
 
+/// The place of one more key of a request, which nothing but its words tells.
+pub type FurtherKey = fn(Arguments<'_>) -> Option<usize>;
+
+/// What a request looks at beyond the keys that it names, and whether it changes any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// It may look at every key there is.
+    pub all: bool,
+    /// It changes none.
+    pub only_reads: bool,
+}
+
+/// [`Reach`] where it depends on the request.
+pub type ReachBy = fn(Arguments<'_>) -> Reach;
+
 /// What a request does with its keys, in the words of COMMAND INFO.
 pub type KeysBy = fn(Arguments<'_>) -> &'static str;
 
@@ -55,6 +70,8 @@ impl Flags {
     pub const MAY_REPLICATE: Self = Self(1 << 29);
     /// The ACL category of this name, where no other property implies it.
     pub const DANGEROUS: Self = Self(1 << 22);
+    /// The ACL categories of lists, sets and sorted sets instead of that of the group.
+    pub const COLLECTION_CATEGORIES: Self = Self(1 << 25);
     /// As [`Flags::DANGEROUS`].
     pub const ADMIN_CATEGORY: Self = Self(1 << 26);
     /// As [`Flags::DANGEROUS`].
@@ -161,6 +178,12 @@ pub struct Command {
     pub shard_channels: Option<(usize, isize)>,
     /// What happens to its keys where that depends on the request (`variable_flags`).
     pub keys_by: Option<KeysBy>,
+    /// What happens to keys that no key spec finds, in the words of COMMAND INFO.
+    pub other_keys: &'static [&'static str],
+    /// Where one of them stands in a request; the last of the texts is about it.
+    pub further_key: Option<FurtherKey>,
+    /// What it looks at and whether it changes anything, where that depends on the request and does not follow from the flags.
+    pub reach: Option<ReachBy>,
     /// Which of its words are channels that a user may or may not use.
     pub channels: Option<ChannelWords>,
     /// What a proxy or a client may want to know, in the words of COMMAND INFO.
@@ -201,6 +224,9 @@ impl Command {
             keys: &[],
             shard_channels: None,
             keys_by: None,
+            other_keys: &[],
+            further_key: None,
+            reach: None,
             channels: None,
             tips: &[],
             arity: None,
@@ -247,6 +273,21 @@ impl Command {
 
     pub const fn keys_by(mut self, access: KeysBy) -> Self {
         self.keys_by = Some(access);
+        self
+    }
+
+    pub const fn other_keys(mut self, access: &'static [&'static str]) -> Self {
+        self.other_keys = access;
+        self
+    }
+
+    pub const fn further_key(mut self, place: FurtherKey) -> Self {
+        self.further_key = Some(place);
+        self
+    }
+
+    pub const fn reach(mut self, reach: ReachBy) -> Self {
+        self.reach = Some(reach);
         self
     }
 

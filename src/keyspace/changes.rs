@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::Access;
+use super::watch::Change;
 
 /// Changes of one command, up to some moment.
 #[derive(Debug, Default)]
@@ -26,5 +27,10 @@ impl Access<'_> {
         let changes = Changes { keys: overlay.changed_since(*seen), databases: overlay.take_rebound() };
         *seen = overlay.count();
         changes
+    }
+
+    /// Says to whoever watches or caches `key` that it was changed, as a command may where it has left everything as it was.
+    pub fn signal(&mut self, key: &[u8]) {
+        self.keyspace().watchers.changed(self.database(), key, Change::Updated);
     }
 }

@@ -67,6 +67,11 @@ impl<'a> Packed<'a> {
         self.len() == 0
     }
 
+    /// How many bytes they take.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// All elements in their order.
     #[inline]
     pub fn iter(&self) -> Items<'a> {
@@ -193,8 +198,13 @@ impl Pack {
 
     /// Removes an element.
     pub fn remove(&mut self, at: Range<usize>) {
+        self.remove_some(at, 1);
+    }
+
+    /// Removes so many elements that stand one behind the other.
+    pub fn remove_some(&mut self, at: Range<usize>, count: u8) {
         self.bytes.drain(at);
-        self.bytes[0] -= 1;
+        self.bytes[0] -= count;
     }
 
     fn put(&mut self, at: Range<usize>, name: &[u8], value: &[u8], score: f64) {
@@ -234,6 +244,10 @@ mod tests {
             pack.insert(None, name, b"", 0.0);
         }
         assert_eq!((pack.len(), names(&pack)), (3, vec![b"b".as_slice(), b"", &[b'x'; 300]]));
+        let mut fewer = pack.clone();
+        let (first, last) = (fewer.read().find(b"b").unwrap().at, fewer.read().find(b"").unwrap().at);
+        fewer.remove_some(first.start..last.end, 2);
+        assert_eq!((fewer.len(), names(&fewer)), (1, vec![&[b'x'; 300][..]]));
         let second = pack.read().find(b"").unwrap().at;
         pack.insert(Some(second.start), b"a", b"", 0.0);
         pack.remove(pack.read().find(b"b").unwrap().at);

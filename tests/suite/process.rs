@@ -60,6 +60,18 @@ const READERS: &[&str] = &[
     "SPOP",
     "SREM",
     "SUNIONSTORE",
+    "LINDEX",
+    "LINSERT",
+    "LMOVE",
+    "LMPOP",
+    "LPOP",
+    "LPOS",
+    "LRANGE",
+    "LREM",
+    "LSET",
+    "RPOP",
+    "SORT",
+    "SORT_RO",
 ];
 
 /// Every so many of them find no value in memory.

@@ -3,6 +3,7 @@
 //!
 //! Always true: nothing depends on how fast a server is: that a connection waits is asked for, not assumed.
 
+mod lists;
 mod sorted_sets;
 
 use std::collections::BTreeMap;
@@ -441,10 +442,23 @@ fn shown_line(line: &str) -> String {
 
 #[test]
 fn scenes_are_as_with_redis() {
-    let Some(oracle) = Program::oracle() else { return };
+    if let Some(oracle) = Program::oracle() {
+        compare(oracle, SCENES.iter().chain(lists::SCENES).chain(sorted_sets::SCENES));
+    }
+}
+
+#[test]
+fn newer_scenes_are_as_with_valkey() {
+    if Program::Valkey.path().is_none() {
+        return println!("skipped: CASKADE_VALKEY does not name a valkey-server");
+    }
+    compare(Program::Valkey, lists::NEWER_SCENES.iter());
+}
+
+fn compare<'s>(oracle: Program, scenes: impl Iterator<Item = &'s (&'s str, &'s [Step])>) {
     let (ours, theirs) = (Server::start(Program::Caskade, &[]), Server::start(oracle, &[]));
     let mut differences = Vec::new();
-    for (name, steps) in SCENES.iter().chain(sorted_sets::SCENES) {
+    for (name, steps) in scenes {
         for protocol in [2, 3] {
             let (mut own, mut other) = (Scene::new(&ours, protocol), Scene::new(&theirs, protocol));
             for step in *steps {

@@ -3,6 +3,7 @@
 mod copy;
 pub(super) mod expiry;
 mod object;
+mod sort;
 mod wait;
 pub(super) mod walk;
 
@@ -100,6 +101,37 @@ pub(super) const TABLE: &[Command] = &checked(
             .since("2.8.0")
             .complexity("O(1) for each call, O(N) for a walk over N keys")
             .flag(Flags::WALKS),
+        Command::write(
+            "SORT",
+            "key [BY by-pattern] [LIMIT offset count] [GET get-pattern [GET get-pattern ...]] [order= ASC | DESC] \
+             [sorting= ALPHA] [STORE destination]",
+            sort::sort,
+        )
+        .keys(&["RO access"])
+        .other_keys(&["RO access", "OW update"])
+        .further_key(sort::destination)
+        .reach(sort::reach)
+        .summary("Sorts the elements of a list, a set or a sorted set, and answers or stores them.")
+        .complexity("O(N+M*log(M)) for M of N elements")
+        .flag(Flags::COLLECTION_CATEGORIES)
+        .flag(Flags::DANGEROUS)
+        .flag(Flags::DENYOOM)
+        .flag(Flags::MOVABLE_KEYS),
+        Command::read(
+            "SORT_RO",
+            "key [BY by-pattern] [LIMIT offset count] [GET get-pattern [GET get-pattern ...]] [order= ASC | DESC] \
+             [sorting= ALPHA]",
+            sort::sort_ro,
+        )
+        .keys(&["RO access"])
+        .other_keys(&["RO access"])
+        .reach(sort::reach)
+        .summary("Sorts the elements of a list, a set or a sorted set.")
+        .since("7.0.0")
+        .complexity("O(N+M*log(M)) for M of N elements")
+        .flag(Flags::COLLECTION_CATEGORIES)
+        .flag(Flags::DANGEROUS)
+        .flag(Flags::MOVABLE_KEYS),
         Command::read("TOUCH", "key [key ...]", exists)
             .keys(&["RO"])
             .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])

@@ -116,7 +116,7 @@ fn keys_of(ctx: &Context<'_, '_>, args: Args<'_>) -> Result<Vec<(Vec<u8>, &'stat
     let words = Words::copied(args.rest());
     let words = words.arguments();
     let row = ctx.registry.named_by(words).map_err(|_| Stop::from("ERR Invalid command specified"))?;
-    if row.keys.is_none() {
+    if !row.has_keys() {
         return Err("ERR The command has no key arguments".into());
     }
     if !row.takes(words.len()) {
@@ -181,23 +181,29 @@ fn key_specs(row: &Row) -> Vec<Reply> {
     };
     if let Some(count) = keys.counted_by {
         let find = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
-        specs.push(spec(row.key_access(usize::MAX), count, "keynum", &find));
+        specs.push(spec(row.key_access(usize::MAX), ("index", &[("index", count as i64)]), ("keynum", &find)));
     }
+    specs.extend(row.command.other_keys.iter().map(|access| spec(access, ("unknown", &[]), ("unknown", &[]))));
     specs
 }
 
 fn key_spec(access: &'static str, first: usize, last: i64, step: usize) -> Reply {
-    spec(access, first, "range", &[("lastkey", last), ("keystep", step as i64), ("limit", 0)])
+    let range = [("lastkey", last), ("keystep", step as i64), ("limit", 0)];
+    spec(access, ("index", &[("index", first as i64)]), ("range", &range))
 }
 
-fn spec(access: &'static str, first: usize, kind: &str, find: &[(&str, i64)]) -> Reply {
-    let index = vec![(name("index"), Reply::from(first))];
-    let find = find.iter().map(|(field, number)| (name(field), Reply::Integer(*number))).collect();
-    let part = |kind: &str, spec| Reply::Map(vec![(name("type"), name(kind)), (name("spec"), Reply::Map(spec))]);
+/// A way to do something, and what it has to know.
+type Way<'a> = (&'a str, &'a [(&'a str, i64)]);
+
+fn spec(access: &'static str, begin: Way<'_>, find: Way<'_>) -> Reply {
+    let part = |(kind, fields): Way<'_>| {
+        let fields = fields.iter().map(|(field, value)| (name(field), Reply::Integer(*value)));
+        Reply::Map(vec![(name("type"), name(kind)), (name("spec"), Reply::Map(fields.collect()))])
+    };
     Reply::Map(vec![
         (name("flags"), Reply::Set(access.split(' ').map(Reply::Simple).collect())),
-        (name("begin_search"), part("index", index)),
-        (name("find_keys"), part(kind, find)),
+        (name("begin_search"), part(begin)),
+        (name("find_keys"), part(find)),
     ])
 }
 
@@ -220,7 +226,7 @@ fn document(ctx: &Context<'_, '_>, row: &Row) -> Reply {
     }
     // A container's arguments are those of its subcommands.
     if row.subcommands.is_empty() && !row.usage.is_empty() {
-        let keys = row.command.keys.len().max(1);
+        let keys = row.command.keys.len().max(1) + row.command.other_keys.len();
         fields.push((name("arguments"), arguments(&usage::arguments(&row.usage), keys, &mut 0)));
     }
     if !row.subcommands.is_empty() {
@@ -241,6 +247,11 @@ fn arguments(all: &[usage::Argument], specs: usize, keys: &mut usize) -> Reply {
         if argument.kind == usage::ArgumentKind::Key {
             fields.push((name("key_spec_index"), Reply::from((*keys).min(specs - 1))));
             *keys += 1;
+        }
+        if argument.kind == usage::ArgumentKind::Pattern && specs > 1 {
+            // Keys that no key spec finds; what is told of them stands behind that of the first key.
+            fields.push((name("key_spec_index"), Reply::from(1usize)));
+            *keys = 2;
         }
         if let Some(token) = &argument.token {
             fields.push((name("token"), name(token)));

@@ -136,12 +136,12 @@ fn value(name: &str) -> Argument {
     }
     let kind = match name {
         name if is_key_name(name) => Kind::Key,
-        "pattern" => Kind::Pattern,
+        "pattern" | "by-pattern" | "get-pattern" => Kind::Pattern,
         "decimal" => Kind::Double,
         "seconds" | "milliseconds" | "offset" | "start" | "end" | "increment" | "decrement" | "cursor" | "count"
         | "bits" | "index" | "index1" | "index2" | "db" | "port" | "version" | "destination-db" | "min-match-len"
         | "protover" | "client-id" | "timeout" | "numreplicas" | "numlocal" | "numkeys" | "numfields" | "limit"
-        | "stop" | "weight" => Kind::Integer,
+        | "stop" | "weight" | "rank" | "num-matches" | "len" => Kind::Integer,
         name if name.starts_with("unix-time") => Kind::UnixTime,
         _ => Kind::Text,
     };
@@ -186,6 +186,7 @@ mod tests {
             ("[FILTERBY <by= A | PATTERN pattern>]", "FILTERBY by:oneof(A a:pure-token, PATTERN pattern:pattern)?"),
             ("[TO <target= host port>]", "TO target:block(host:string, port:integer)?"),
             ("[GET pattern [GET pattern ...]]", "GET pattern:pattern?**"),
+            ("timeout:double numkeys key [key ...]", "timeout:double, numkeys:integer, key:key*"),
             ("[CONFIG name value [CONFIG name value ...]]", "CONFIG config:block(name:string, value:string)?**"),
             (
                 "<host port | NO ONE>",

@@ -5,6 +5,7 @@
 //! end gets the next integer; what is inserted between two neighbours gets the integer beside one of them if it is free, and
 //! otherwise the name of the first with one more group.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use super::super::entry::Entry;
 use super::edit::{Edit, Edited};
 use super::elements::{Elements, Name, Seen};
 use super::found::{Form, Found, Lent, Wanted};
-use super::object::{Content, Object};
+use super::object::{Content, Object, length_of};
 use crate::types::kind::{Kind, Type};
 use crate::types::number;
 use crate::types::packed::Packed;
@@ -24,6 +25,15 @@ use crate::types::packed::Packed;
 const LISTPACK_BYTES_MAX: usize = 8192;
 /// Bytes of a listpack around its elements.
 const LISTPACK_FRAME_BYTES: usize = 7;
+
+/// The most bytes that an element takes in a listpack beyond its own.
+const LISTPACK_OVERHEAD_MAX: usize = 10;
+
+/// How many elements of a large list are compared before the caller is told what was found, at first and at most: values that
+/// are only on the disk are fetched together.
+const COMPARED_MIN: usize = 256;
+/// See [`COMPARED_MIN`].
+const COMPARED_MAX: usize = 1 << 16;
 
 /// Bytes of a group of a name.
 const GROUP_BYTES: usize = 8;
@@ -97,6 +107,30 @@ impl List {
     }
 }
 
+impl List {
+    /// Tells the ranks of the elements that are equal to `value`, of those in `ranks`, from the last to the first with
+    /// `reverse`, until `found` says no. No value of another length is fetched.
+    ///
+    /// # Errors
+    /// When a value cannot be read.
+    pub fn find(
+        &self,
+        access: &mut Access<'_>,
+        value: &[u8],
+        ranks: Range<usize>,
+        reverse: bool,
+        mut found: impl FnMut(usize) -> bool,
+    ) -> Result<(), Halt> {
+        match &self.0.form {
+            Form::Packed(bytes) => {
+                find_in_packed(self.0.packed(bytes), value, ranks, reverse, &mut found);
+                Ok(())
+            }
+            Form::Large(object) => find_in(access, object, value, ranks, reverse, &mut found),
+        }
+    }
+}
+
 impl ListEdit<'_, '_> {
     /// How many elements it has.
     pub fn len(&self) -> usize {
@@ -110,7 +144,16 @@ impl ListEdit<'_, '_> {
 
     /// Says that elements of so many bytes are about to be put in: what OBJECT ENCODING says follows from that.
     pub fn reserve(&mut self, bytes: usize) {
-        if self.edit.kind == Kind::LIST_LISTPACK && self.listpack_bytes() + bytes > LISTPACK_BYTES_MAX {
+        if self.edit.kind != Kind::LIST_LISTPACK {
+            return;
+        }
+        if let Some(packed) = self.edit.packed()
+            && packed.bytes() + packed.len() * LISTPACK_OVERHEAD_MAX + LISTPACK_FRAME_BYTES + bytes
+                <= LISTPACK_BYTES_MAX
+        {
+            return;
+        }
+        if self.listpack_bytes() + bytes > LISTPACK_BYTES_MAX {
             self.edit.kind = Kind::LIST_QUICKLIST;
         }
     }
@@ -129,7 +172,8 @@ impl ListEdit<'_, '_> {
         if self.edit.is_full_with(value) {
             self.edit.unpack();
         }
-        let place = self.edit.place(rank).map(|at| at.start);
+        let is_last = rank >= self.len();
+        let place = if is_last { None } else { self.edit.place(rank).map(|at| at.start) };
         self.edit.note_change();
         if let Some(object) = self.edit.large() {
             let name = object.read(|inner| match &inner.elements {
@@ -155,6 +199,25 @@ impl ListEdit<'_, '_> {
         let value = self.get(rank)?;
         self.remove(rank..rank + 1);
         Ok(value)
+    }
+
+    /// As [`List::find`].
+    ///
+    /// # Errors
+    /// As [`List::find`].
+    pub fn find(
+        &mut self,
+        value: &[u8],
+        ranks: Range<usize>,
+        reverse: bool,
+        mut found: impl FnMut(usize) -> bool,
+    ) -> Result<(), Halt> {
+        if let Some(packed) = self.edit.packed() {
+            find_in_packed(packed, value, ranks, reverse, &mut found);
+            return Ok(());
+        }
+        let Some(object) = self.edit.large().cloned() else { return Ok(()) };
+        find_in(self.edit.access, &object, value, ranks, reverse, &mut found)
     }
 
     /// The element of this rank.
@@ -221,19 +284,17 @@ impl ListEdit<'_, '_> {
         self.has_shrunk = true;
         self.edit.note_change();
         if let Some(object) = self.edit.large() {
-            let names: Vec<Name> = object.read(|inner| match &inner.elements {
-                Elements::List(list) => list.range(ranks).map(|entry| Name::from_slice(entry.key())).collect(),
-                _ => Vec::new(),
-            });
-            names.iter().for_each(|name| _ = object.remove(name));
+            object.remove_ranks(ranks);
             return;
         }
-        for _ in ranks.clone() {
-            if let Some(place) = self.edit.place(ranks.start)
-                && let Some(pack) = self.edit.pack_mut()
-            {
-                pack.remove(place);
-            }
+        let count = u8::try_from(ranks.len()).unwrap_or(u8::MAX);
+        let place = self.edit.packed().and_then(|packed| {
+            let mut items = packed.iter().skip(ranks.start).take(ranks.len());
+            let first = items.next()?.at;
+            Some(first.start..items.last().map_or(first.end, |last| last.at.end))
+        });
+        if let (Some(place), Some(pack)) = (place, self.edit.pack_mut()) {
+            pack.remove_some(place, count);
         }
     }
 
@@ -283,6 +344,62 @@ fn range_in(
             list.range(ranks).for_each(|entry| each(Seen::Block(entry)));
         }
     })
+}
+
+fn find_in(
+    access: &mut Access<'_>,
+    object: &Arc<Object>,
+    value: &[u8],
+    ranks: Range<usize>,
+    reverse: bool,
+    found: &mut dyn FnMut(usize) -> bool,
+) -> Result<(), Halt> {
+    let length = object.len();
+    let (mut left, mut most) = (ranks.start.min(length)..ranks.end.min(length), COMPARED_MIN);
+    while !left.is_empty() {
+        let count = left.len().min(most);
+        let ranks = if reverse { left.end - count..left.end } else { left.start..left.start + count };
+        left = if reverse { left.start..ranks.start } else { ranks.end..left.end };
+        most = (most * 2).min(COMPARED_MAX);
+        let candidates = RefCell::new(Vec::new());
+        let mut is_equal = Vec::new();
+        let mut compare = |lent: Lent<'_>| is_equal.push(lent.value == value);
+        access.visit(object, Wanted::Values, &mut compare, |inner, each| {
+            let Elements::List(list) = &inner.elements else { return };
+            let mut candidates = candidates.borrow_mut();
+            candidates.clear();
+            for (rank, entry) in ranks.clone().zip(list.range(ranks.clone())) {
+                if length_of(entry) == value.len() && entry.value().bytes().is_none_or(|bytes| bytes == value) {
+                    candidates.push(rank);
+                    each(Seen::Block(entry));
+                }
+            }
+        })?;
+        let candidates = candidates.into_inner();
+        let equal = candidates.into_iter().zip(is_equal).filter(|(_, is_equal)| *is_equal).map(|(rank, _)| rank);
+        let goes_on = if reverse { equal.rev().all(&mut *found) } else { { equal }.all(&mut *found) };
+        if !goes_on {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn find_in_packed(
+    packed: Packed<'_>,
+    value: &[u8],
+    ranks: Range<usize>,
+    reverse: bool,
+    found: &mut dyn FnMut(usize) -> bool,
+) {
+    let items = packed.iter().enumerate().skip(ranks.start).take(ranks.len());
+    let mut equal = items.filter(|(_, item)| item.name == value).map(|(rank, _)| rank);
+    if reverse {
+        let equal: Vec<usize> = equal.collect();
+        equal.into_iter().rev().all(found);
+    } else {
+        equal.all(found);
+    }
 }
 
 fn range_in_packed(packed: Packed<'_>, ranks: Range<usize>, reverse: bool, visit: &mut dyn FnMut(&[u8])) {

@@ -6,6 +6,7 @@
 //! waited for, so that compaction and the memory's hand may come in between at any time.
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -127,6 +128,23 @@ impl Object {
         let Some(before) = inner.take(name) else { return false };
         inner.journal.push(Change::Removed(before));
         true
+    }
+
+    /// Removes the elements of a list that have these ranks, which there must be.
+    pub(super) fn remove_ranks(&self, ranks: Range<usize>) {
+        let mut inner = self.inner.write();
+        let Inner { elements: Elements::List(list), journal, block_bytes, weight, .. } = &mut *inner else { return };
+        let mut gone = |entry: Entry| {
+            let element = Element::Block(entry);
+            *block_bytes -= element.bytes();
+            *weight -= weight_of(&element);
+            journal.push(Change::Removed(element));
+        };
+        match ranks {
+            Range { start: 0, end: 1 } => list.pop_front().into_iter().for_each(gone),
+            Range { start, end } if start + 1 == end && end == list.len() => list.pop_back().into_iter().for_each(gone),
+            ranks => list.remove_range(ranks, &mut gone),
+        }
     }
 
     /// Undoes all changes but the first so many.
@@ -447,15 +465,17 @@ impl Inner {
 fn weight_of(element: &Element) -> usize {
     match element {
         Element::Block(entry) if Kind(entry.meta().kind).of() == Type::List => {
-            let length = entry.value().bytes().map_or_else(|| value_bytes(entry), <[u8]>::len);
-            list::weight(entry.meta().kind, length)
+            list::weight(entry.meta().kind, length_of(entry))
         }
         _ => 0,
     }
 }
 
-/// How long the value of an element is, which is only on the disk.
-fn value_bytes(entry: &Entry) -> usize {
+/// How long the value of an element is, wherever it is.
+pub(super) fn length_of(entry: &Entry) -> usize {
+    if let Some(value) = entry.value().bytes() {
+        return value.len();
+    }
     let deadline = if entry.expiry().is_some() { 8 } else { 0 };
     (entry.location().length as usize).saturating_sub(ELEMENT_RECORD_BYTES + deadline + entry.key().len())
 }

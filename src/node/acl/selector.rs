@@ -146,6 +146,11 @@ impl Selector {
         Ok(())
     }
 
+    /// Whether every key may be read.
+    pub(super) fn reads_all_keys(&self) -> bool {
+        self.all_keys || self.keys.iter().any(|known| known.allowed.reads && *known.pattern == *b"*")
+    }
+
     fn allows_key(&self, key: &[u8], used: KeyUse) -> bool {
         self.keys.iter().any(|known| known.allowed.covers(used) && glob::matches(&known.pattern, key, false))
     }

@@ -130,6 +130,14 @@ impl User {
         Err(denied)
     }
 
+    /// Whether it may read every key there is, by a set of rules that lets a request run; `keys` as for [`User::check`].
+    pub fn reads_all_keys<K>(&self, request: &Request<'_>, keys: Option<K>) -> bool
+    where
+        K: Iterator<Item = (usize, KeyUse)> + Clone,
+    {
+        self.selectors().any(|rules| rules.reads_all_keys() && rules.check(request, keys.clone()).is_ok())
+    }
+
     /// Whether messages of this channel may be read and sent, or, if `is_pattern`, read from all channels it matches.
     pub fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
         self.selectors().any(|selector| selector.allows_channel(channel, is_pattern))
