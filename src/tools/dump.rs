@@ -226,3 +226,51 @@ fn name_of(op: Op) -> &'static str {
         Op::RemoveElement => "remove-element",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Draft;
+    use crate::store::fuzzing::disk_of;
+    use crate::store::inspect::Inspection;
+
+    /// The lines of a log with elements.
+    fn lines(keys_only: bool) -> Vec<String> {
+        let drafts = [
+            Draft { object: Some(1 << 32), ..Draft::put(0, 0, b"hash", b"") },
+            Draft::set_element(1 << 32, 0, b"field", b"value", Some(1_700_000_000_000)),
+            Draft::set_element(1 << 32, 0, b"\xff", b"\xfe", None),
+            Draft::remove_element(1 << 32, b"field"),
+        ];
+        let (disk, mut line, mut lines) = (disk_of(&drafts), Line::default(), Vec::new());
+        let inspection = Inspection::open(std::sync::Arc::new(disk)).unwrap().unwrap();
+        let visit = &mut |entry: &Entry<'_>| {
+            lines.push(String::from_utf8(line.of(entry, keys_only).to_vec()).unwrap());
+            ControlFlow::Continue(())
+        };
+        inspection.records(0..=u64::MAX, visit, &mut |_, _| {}).unwrap();
+        lines
+    }
+
+    #[test]
+    fn elements_are_told_with_their_objects_and_names() {
+        let behind = |line: &String| line[line.find("\"op\"").unwrap()..].trim_end().to_owned();
+        let told: Vec<String> = lines(false).iter().map(behind).collect();
+        assert_eq!(
+            told,
+            [
+                r#""op":"put","keyspace":0,"key":"hash","object":4294967296,"kind":0,"type":"string","value":""}"#,
+                concat!(
+                    r#""op":"set-element","object":4294967296,"name":"field","kind":0,"type":"string","#,
+                    r#""expiry":"2023-11-14T22:13:20.000Z","value":"value"}"#
+                ),
+                concat!(
+                    r#""op":"set-element","object":4294967296,"name_base64":"/w==","kind":0,"type":"string","#,
+                    r#""value_base64":"/g=="}"#
+                ),
+                r#""op":"remove-element","object":4294967296,"name":"field"}"#,
+            ]
+        );
+        assert!(lines(true).iter().all(|line| !line.contains("value")));
+    }
+}
