@@ -6,7 +6,7 @@ use std::path::Path;
 use super::progress::Progress;
 use super::{Failed, Outcome, inspect, threads};
 use crate::store::command;
-use crate::store::inspect::{Checked, Cost, Finding};
+use crate::store::inspect::{Checked, Cost, Finding, KeyOf};
 use crate::store::manifest::MANIFEST_FILE;
 
 /// Checks a directory, and tells `out` what it finds. Nothing is changed.
@@ -35,17 +35,26 @@ pub fn check(directory: &Path, out: &mut dyn Write) -> Result<Outcome, Failed> {
 fn text(finding: &Finding) -> String {
     let Finding { file, offset, what, key, cost } = finding;
     let at = offset.map(|offset| format!(" byte {offset}")).unwrap_or_default();
-    let key = key.as_ref().map(|of| format!(" (key \"{}\" in keyspace {})", of.key.escape_ascii(), of.keyspace));
+    let (is_of_element, key) = match key {
+        None => (false, String::new()),
+        Some(KeyOf { object: Some(object), key, .. }) => {
+            (true, format!(" (element \"{}\" of object {object})", key.escape_ascii()))
+        }
+        Some(KeyOf { keyspace, key, .. }) => {
+            (false, format!(" (key \"{}\" in keyspace {keyspace})", key.escape_ascii()))
+        }
+    };
     let costs = match cost {
         Cost::Nothing => return format!("note: {file}{at}: {what}"),
         Cost::Past => "no key of today; an earlier moment cannot be brought back as it was",
         Cost::Cache => "nothing: a hint is only a cache; deleted, it is written anew",
         Cost::Spare => "nothing as long as the other place that says the same is sound",
+        Cost::Key if is_of_element => "this element is unreadable",
         Cost::Key => "this key is unreadable",
         Cost::Removal => "the next start removes this file: copy it before",
         Cost::Start => "the server does not start; what is behind it in this file is unreadable, too",
     };
-    format!("{file}{at}: {what}{}\n    costs: {costs}", key.unwrap_or_default())
+    format!("{file}{at}: {what}{key}\n    costs: {costs}")
 }
 
 fn summarize(checked: &Checked, directory: &Path, out: &mut dyn Write) -> Result<Outcome, Failed> {

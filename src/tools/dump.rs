@@ -102,7 +102,7 @@ impl Line {
                 self.damage("the value of the record is damaged");
             }
             What::Named(named) => {
-                self.named(named);
+                self.named(named, keys_only);
                 self.damage("the record cannot be made out; the hint of the segment says what it was");
             }
             What::Lost => self.damage("nothing can be made out here"),
@@ -120,17 +120,9 @@ impl Line {
             }
             return;
         }
-        self.subject(record.op, record.keyspace, record.key, record.source());
-        if matches!(record.op, Op::Put | Op::Move) {
-            self.kind(record.kind);
-        }
-        if let Some(expiry) = record.expiry {
-            self.text("expiry", &time_text(expiry));
-        }
-        if let Some(object) = record.object {
-            self.number("object", object);
-        }
-        if record.op == Op::Put && !without_value {
+        self.subject(record.op, record.object, record.keyspace, record.key, record.source());
+        self.properties(record.op, record.kind, record.expiry);
+        if record.op.sets_value() && !without_value {
             self.bytes("value", record.value);
         }
         if record.starts_batch() {
@@ -141,19 +133,21 @@ impl Line {
         }
     }
 
-    fn named(&mut self, named: &Named) {
+    fn named(&mut self, named: &Named, without_value: bool) {
         self.text("op", name_of(named.op));
-        self.subject(named.op, named.keyspace, &named.key, named.source);
-        if matches!(named.op, Op::Put | Op::Move) {
-            self.kind(named.kind);
-        }
-        if let Some(expiry) = named.expiry {
-            self.text("expiry", &time_text(expiry));
+        self.subject(named.op, named.object, named.keyspace, &named.key, named.source);
+        self.properties(named.op, named.kind, named.expiry);
+        if let Some(value) = named.value.as_ref().filter(|_| !without_value) {
+            self.bytes("value", value);
         }
     }
 
-    /// What a record is about: a key, or a database.
-    fn subject(&mut self, op: Op, keyspace: u32, key: &[u8], source: Option<u32>) {
+    /// What a record is about: a key, an element, or a database.
+    fn subject(&mut self, op: Op, object: Option<u64>, keyspace: u32, key: &[u8], source: Option<u32>) {
+        if op.is_of_element() {
+            object.into_iter().for_each(|object| self.number("object", object));
+            return self.bytes("name", key);
+        }
         let database = key.try_into().map(u32::from_le_bytes);
         if let (Op::Bind, Ok(database)) = (op, database) {
             self.number("database", u64::from(database));
@@ -165,6 +159,15 @@ impl Line {
         if op != Op::Bind {
             self.bytes("key", key);
         }
+        object.into_iter().for_each(|object| self.number("object", object));
+    }
+
+    /// What its value is, and how long.
+    fn properties(&mut self, op: Op, kind: u8, expiry: Option<u64>) {
+        if op.sets_value() || op == Op::Move {
+            self.kind(kind);
+        }
+        expiry.into_iter().for_each(|expiry| self.text("expiry", &time_text(expiry)));
     }
 
     fn kind(&mut self, kind: u8) {
@@ -221,5 +224,53 @@ fn name_of(op: Op) -> &'static str {
         Op::Move => "move",
         Op::SetElement => "set-element",
         Op::RemoveElement => "remove-element",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Draft;
+    use crate::store::fuzzing::disk_of;
+    use crate::store::inspect::Inspection;
+
+    /// The lines of a log with elements.
+    fn lines(keys_only: bool) -> Vec<String> {
+        let drafts = [
+            Draft { object: Some(1 << 32), ..Draft::put(0, 0, b"hash", b"") },
+            Draft::set_element(1 << 32, 0, b"field", b"value", Some(1_700_000_000_000)),
+            Draft::set_element(1 << 32, 0, b"\xff", b"\xfe", None),
+            Draft::remove_element(1 << 32, b"field"),
+        ];
+        let (disk, mut line, mut lines) = (disk_of(&drafts), Line::default(), Vec::new());
+        let inspection = Inspection::open(std::sync::Arc::new(disk)).unwrap().unwrap();
+        let visit = &mut |entry: &Entry<'_>| {
+            lines.push(String::from_utf8(line.of(entry, keys_only).to_vec()).unwrap());
+            ControlFlow::Continue(())
+        };
+        inspection.records(0..=u64::MAX, visit, &mut |_, _| {}).unwrap();
+        lines
+    }
+
+    #[test]
+    fn elements_are_told_with_their_objects_and_names() {
+        let behind = |line: &String| line[line.find("\"op\"").unwrap()..].trim_end().to_owned();
+        let told: Vec<String> = lines(false).iter().map(behind).collect();
+        assert_eq!(
+            told,
+            [
+                r#""op":"put","keyspace":0,"key":"hash","object":4294967296,"kind":0,"type":"string","value":""}"#,
+                concat!(
+                    r#""op":"set-element","object":4294967296,"name":"field","kind":0,"type":"string","#,
+                    r#""expiry":"2023-11-14T22:13:20.000Z","value":"value"}"#
+                ),
+                concat!(
+                    r#""op":"set-element","object":4294967296,"name_base64":"/w==","kind":0,"type":"string","#,
+                    r#""value_base64":"/g=="}"#
+                ),
+                r#""op":"remove-element","object":4294967296,"name":"field"}"#,
+            ]
+        );
+        assert!(lines(true).iter().all(|line| !line.contains("value")));
     }
 }

@@ -10,7 +10,7 @@ use super::{Failed, Outcome, no_data, threads};
 use crate::store::clock::{Clock, SystemClock};
 use crate::store::disk::{Disk, OsDisk};
 use crate::store::inspect::Cost;
-use crate::store::salvage::{self, Repaired, Step};
+use crate::store::salvage::{self, Lost, Repaired, Step};
 use crate::store::{command_to_do, remedy};
 
 /// Tells `out` what there is to be repaired, and repairs it where `yes` says so.
@@ -53,8 +53,9 @@ fn tell(repaired: &Repaired, directory: &Path, out: &mut dyn Write) -> Result<Ou
     if let Some(name) = set_aside {
         writeln!(out, "note: what was damaged is in {}", directory.join(name).display())?;
     }
-    for lost in lost {
-        writeln!(out, "lost: {} in database {}", key_text(&lost.key), lost.database)?;
+    for Lost { database, key, element } in lost {
+        let element = element.as_ref().map(|name| format!("element {} of ", key_text(name))).unwrap_or_default();
+        writeln!(out, "lost: {element}{} in database {database}", key_text(key))?;
     }
     let left: Vec<_> = checked.findings.iter().filter(|finding| finding.cost.is_damage()).collect();
     if !checked.opens || left.iter().any(|finding| finding.cost > Cost::Spare) {
@@ -66,10 +67,13 @@ fn tell(repaired: &Repaired, directory: &Path, out: &mut dyn Write) -> Result<Ou
     let is_dark = steps.iter().any(Step::is_in_the_dark);
     let others = if is_dark { ", and others that nobody can name" } else { "" };
     let (records, segments) = (checked.records, checked.segments);
-    let lost = lost.len();
+    let elements = lost.iter().filter(|lost| lost.element.is_some()).count();
+    let keys = lost.len() - elements;
+    let elements = if elements > 0 { format!(" and {elements} elements of others") } else { String::new() };
     writeln!(
         out,
-        "repaired: a server starts on it, with {records} records in {segments} segments; {lost} keys are lost{others}"
+        "repaired: a server starts on it, with {records} records in {segments} segments; {keys} keys{elements} are \
+         lost{others}"
     )?;
     Ok(Outcome::Sound)
 }

@@ -18,11 +18,16 @@ pub(in crate::store) const RECORD_HEADER: usize = 28;
 /// The largest sequence number.
 pub(in crate::store) const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 /// Blocks of a hint, and its filter.
-pub(in crate::store) const HINT_PARTS: usize = 258;
+pub(in crate::store) const HINT_PARTS: usize = 514;
 
 const MANIFEST_HEADER: usize = 16;
-const OPS: u8 = 7;
+const OPS: u8 = 9;
+const SET_ELEMENT: u8 = 8;
+const REMOVE_ELEMENT: u8 = 9;
+const DELETE: u8 = 2;
 const FLAGS: u8 = 15;
+const EXPIRY: u8 = 1;
+const OBJECT: u8 = 2;
 const START: u8 = 4;
 const MORE: u8 = 8;
 
@@ -113,6 +118,7 @@ pub(in crate::store) fn sign_records(bytes: &mut Vec<u8>, from: usize, salt: u32
     while bytes.len().saturating_sub(at) >= RECORD_HEADER {
         let record = &mut bytes[at..];
         let is_last = if shaped {
+            shape_op(record);
             shape_lengths(record);
             let next = at + word(record, 4) as usize;
             bytes.len() - next < RECORD_HEADER
@@ -129,9 +135,6 @@ pub(in crate::store) fn sign_records(bytes: &mut Vec<u8>, from: usize, salt: u32
             let sequence = sequence(record).max(last + 1).min(SEQUENCE_MAX);
             put(record, 10, &sequence.to_le_bytes()[..6]);
             record[19] = 0;
-            if !(1..=OPS).contains(&record[16]) {
-                record[16] = record[16] % OPS + 1;
-            }
         }
         let length = word(record, 4) as usize;
         if length > record.len() || head_bytes(record) > length {
@@ -164,7 +167,7 @@ pub(in crate::store) fn hint(
     summary: &[u8; 64],
     parts: &[Vec<u8>],
 ) -> Vec<u8> {
-    let mut footer = b"CASKHINT\x01\0\0\0".to_vec();
+    let mut footer = b"CASKHINT\x02\0\0\0".to_vec();
     footer.extend(segment.id.to_le_bytes());
     footer.extend(segment.salt.to_le_bytes());
     footer.extend(DATASET);
@@ -180,6 +183,20 @@ pub(in crate::store) fn hint(
     [&parts.concat()[..], &footer, &footer_length.to_le_bytes()].concat()
 }
 
+/// Makes what a record does such that it is known; that of an element has an object and no keyspace.
+fn shape_op(record: &mut [u8]) {
+    if !(1..=OPS).contains(&record[16]) {
+        record[16] = record[16] % OPS + 1;
+    }
+    if matches!(record[16], SET_ELEMENT | REMOVE_ELEMENT) {
+        record[17] |= OBJECT;
+        put(record, 20, &[0; 4]);
+    }
+    if record[16] == REMOVE_ELEMENT {
+        record[17] &= !EXPIRY;
+    }
+}
+
 /// Makes the lengths of a record such that it can be one.
 fn shape_lengths(record: &mut [u8]) {
     record[17] &= FLAGS;
@@ -187,10 +204,15 @@ fn shape_lengths(record: &mut [u8]) {
     let prefix = head_bytes(record) - word(record, 24) as usize;
     if room < prefix {
         record[17] &= START | MORE;
+        if matches!(record[16], SET_ELEMENT | REMOVE_ELEMENT) {
+            record[16] = DELETE;
+        }
     }
     let prefix = head_bytes(record) - word(record, 24) as usize;
     let length = (word(record, 4) as usize).clamp(prefix, room);
-    let key = (word(record, 24) as usize).min(length - prefix);
+    // What removes an element has no value.
+    let key = if record[16] == REMOVE_ELEMENT { usize::MAX } else { word(record, 24) as usize };
+    let key = key.min(length - prefix);
     put(record, 4, &(length as u32).to_le_bytes());
     put(record, 24, &(key as u32).to_le_bytes());
 }

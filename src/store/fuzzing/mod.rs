@@ -161,6 +161,18 @@ pub(crate) fn hint(data: &[u8]) -> Option<SimDisk> {
     Some(disk)
 }
 
+/// A disk with a segment of these records.
+#[cfg(test)]
+pub(crate) fn disk_of(drafts: &[Draft<'_>]) -> SimDisk {
+    let (disk, active) = (SimDisk::new(), listed(ID, SegmentKind::Foreground, (1, 0), SegmentState::Active));
+    let mut writing = Writing::begin(&active);
+    drafts.iter().for_each(|draft| writing.add(draft));
+    let length = writing.bytes.len() as u64;
+    disk.plant(MANIFEST_FILE, &layout::manifest(&[Segment { state: SegmentState::Sealed(length), ..active }]));
+    disk.plant(&segment_file_name(ID), &writing.bytes);
+    disk
+}
+
 /// The disk that [`hint`] puts hints on.
 pub(crate) fn without_hint() -> SimDisk {
     let (disk, bytes) = (SimDisk::new(), sound_segment());

@@ -10,6 +10,11 @@ use crate::store::manifest::{Segment, SegmentKind, SegmentState, hint_file_name}
 use crate::store::record::{Draft, Op, Place, Raw, Record, finish, mark_draft, mark_value};
 use crate::store::segment::{Header, Location, SEGMENT_HEADER_BYTES, header_kind};
 
+/// The object of a large hash.
+const HASH: u64 = 1 << 32;
+/// The kind of its key and its elements.
+const HASH_KIND: u8 = 32;
+
 /// The salt of the segment of this id.
 pub(in crate::store) fn salt_of(id: u32) -> u32 {
     0x5a17_0000 | id
@@ -68,6 +73,12 @@ impl Writing {
         self.place(&Draft::put(65_536, 16, b"d", b""), Place::First);
         self.place(&Draft::move_key(65_536, &source, 16, b"a", None), Place::Middle);
         self.place(&Draft { expiry: Some(1), ..Draft::put(2, 16, b"over", b"x") }, Place::Last);
+        self.place(&Draft { object: Some(HASH), ..Draft::put(0, HASH_KIND, b"hash", b"") }, Place::First);
+        self.place(&Draft::set_element(HASH, HASH_KIND, b"field", b"a value that no hint has", None), Place::Middle);
+        self.place(&Draft::set_element(HASH, HASH_KIND, b"gone", b"12", None), Place::Last);
+        self.add(&Draft::set_element(HASH, HASH_KIND, b"for a while", b"", Some(4_000_000_000_000)));
+        self.add(&Draft::remove_element(HASH, b"gone"));
+        self.add(&Draft::set_element(HASH + 1, HASH_KIND, b"of nobody", b"x", None));
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) const FOOTER_BYTES: usize =
     MAGIC.len() + 2 + 2 + IDENTITY_BYTES + SUMMARY_BYTES + (BLOCKS + 1) * PART_BYTES + CRC_BYTES;
 /// Bytes of the longest entry without its key and its value: op and kind, seven varints, an expiry.
 const HEAD_BYTES_MAX: usize = 2 + 7 * 10 + 8;
+/// Bytes of the footer that say what it is, in every version.
+pub(super) const BEGIN_BYTES: usize = MAGIC.len() + 2;
 /// Bytes of the footer's length, the last of the file.
 pub(super) const LENGTH_BYTES: usize = 4;
 
@@ -339,6 +341,11 @@ impl Part {
     pub(super) fn fits(&self, bytes: &[u8]) -> bool {
         *self == Self::of(bytes)
     }
+}
+
+/// Whether a footer that begins so is one of an earlier version.
+pub(super) fn is_older(begin: &[u8; BEGIN_BYTES]) -> bool {
+    begin.strip_prefix(&MAGIC).is_some_and(|version| (1..VERSION).any(|older| version == older.to_le_bytes()))
 }
 
 /// What stands behind blocks and filter.

@@ -21,7 +21,7 @@ mod tests;
 
 pub(super) use self::codec::{BIND_BLOCK, BLOCKS, Summary, element_block};
 pub use self::codec::{HINTED_VALUE_BYTES_MAX, Hinted, PARTITIONS, partition_of};
-pub(super) use self::read::{Block, Entries, Hint, hint_identity};
+pub(super) use self::read::{Block, Entries, Hint, hint_identity, is_older_hint};
 pub(super) use self::write::Builder;
 
 use super::hash::KeyHasher;

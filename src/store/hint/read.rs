@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::io;
 
 use super::SegmentIdentity;
-use super::codec::{BLOCKS, Before, FOOTER_BYTES, Footer, Hinted, LENGTH_BYTES, Summary, read_entry};
+use super::codec::{
+    BEGIN_BYTES, BLOCKS, Before, FOOTER_BYTES, Footer, Hinted, LENGTH_BYTES, Summary, is_older, read_entry,
+};
 use super::filter::Filter;
 use crate::store::disk::{Disk, File, Mode};
 use crate::store::hash::KeyHasher;
@@ -145,6 +147,20 @@ impl Hint {
 /// The disk's.
 pub(in crate::store) fn hint_identity(disk: &dyn Disk, name: &str) -> io::Result<Option<SegmentIdentity>> {
     Ok(read_footer(&*disk.open(name, Mode::Read)?)?.map(|footer| footer.identity))
+}
+
+/// Whether a file ends with the footer of an earlier version; nothing else of it is verified.
+///
+/// # Errors
+/// The disk's.
+pub(in crate::store) fn is_older_hint(file: &dyn File) -> io::Result<bool> {
+    let (mut length, mut begin) = ([0; LENGTH_BYTES], [0; BEGIN_BYTES]);
+    let Some(end) = file.length()?.checked_sub(LENGTH_BYTES as u64) else { return Ok(false) };
+    if file.read_at(&mut length, end)? < length.len() {
+        return Ok(false);
+    }
+    let Some(footer_at) = end.checked_sub(u64::from(u32::from_le_bytes(length))) else { return Ok(false) };
+    Ok(file.read_at(&mut begin, footer_at)? == begin.len() && is_older(&begin))
 }
 
 /// The footer of a file that has a sound one and the length that it says.

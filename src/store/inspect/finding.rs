@@ -9,18 +9,20 @@ pub struct Finding {
     pub offset: Option<u64>,
     /// What is there.
     pub what: String,
-    /// The key it concerns, where that can be told.
+    /// The key or the element it concerns, where that can be told.
     pub key: Option<KeyOf>,
     /// What it costs.
     pub cost: Cost,
 }
 
-/// A key in its keyspace.
+/// A key in its keyspace, or an element of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyOf {
     /// The id of the keyspace.
     pub keyspace: u32,
-    /// The key.
+    /// The id of the object that it is an element of, if it is one.
+    pub object: Option<u64>,
+    /// The key, or the name of the element.
     pub key: Vec<u8>,
 }
 
@@ -35,7 +37,7 @@ pub enum Cost {
     Past,
     /// Something else says the same.
     Spare,
-    /// Reading the key is an error.
+    /// Reading the key, or the element, is an error.
     Key,
     /// The next start removes the file, with what may be data.
     Removal,
@@ -56,9 +58,9 @@ impl Finding {
         Self { file: file.into(), offset, what: what.into(), key: None, cost }
     }
 
-    /// The same, about a key.
-    pub(super) fn of_key(mut self, keyspace: u32, key: &[u8]) -> Self {
-        self.key = Some(KeyOf { keyspace, key: key.to_vec() });
+    /// The same, about a key or an element.
+    pub(super) fn of_key(mut self, key: KeyOf) -> Self {
+        self.key = Some(key);
         self
     }
 }

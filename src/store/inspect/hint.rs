@@ -3,10 +3,10 @@
 use std::io;
 use std::ops::Range;
 
-use super::finding::{Cost, Finding};
+use super::finding::{Cost, Finding, KeyOf};
 use crate::store::disk::{Disk, Mode};
 use crate::store::hash::KeyHasher;
-use crate::store::hint::{BLOCKS, Hint, Hinted as Entry, SegmentIdentity, Summary};
+use crate::store::hint::{BLOCKS, Hint, Hinted as Entry, SegmentIdentity, Summary, is_older_hint};
 use crate::store::manifest::hint_file_name;
 use crate::store::record::Op;
 use crate::store::recovery::Found;
@@ -24,20 +24,35 @@ pub struct Named {
     pub keyspace: u32,
     /// Of a move: the keyspace that the key came from.
     pub source: Option<u32>,
-    /// When the key expires, milliseconds since the Unix epoch.
+    /// When the key or the element expires, milliseconds since the Unix epoch.
     pub expiry: Option<u64>,
+    /// The id of the object that it was about an element of, or that holds the elements of its key's value.
+    pub object: Option<u64>,
     /// Bytes from the start of the file.
     pub offset: u32,
     /// Bytes of the record.
     pub length: u32,
-    /// The key.
+    /// The key, or the name of an element.
     pub key: Vec<u8>,
+    /// The value that an element was set to, where it is short.
+    pub value: Option<Vec<u8>>,
 }
 
 impl Named {
     fn of(entry: &Entry<'_>) -> Self {
-        let Entry { sequence, op, kind, keyspace, expiry, offset, length, key, .. } = *entry;
-        Self { sequence, op, kind, keyspace, source: entry.moves_from(), expiry, offset, length, key: key.to_vec() }
+        let Entry { sequence, op, kind, keyspace, expiry, object, offset, length, key, value, .. } = *entry;
+        let (source, key, value) = (entry.moves_from(), key.to_vec(), value.map(<[u8]>::to_vec));
+        Self { sequence, op, kind, keyspace, source, expiry, object, offset, length, key, value }
+    }
+
+    /// The object whose element it is about, where it is about one.
+    pub fn element_of(&self) -> Option<u64> {
+        self.object.filter(|_| self.op.is_of_element())
+    }
+
+    /// Whether it had a value, of which nothing is known.
+    pub(in crate::store) fn has_lost_value(&self) -> bool {
+        self.op.sets_value() && self.value.is_none()
     }
 }
 
@@ -46,7 +61,16 @@ pub(in crate::store) struct Hinted {
     name: String,
     /// None where it does not agree with the segment.
     hint: Option<Hint>,
+    /// An earlier version of the program has written it.
+    is_older: bool,
     file_bytes: u64,
+}
+
+const OLDER: &str = "an earlier version has written it; it is not read, and the server writes it anew";
+
+/// What an entry is about.
+fn key_of(entry: &Entry<'_>) -> KeyOf {
+    KeyOf { keyspace: entry.keyspace, object: entry.element_of(), key: entry.key.to_vec() }
 }
 
 impl Hinted {
@@ -62,7 +86,8 @@ impl Hinted {
             file => file?,
         };
         let (hint, file_bytes) = (Hint::open(disk, identity, hasher)?, file.length()?);
-        Ok(Some(Self { name, hint, file_bytes }))
+        let is_older = hint.is_none() && is_older_hint(&*file)?;
+        Ok(Some(Self { name, hint, is_older, file_bytes }))
     }
 
     /// Whether a start takes it for the segment.
@@ -101,12 +126,12 @@ impl Hinted {
     }
 
     /// The key of the record at an offset, by what the hint says.
-    pub(in crate::store) fn key_at(&self, offset: u64) -> io::Result<Option<(u32, Vec<u8>)>> {
+    pub(in crate::store) fn key_at(&self, offset: u64) -> io::Result<Option<KeyOf>> {
         let Some(hint) = &self.hint else { return Ok(None) };
         for block in 0..BLOCKS {
             let Some(block) = hint.block(block)? else { continue };
             if let Some(entry) = block.entries().find(|entry| u64::from(entry.offset) == offset) {
-                return Ok(Some((entry.keyspace, entry.key.to_vec())));
+                return Ok(Some(key_of(&entry)));
             }
         }
         Ok(None)
@@ -116,7 +141,12 @@ impl Hinted {
     pub(in crate::store) fn check(&self, sound: Option<&Hint>, tell: &mut dyn FnMut(Finding)) -> io::Result<()> {
         let finding = |offset, what: &str| Finding::new(&self.name, offset, Cost::Cache, what);
         let Some(hint) = &self.hint else {
-            tell(finding(Some(self.file_bytes), "its footer, which ends here, is damaged, or of another segment"));
+            tell(match self.is_older {
+                true => Finding::new(&self.name, None, Cost::Nothing, OLDER),
+                false => {
+                    finding(Some(self.file_bytes), "its footer, which ends here, is damaged, or of another segment")
+                }
+            });
             return Ok(());
         };
         for index in 0..BLOCKS {
@@ -138,7 +168,7 @@ impl Hinted {
                 let what = format!("block {index}, which begins here, says something else than the segment");
                 let finding = finding(Some(hint.offset_of(index)), &what);
                 tell(match record.or(entry) {
-                    Some(record) => finding.of_key(record.keyspace, record.key),
+                    Some(record) => finding.of_key(key_of(&record)),
                     None => finding,
                 });
                 break;

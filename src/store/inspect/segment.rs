@@ -6,7 +6,7 @@
 use std::io;
 use std::ops::Range;
 
-use super::finding::{Cost, Finding};
+use super::finding::{Cost, Finding, KeyOf};
 use super::hint::Hinted;
 use super::walk::{Seen, Walk};
 use crate::store::error::OpenError;
@@ -153,9 +153,13 @@ impl Look<'_> {
         self.records += 1;
         if damaged {
             self.sound = false;
-            let newer = "the value of this record is damaged: unless the key was written again, reading it is an error";
+            let what = if record.op.is_of_element() { "element" } else { "key" };
+            let newer = format!(
+                "the value of this record is damaged: unless the {what} was written again, reading it is an error"
+            );
             let finding = Finding::new(self.found.name(), Some(offset), Cost::Key, newer);
-            (self.tell)(finding.of_key(record.keyspace, record.key));
+            let (keyspace, object, key) = (record.keyspace, record.element_of(), record.key.to_vec());
+            (self.tell)(finding.of_key(KeyOf { keyspace, object, key }));
         }
         if !self.found.is_compacted() && record.sequence <= self.last_sequence {
             let what = format!("record {} follows record {}", record.sequence, self.last_sequence);
@@ -202,7 +206,7 @@ impl Look<'_> {
         };
         let finding = Finding::new(self.found.name(), Some(offset), cost, what);
         (self.tell)(match told {
-            Some((keyspace, key)) => finding.of_key(keyspace, &key),
+            Some(key) => finding.of_key(key),
             None => finding,
         });
         Ok(())

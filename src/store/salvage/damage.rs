@@ -1,6 +1,7 @@
 //! What is damaged in the segments that the manifest lists, and what can be saved of each. Nothing is changed here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io;
 use std::ops::Range;
 
 use super::names::{header_of, is_renaming};
@@ -32,6 +33,8 @@ pub(super) struct Flawed {
     pub damaged: u64,
     /// Records that only its hint knows.
     pub named: Vec<Named>,
+    /// The values that its hint has of elements whose records have damaged ones, by their numbers.
+    pub values: HashMap<u64, Vec<u8>>,
     /// Where nobody can tell what was there.
     pub unknown: Vec<Range<u64>>,
     /// The latest moment that it tells of, milliseconds since the Unix epoch.
@@ -42,6 +45,9 @@ pub(super) struct Flawed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LostValue {
     pub sequence: u64,
+    /// The id of the object that it was an element's of, if it was.
+    pub object: Option<u64>,
+    /// The key, or the name of the element.
     pub key: Vec<u8>,
     pub expiry: Option<u64>,
 }
@@ -187,10 +193,19 @@ fn passed(around: &Around<'_>, end: u64, sequence_max: u64, hinted: Option<&Hint
     Passed { end, sequence_max }
 }
 
+/// The values of elements whose records have damaged ones, as far as the hint of the segment has them; by their numbers.
+fn values_of(damaged: &[(u64, LostValue)], hinted: Option<&Hinted>) -> io::Result<HashMap<u64, Vec<u8>>> {
+    let of_elements = damaged.iter().filter(|(_, lost)| lost.object.is_some());
+    let places: Vec<Range<u64>> = of_elements.map(|(offset, _)| *offset..offset + 1).collect();
+    let Some(hinted) = hinted.filter(|_| !places.is_empty()) else { return Ok(HashMap::new()) };
+    let (named, _) = hinted.within(&places)?;
+    Ok(named.into_iter().filter_map(|named| Some((named.sequence, named.value?))).collect())
+}
+
 impl Flawed {
     fn missing(found: Found) -> Self {
-        let (named, unknown) = (Vec::new(), Vec::new());
-        Self { end: u64::from(FIRST_OFFSET), found, is_missing: true, sound: 0, damaged: 0, named, unknown, wall: 0 }
+        let (named, values, unknown, end) = (Vec::new(), HashMap::new(), Vec::new(), u64::from(FIRST_OFFSET));
+        Self { end, found, is_missing: true, sound: 0, damaged: 0, named, values, unknown, wall: 0 }
     }
 
     /// One of which nothing says that it was durable, nor where it would belong.
@@ -206,16 +221,15 @@ impl Damage {
     fn take(&mut self, found: Found, noted: Noted, is_missing: bool) -> Result<(), OpenError> {
         let Noted { passed, hinted, .. } = noted;
         let mut walk = Walk::until(&found, passed.end);
-        let (mut sound, mut damaged, mut regions, mut wall) = (0, 0, Vec::new(), 0);
+        let (mut sound, mut damaged, mut regions, mut wall) = (0, Vec::new(), Vec::new(), 0);
         while let Some(seen) = walk.next().map_err(found.reading())? {
             match seen {
                 Seen::Record { record, .. } if matches!(record.op, Op::Mark | Op::Seal) => {
                     wall = wall.max(record.mark().map_or(0, |(_, wall)| wall));
                 }
-                Seen::Record { record, damaged: true, .. } if record.op == Op::Put => {
-                    let (sequence, key, expiry) = (record.sequence, record.key.to_vec(), record.expiry);
-                    self.lost.push(LostValue { sequence, key, expiry });
-                    damaged += 1;
+                Seen::Record { offset, record, damaged: true, .. } if record.op.sets_value() => {
+                    let (sequence, object, expiry) = (record.sequence, record.element_of(), record.expiry);
+                    damaged.push((offset, LostValue { sequence, object, key: record.key.to_vec(), expiry }));
                 }
                 Seen::Record { .. } => sound += 1,
                 Seen::Flaw { offset, .. } => regions.push(offset..walk.resume().map_err(found.reading())?),
@@ -227,17 +241,24 @@ impl Damage {
             (named, is_whole) = hinted.within(&regions).map_err(found.reading())?;
             wall = wall.max(hinted.summary().map_or(0, |summary| summary.wall));
         }
-        let values = named.iter().filter(|named| named.op == Op::Put);
-        self.lost.extend(values.map(|named| LostValue {
+        let values = values_of(&damaged, hinted.as_ref()).map_err(found.reading())?;
+        sound += values.len() as u64;
+        damaged.retain(|(_, lost)| !values.contains_key(&lost.sequence));
+        let in_the_dark = named.iter().filter(|named| named.has_lost_value());
+        let in_the_dark = in_the_dark.map(|named| LostValue {
             sequence: named.sequence,
+            object: named.element_of(),
             key: named.key.clone(),
             expiry: named.expiry,
-        }));
+        });
+        let count = damaged.len() as u64;
+        self.lost.extend(damaged.into_iter().map(|(_, lost)| lost).chain(in_the_dark));
         if !found.is_compacted() {
             self.floor.raise(Floor { position: found.position(passed.end), sequence: passed.sequence_max });
         }
         let unknown = if is_whole { Vec::new() } else { regions };
-        self.flawed.push(Flawed { found, end: passed.end, is_missing, sound, damaged, named, unknown, wall });
+        let (end, damaged) = (passed.end, count);
+        self.flawed.push(Flawed { found, end, is_missing, sound, damaged, named, values, unknown, wall });
         Ok(())
     }
 
@@ -258,7 +279,7 @@ impl Damage {
         if self.lost.is_empty() {
             return Ok(());
         }
-        let keys: HashMap<u64, &[u8]> = self.lost.iter().map(|lost| (lost.sequence, &lost.key[..])).collect();
+        let values: HashMap<u64, &LostValue> = self.lost.iter().map(|lost| (lost.sequence, lost)).collect();
         let lowest = self.lost.iter().map(|lost| lost.sequence).min().unwrap_or(u64::MAX);
         let highest = self.lost.iter().map(|lost| lost.sequence).max().unwrap_or(0);
         let mut copied = HashSet::new();
@@ -269,7 +290,7 @@ impl Damage {
             while let Some(seen) = walk.next().map_err(found.reading())? {
                 match seen {
                     Seen::Record { record, damaged: false, .. } => {
-                        if keys.get(&record.sequence).is_some_and(|key| is_copy(&record, record.sequence, key)) {
+                        if values.get(&record.sequence).is_some_and(|lost| is_copy(&record, lost)) {
                             copied.insert(record.sequence);
                         }
                     }

@@ -1,12 +1,13 @@
 //! Writes what is left of a damaged segment to a fresh one, as a compaction writes what is alive.
 //!
 //! Always true: each record keeps its sequence number and is the same but for its salt and the flags of a batch; where a
-//! value is lost, a deletion of the same number stands, so that no older value comes back.
+//! value is lost, a deletion of the same number stands, so that no older value comes back. What the hint of the segment says
+//! of a record is as good as the record.
 
 use std::collections::HashSet;
 use std::io;
 
-use super::damage::Flawed;
+use super::damage::{Flawed, LostValue};
 use crate::store::disk::{Disk, File, Mode};
 use crate::store::hash::KeyHasher;
 use crate::store::hint::{Builder, Hinted, SegmentIdentity};
@@ -62,7 +63,7 @@ impl Rewriting<'_> {
             match seen {
                 Seen::Record { record, damaged, .. } => {
                     if !matches!(record.op, Op::Mark | Op::Seal) {
-                        self.record(&record, damaged, output)?;
+                        self.record(flawed, &record, damaged, output)?;
                     }
                 }
                 Seen::Flaw { .. } => _ = walk.resume()?,
@@ -71,30 +72,45 @@ impl Rewriting<'_> {
         flawed.named.iter().try_for_each(|named| self.named(named, output))
     }
 
-    fn record(&self, record: &Record<'_>, damaged: bool, output: &mut Output) -> io::Result<()> {
-        let Record { sequence, op, kind, keyspace, expiry, object, key, value, .. } = *record;
+    fn record(&self, flawed: &Flawed, record: &Record<'_>, damaged: bool, output: &mut Output) -> io::Result<()> {
+        let Record { sequence, op, kind, keyspace, expiry, object, key, mut value, .. } = *record;
         // Of what has no value nothing is lost, whatever its checksum says.
-        if damaged && op == Op::Put {
-            return self.lost(sequence, keyspace, key, output);
+        if damaged && op.sets_value() {
+            match flawed.values.get(&sequence) {
+                Some(known) => value = known,
+                None => return self.lost(sequence, record.element_of(), keyspace, key, output),
+            }
         }
         output.push(self.hasher, sequence, &Draft { op, kind, keyspace, key, value, expiry, object })
     }
 
     fn named(&self, named: &Named, output: &mut Output) -> io::Result<()> {
-        let Named { sequence, op, kind, keyspace, source, expiry, ref key, .. } = *named;
-        if op == Op::Put {
-            return self.lost(sequence, keyspace, key, output);
+        let Named { sequence, op, kind, keyspace, source, expiry, object, ref key, .. } = *named;
+        if named.has_lost_value() {
+            return self.lost(sequence, named.element_of(), keyspace, key, output);
         }
         let source = source.map(u32::to_le_bytes);
-        let value = source.as_ref().map_or(&[][..], |source| &source[..]);
-        output.push(self.hasher, sequence, &Draft { op, kind, keyspace, key, value, expiry, object: None })
+        let value = source.as_ref().map(|source| &source[..]).or(named.value.as_deref()).unwrap_or_default();
+        output.push(self.hasher, sequence, &Draft { op, kind, keyspace, key, value, expiry, object })
     }
 
-    fn lost(&self, sequence: u64, keyspace: u32, key: &[u8], output: &mut Output) -> io::Result<()> {
+    /// Writes the deletion of a key or an element of which the value is lost.
+    fn lost(
+        &self,
+        sequence: u64,
+        object: Option<u64>,
+        keyspace: u32,
+        key: &[u8],
+        output: &mut Output,
+    ) -> io::Result<()> {
         if self.copied.contains(&sequence) {
             return Ok(());
         }
-        output.push(self.hasher, sequence, &Draft::delete(keyspace, key))
+        let deletion = match object {
+            Some(object) => Draft::remove_element(object, key),
+            None => Draft::delete(keyspace, key),
+        };
+        output.push(self.hasher, sequence, &deletion)
     }
 }
 
@@ -153,8 +169,9 @@ impl Output {
 }
 
 /// Whether a record says what a lost one said: then it is a copy of it.
-pub(super) fn is_copy(record: &Record<'_>, sequence: u64, key: &[u8]) -> bool {
-    record.sequence == sequence && matches!(record.op, Op::Put | Op::Delete) && record.key == key
+pub(super) fn is_copy(record: &Record<'_>, lost: &LostValue) -> bool {
+    let is_of_value = record.op.sets_value() || record.op.removes_value();
+    is_of_value && (record.sequence, record.element_of(), record.key) == (lost.sequence, lost.object, &lost.key)
 }
 
 /// The files of a segment, each of which may be missing.

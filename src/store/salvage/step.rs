@@ -5,7 +5,6 @@ use std::fmt;
 use super::damage::{Damage, Flawed};
 use super::names::Moves;
 use super::rebuild::Rebuild;
-use crate::store::record::Op;
 
 const IN_THE_DARK: &str = "keys written there may show an older value or none, and keys deleted there may come back";
 
@@ -43,9 +42,9 @@ pub enum Step {
         missing: bool,
         /// Records that are sound.
         sound: u64,
-        /// Records without a value that only the hint knows; they are saved.
+        /// Records that only the hint knows, and of which nothing is lost: they have no value, or a short one.
         hinted: u64,
-        /// Values that are lost, and whose keys are known.
+        /// Values that are lost, and whose keys or elements are known.
         values: u64,
         /// Bytes of which nobody knows what they were, each from an offset on.
         unknown: Vec<(u64, u64)>,
@@ -88,7 +87,7 @@ impl Step {
     }
 
     fn replace(flawed: &Flawed) -> Self {
-        let values = flawed.named.iter().filter(|named| named.op == Op::Put).count() as u64;
+        let values = flawed.named.iter().filter(|named| named.has_lost_value()).count() as u64;
         Self::Replace {
             file: flawed.found.name(),
             missing: flawed.is_missing,

@@ -35,6 +35,9 @@ fn every_record_says_what_was_written() {
         Draft::bind(&[1, 2, 3, 4], 65_536),
         Draft::move_key(4, &source, 16, b"key", None),
         Draft::move_key(4, &source, 0, b"", Some(8)),
+        Draft::set_element(u64::MAX, 32, b"name", b"value", None),
+        Draft::set_element(0, 32, b"", b"", Some(9)),
+        Draft::remove_element(1 << 32, b"name"),
     ];
     for draft in drafts {
         let bytes = bytes_of(&draft);
@@ -43,6 +46,7 @@ fn every_record_says_what_was_written() {
         assert_eq!((record.keyspace, record.key, record.value), (draft.keyspace, draft.key, draft.value));
         assert_eq!((record.expiry, record.object, record.length()), (draft.expiry, draft.object, bytes.len()));
         assert_eq!(record.source(), (draft.op == Op::Move).then_some(70_000));
+        assert_eq!(record.element_of(), draft.object.filter(|_| draft.op != Op::Put));
         assert_eq!(Record::read(&bytes, SALT + 1).err(), Some(Fault::Guard));
     }
 }
@@ -62,11 +66,38 @@ fn what_is_not_known_is_refused() {
     }
 }
 
+/// Whatever stands behind the key: the lengths are verified with it.
+#[test]
+fn elements_that_there_cannot_be_are_not_known() {
+    let put = Draft { object: Some(7), ..Draft::put(0, 32, b"name", b"") };
+    let with_value = Draft { value: b"value", ..put };
+    let (set, remove) = (Op::SetElement as u8, Op::RemoveElement as u8);
+    let cases = [
+        (set, put, true),
+        (set, with_value, true),
+        (set, Draft { expiry: Some(1), ..put }, true),
+        (set, Draft { object: None, ..put }, false),
+        (set, Draft { keyspace: 1, ..put }, false),
+        (remove, put, true),
+        (remove, with_value, false),
+        (remove, Draft { expiry: Some(1), ..put }, false),
+        (remove, Draft { object: None, ..put }, false),
+        (remove, Draft { keyspace: 1, ..put }, false),
+    ];
+    for (op, draft, known) in cases {
+        let bytes = with_op(&draft, op);
+        for read in [Record::read(&bytes, SALT), Record::read_head(&bytes, SALT)] {
+            assert_eq!(read.err(), (!known).then_some(Fault::Unknown), "{op} {draft:?}");
+        }
+    }
+}
+
 /// Of a put whose value is damaged, the key is known. Of a move nobody could tell which keyspace has lost the key.
 #[test]
 fn a_damaged_move_is_no_record_at_all() {
     let (put, source) = (Draft::put(1, 0, b"key", &[0; 4]), [0; 4]);
-    for (draft, named) in [(put, true), (Draft::move_key(1, &source, 0, b"key", Some(9)), false)] {
+    let element = Draft::set_element(9, 0, b"key", &[0; 4], None);
+    for (draft, named) in [(put, true), (element, true), (Draft::move_key(1, &source, 0, b"key", Some(9)), false)] {
         let whole = bytes_of(&draft);
         for bit in 0..whole.len() * 8 {
             let mut bytes = whole.clone();

@@ -3,6 +3,7 @@
 mod compaction;
 mod random;
 mod reading;
+mod repair;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
