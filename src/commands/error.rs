@@ -116,7 +116,6 @@ pub mod text {
     pub const INFINITE_INCREMENT: &str = "ERR value is NaN or Infinity";
     pub const FIELDS_MISCOUNTED: &str =
         "ERR numfields should be greater than 0 and match the provided number of fields";
-    pub const NUMKEYS_NOT_POSITIVE: &str = "ERR numkeys should be greater than 0";
     pub const TOO_MANY_KEYS: &str = "ERR Number of keys can't be greater than number of args";
     pub const LIMIT_NEGATIVE: &str = "ERR LIMIT can't be negative";
     pub const CONDITIONS_WITH_NX: &str = "ERR NX and XX, GT or LT options at the same time are not compatible";
@@ -184,7 +183,6 @@ pub mod text {
     pub const MONITOR_DENIED: &str = "ERR MONITOR isn't allowed for DENY BLOCKING client";
     pub const MONITOR_NO_KEYS: &str = "ERR Replica can't interact with the keyspace";
 
-    pub const OUT_OF_RANGE: &str = "ERR value is out of range";
     pub const SCORES_NOT_FLOATS: &str = "ERR min or max is not a float";
     pub const NAMES_NOT_BOUNDS: &str = "ERR min or max not valid string range item";
     pub const SCORE_NOT_A_NUMBER: &str = "ERR resulting score is not a number (NaN)";
@@ -195,11 +193,6 @@ pub mod text {
         "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
     pub const SCORES_BY_NAME: &str = "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
     pub const WEIGHT_NOT_A_FLOAT: &str = "ERR weight value is not a float";
-    pub const LIMIT_NEGATIVE: &str = "ERR LIMIT can't be negative";
-    pub const NUMKEYS_NOT_POSITIVE: &str = "ERR numkeys should be greater than 0";
-    pub const COUNT_NOT_POSITIVE: &str = "ERR count should be greater than 0";
-    pub const NOT_A_COUNT: &str =
-        "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
 
     /// A command on as many keys as it says has none.
     pub fn no_input_keys(name: &str) -> Stop {

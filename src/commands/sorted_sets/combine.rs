@@ -179,7 +179,7 @@ impl Source {
         };
         let length = match &value {
             Value::Nothing => 0,
-            Value::Set(set) => set.len(access),
+            Value::Set(set) => set.len(),
             Value::ZSet(zset) => zset.len(access),
         };
         Ok(Self { value, length, weight: 1.0 })
@@ -189,7 +189,7 @@ impl Source {
     fn score(&self, access: &Access<'_>, member: &[u8]) -> Option<f64> {
         match &self.value {
             Value::Nothing => None,
-            Value::Set(set) => set.contains(access, member).then_some(1.0),
+            Value::Set(set) => set.contains(member).then_some(1.0),
             Value::ZSet(zset) => zset.score(member),
         }
     }

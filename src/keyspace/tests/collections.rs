@@ -91,13 +91,13 @@ impl Change {
                 did
             }
             Self::AddMember(member) => {
-                let mut set = access.edit_set(key, 1)?;
+                let mut set = access.edit_set(key)?;
                 let did = set.add(member.as_bytes());
                 set.finish()?;
                 did
             }
             Self::RemoveMember(member) => {
-                let mut set = access.edit_set(key, 0)?;
+                let mut set = access.edit_set(key)?;
                 let did = set.remove(member.as_bytes());
                 set.finish()?;
                 did
@@ -328,7 +328,7 @@ pub(super) fn shown(access: &mut Access<'_>, key: &[u8]) -> Result<Option<Value>
                 count += 1;
                 members.insert(member.to_vec());
             })?;
-            set.len(access)
+            set.len()
         }
         Model::ZSet(members) => {
             let zset = access.zset(key)?.expect("it is there");
