@@ -21,6 +21,7 @@ use super::overlay::{Overlay, State};
 use super::watch::{Change, Watch};
 use super::{Keyspace, Tally};
 use crate::store::{Draft, Location, Op, Position, Refused};
+use crate::types::kind::{Kind, Type};
 
 /// The location of a value that is not in the log yet.
 pub(super) const NOWHERE: Location = Location { segment: u32::MAX, offset: u32::MAX, length: 0 };
@@ -436,9 +437,17 @@ impl<'k> Access<'k> {
         if let Some(overlay) = &self.overlay {
             match overlay.get(self.keydir.id, key) {
                 Some(State::Gone) => return None,
-                Some(&(State::Present { kind, expiry, .. } | State::Moved { kind, expiry, .. })) => {
-                    let meta = Meta { location: NOWHERE, kind, expiry };
-                    return (!is_expired(&meta, self.now)).then_some(meta);
+                Some(State::Present { kind, expiry, object, .. }) => {
+                    let meta = Meta { location: NOWHERE, kind: *kind, expiry: *expiry };
+                    let is_there = !is_expired(&meta, self.now) && !self.is_over(*object);
+                    return is_there.then_some(meta);
+                }
+                Some(State::Moved { source, kind, expiry }) => {
+                    let meta = Meta { location: NOWHERE, kind: *kind, expiry: *expiry };
+                    let is_hash = Kind(*kind).of() == Type::Hash;
+                    let object = if is_hash { source.object(slot, key) } else { None };
+                    let is_there = !is_expired(&meta, self.now) && !self.is_over(object);
+                    return is_there.then_some(meta);
                 }
                 Some(&State::Expiry(expiry)) => expiry_now = Some(expiry),
                 Some(State::Touched) | None => {}
@@ -450,6 +459,13 @@ impl<'k> Access<'k> {
         };
         let meta = Meta { expiry: expiry_now.unwrap_or(stored.expiry), ..stored };
         if !is_expired(&meta, self.now) {
+            if Kind(meta.kind).of() == Type::Hash
+                && let Some(object) = self.keydir.object(slot, key)
+                && self.is_over(Some(object))
+            {
+                self.remove_over(key, object);
+                return None;
+            }
             return Some(meta);
         }
         if expiry_now.is_none() {

@@ -33,6 +33,15 @@ impl Bound {
         self.moved.store(true, Relaxed);
     }
 
+    /// Visits where all values are that something refers to.
+    #[cfg(test)]
+    pub(super) fn each_location(&self, mut visit: impl FnMut(Location)) {
+        for database in &self.databases {
+            database.load().each(|before| visit(before.meta.location));
+        }
+        self.objects.each(|object, _| object.each_location(&mut visit));
+    }
+
     fn keydir(&self, keyspace: u32) -> Option<Arc<Keydir>> {
         let bound = self.databases.iter().find(|database| database.load().id == keyspace);
         bound.map(ArcSwap::load_full)

@@ -39,6 +39,12 @@ impl Cold {
         Self { owner: Owner::Element(object.clone()), key: Bytes::copy_from_slice(name), location }
     }
 
+    /// The id of the keyspace of the key whose value it is.
+    #[cfg(test)]
+    pub(super) fn keyspace(&self) -> Option<u32> {
+        if let Owner::Key(keydir, _) = &self.owner { Some(keydir.id) } else { None }
+    }
+
     /// Where the value stands.
     pub fn location(&self) -> Location {
         self.location

@@ -210,6 +210,17 @@ impl Keydir {
         self.take(slot, is).map(|entry| Before::of(&entry))
     }
 
+    /// Removes `key` where its value is this object.
+    pub(super) fn remove_root(&self, slot: &Slot, key: &[u8], object: u64) -> Option<Before> {
+        let is = |entry: &Entry| entry.is(slot.fragment, key) && entry.object() == Some(object);
+        self.take(slot, is).map(|entry| Before::of(&entry))
+    }
+
+    /// The object whose elements are the value of `key`.
+    pub(super) fn object(&self, slot: &Slot, key: &[u8]) -> Option<u64> {
+        self.with(slot, key, Entry::object).flatten()
+    }
+
     /// Takes the entry of `key` out, its value in memory with it.
     pub(super) fn take_out(&self, slot: &Slot, key: &[u8]) -> Option<Entry> {
         self.take(slot, |entry| entry.is(slot.fragment, key))

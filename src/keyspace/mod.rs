@@ -65,7 +65,7 @@ use crate::store::disk::Disk;
 use crate::store::{Compacted, KeyHasher, OpenError, Options, Position, Recovered, Store};
 pub use crate::store::{DATABASES_MAX, OnProgress};
 use bound::Bound;
-use collections::{Objects, Touched};
+use collections::Touched;
 use entry::{Cached, Entry};
 use keydir::{Before, Keydir};
 use loader::{Loaded, Loader};
@@ -332,7 +332,7 @@ impl Keyspace {
                 self.expire_one(&held, number as u32, &keydir, &slot, deadline, now);
             }
         }
-        looked_at
+        looked_at + self.expire_due_fields(now, limit - looked_at)
     }
 
     fn expire_one(&self, held: &Held<'_>, database: u32, keydir: &Keydir, slot: &Slot, deadline: u64, now: u64) {

@@ -96,6 +96,10 @@ pub trait Listener: Send + Sync {
     /// The time of a key was over, and it is gone; the log says that the time has come below `position`.
     fn expired(&self, database: u32, key: &[u8], position: Position);
 
+    /// The time of some fields of a hash was over, and they are gone; `emptied`: and the hash with them. The log says that
+    /// the time has come below `position`.
+    fn fields_expired(&self, database: u32, key: &[u8], emptied: bool, position: Position);
+
     /// A key has changed; told only while somebody wants to know (see [`Keyspace::listen_to_changes`](super::Keyspace::listen_to_changes)).
     fn changed(&self, key: &[u8]);
 
@@ -135,6 +139,13 @@ impl Watchers {
     pub(super) fn expired(&self, database: u32, key: &[u8], position: Position) {
         if let Some(listener) = self.listener.get() {
             listener.expired(database, key, position);
+        }
+    }
+
+    /// Tells the listener that the time of some fields was over.
+    pub(super) fn fields_expired(&self, database: u32, key: &[u8], emptied: bool, position: Position) {
+        if let Some(listener) = self.listener.get() {
+            listener.fields_expired(database, key, emptied, position);
         }
     }
 

@@ -3,11 +3,12 @@
 //! Always true: flushing and swapping take the same time whatever a database holds; a walk by cursor returns every
 //! key that is there from its beginning to its end, however the map grows and shrinks meanwhile.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::access::{Access, Halt, NOWHERE, is_expired};
 use super::entry::Meta;
-use super::keydir::{FRAGMENTS, Keydir, SHARDS};
+use super::keydir::{FRAGMENTS, Keydir, SHARDS, Slot};
 use super::overlay::State;
 use super::{Held, Mode};
 use crate::store::{Draft, Op};
@@ -21,12 +22,18 @@ impl<'k> Access<'k> {
         if due > 0 {
             self.prove_time();
         }
-        let stored = self.keydir().keys().saturating_sub(due);
+        let over = self.over();
+        let is_over = |key: &[u8], slot: &Slot| {
+            over.contains(key) && self.keydir().meta(slot, key).is_some_and(|meta| !is_expired(&meta, now))
+        };
+        let hashes = over.iter().filter(|key| is_over(key, &self.keyspace().slot(key))).count();
+        let stored = self.keydir().keys().saturating_sub(due + hashes);
         let Some(overlay) = self.overlay() else { return stored };
         let keydir = self.keydir();
         let is_alive = |expiry: Option<u64>| expiry.is_none_or(|deadline| deadline > now);
         overlay.changes_of(keydir.id).fold(stored, |sum, (key, pending)| {
-            let existed = keydir.meta(&pending.slot, key).is_some_and(|meta| !is_expired(&meta, now));
+            let stored = keydir.meta(&pending.slot, key);
+            let existed = stored.is_some_and(|meta| !is_expired(&meta, now)) && !over.contains(key);
             let exists = match &pending.state {
                 State::Gone => false,
                 State::Present { expiry, .. } | State::Moved { expiry, .. } => is_alive(*expiry),
@@ -35,6 +42,15 @@ impl<'k> Access<'k> {
             };
             sum + usize::from(exists) - usize::from(existed)
         })
+    }
+
+    /// The hashes of the database of which nothing is left, and that are not removed yet.
+    fn over(&mut self) -> HashSet<Box<[u8]>> {
+        let over = self.keyspace().bound.objects.over_in(self.keydir().id, self.now());
+        if !over.is_empty() {
+            self.prove_time();
+        }
+        over
     }
 
     /// Visits keys of the database from `cursor` on, at least `count` of them if there are so many, with their
@@ -165,6 +181,7 @@ impl<'k> Access<'k> {
         count: usize,
         visit: &mut dyn FnMut(&[u8], &Meta),
     ) -> Option<u32> {
+        let over = self.over();
         let own_latch = self.own_latch(shard);
         let last_change = self.held().last_change(shard);
         self.wait_for(last_change);
@@ -179,7 +196,7 @@ impl<'k> Access<'k> {
                 // What this transaction sets, moves or deletes is shown below.
                 Some(State::Gone | State::Present { .. } | State::Moved { .. }) => return,
             };
-            if is_expired(&meta, now) {
+            if is_expired(&meta, now) || over.contains(key) {
                 hidden = true;
             } else {
                 visit(key, &meta);

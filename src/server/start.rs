@@ -244,6 +244,15 @@ impl Listener for Keys {
         }
     }
 
+    fn fields_expired(&self, database: u32, key: &[u8], emptied: bool, position: store::Position) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.node.notify(EventClass::HASH, "hexpired", database, key, position);
+            if emptied {
+                shared.node.notify(EventClass::GENERIC, "del", database, key, position);
+            }
+        }
+    }
+
     fn changed(&self, key: &[u8]) {
         if let Some(shared) = self.0.upgrade() {
             shared.node.invalidate(key, appended(&shared.node));

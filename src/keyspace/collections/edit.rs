@@ -88,7 +88,10 @@ impl<'a, 'k> Edit<'a, 'k> {
             }
         };
         let (kind, existed) = (Kind(kind), true);
-        Ok(Self { access, key, of, form, kind, expiry, existed, replaces: false, changed: false })
+        let mut edit = Self { access, key, of, form, kind, expiry, existed, replaces: false, changed: false };
+        // All of its fields were over: if nothing comes in their place, the key goes.
+        edit.changed = edit.len() == 0;
+        Ok(edit)
     }
 
     /// Begins with an empty value that takes the place of whatever the key is, once it is finished; an empty one is no key.

@@ -7,16 +7,18 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::super::Keyspace;
 use super::super::access::{Access, Halt, Noted};
 use super::super::entry::{Cached, Meta};
+use super::super::keydir::{Before, Keydir, Slot};
+use super::super::latch::{Held, Mode};
 use super::super::overlay::State;
 use super::super::watch::Change;
-use super::super::{Keyspace, keydir::Before};
 use super::found::Wanted;
 use super::object::{Content, Object};
 use super::objects::Footprint;
 use crate::store::{Batch, Draft, Location, Op, Position};
-use crate::types::kind::{Kind, Type};
+use crate::types::kind::Type;
 
 /// Fields whose time is over that one command removes at most before it begins.
 const EXPIRED_TOGETHER_MAX: usize = 1024;
@@ -40,10 +42,6 @@ impl<'k> Touched<'k> {
 
     fn remove(&mut self, object: &Arc<Object>) {
         self.objects.retain(|touched| !Arc::ptr_eq(touched, object));
-    }
-
-    pub(in crate::keyspace) fn is_empty(&self) -> bool {
-        self.objects.is_empty()
     }
 
     /// Adds the records of all changes to a batch.
@@ -175,6 +173,24 @@ impl Access<'_> {
         }
     }
 
+    /// Whether a key's value is a hash of which nothing is left, since the time of all of its fields is over.
+    pub(in crate::keyspace) fn is_over(&self, object: Option<u64>) -> bool {
+        let object = object.and_then(|id| self.keyspace().bound.objects.get(id));
+        object.is_some_and(|object| object.is_over(self.now()))
+    }
+
+    /// Removes a hash of which nothing is left. The latch may be shared: whoever comes first removes it.
+    pub(in crate::keyspace) fn remove_over(&mut self, key: &[u8], object: u64) {
+        self.prove_time();
+        let (keyspace, slot) = (self.keyspace(), self.slot(key));
+        if self.keeps_expired || self.has_pending(key) {
+            return;
+        }
+        if let Some(end) = keyspace.remove_over(self.held(), self.database(), self.keydir(), &slot, key, object) {
+            self.wait_for(end);
+        }
+    }
+
     /// Gives the value of `key` another name, whatever that was; returns false where there is no such key.
     ///
     /// # Errors
@@ -254,8 +270,66 @@ impl Keyspace {
             .collect()
     }
 
-    /// Whether a kind is that of a hash, whose fields may have deadlines.
-    pub(in crate::keyspace) fn is_hash(kind: u8) -> bool {
-        Kind(kind).of() == Type::Hash
+    /// Removes fields whose time is over, of up to `limit` hashes. Returns how many it looked at.
+    pub(in crate::keyspace) fn expire_due_fields(&self, now: u64, limit: usize) -> usize {
+        let due = self.bound.objects.due(now, limit);
+        let looked_at = due.len();
+        for (deadline, id) in due {
+            let home = self.bound.objects.get(id).and_then(|object| Some((object.home()?, object)));
+            let Some(((keydir, key), object)) = home else {
+                self.bound.objects.forget_deadline(id, deadline);
+                continue;
+            };
+            let slot = Slot::of_key(&self.hasher, &key);
+            let held = self.bound.latches.one(&slot, Mode::Exclusive);
+            let place = self.bound.databases.iter().position(|database| database.load().id == keydir);
+            let is_there = object.home().is_some_and(|home| home == (keydir, key.clone()));
+            // One that is on its way to another key, or is no key's value any more, is looked at in the next round.
+            let Some(database) = place.filter(|_| is_there) else { continue };
+            self.expire_fields_of(&held, database as u32, &slot, &key, &object, now);
+        }
+        looked_at
+    }
+
+    fn expire_fields_of(
+        &self,
+        held: &Held<'_>,
+        database: u32,
+        slot: &Slot,
+        key: &[u8],
+        object: &Arc<Object>,
+        now: u64,
+    ) {
+        let end = self.prove_time(held, slot, now);
+        if object.is_over(now) {
+            let keydir = self.bound.databases[database as usize].load();
+            self.remove_over(held, database, &keydir, slot, key, object.id);
+            return;
+        }
+        if !self.remove_expired_fields(object, now, usize::MAX).is_empty() {
+            self.watchers.changed(database, key, Change::Updated);
+            self.watchers.fields_expired(database, key, false, end.unwrap_or(0));
+        }
+    }
+
+    /// Removes a hash of which nothing is left, which the log knows to have come, if nobody else did. Returns what to wait for.
+    fn remove_over(
+        &self,
+        held: &Held<'_>,
+        database: u32,
+        keydir: &Keydir,
+        slot: &Slot,
+        key: &[u8],
+        object: u64,
+    ) -> Option<Position> {
+        // What the key was before must stay hidden, though nothing is left of what hides it. A log that takes no more
+        // records changes nothing about the time.
+        let end = self.store.append(&Draft::delete(keydir.id, key)).ok()?.end;
+        held.changed(slot.shard, end);
+        let before = keydir.remove_root(slot, key, object)?;
+        self.let_go(&before);
+        self.watchers.changed(database, key, Change::Deleted);
+        self.watchers.fields_expired(database, key, true, end);
+        Some(end)
     }
 }

@@ -9,7 +9,7 @@ use super::super::entry::{Cached, Entry};
 use super::super::shapes::{Item, Named, Ranked, Table};
 use super::member::{Member, Scored};
 use crate::store::{KeyHasher, Location};
-use crate::types::kind::{Kind, Type};
+use crate::types::kind::Type;
 
 /// The name of an element: a field, a member, or, of a list, where it stands among the others, as bytes that sort.
 pub type Name = SmallVec<[u8; 16]>;
@@ -102,10 +102,6 @@ impl<'a> Seen<'a> {
 
     pub(super) fn expiry(&self) -> Option<u64> {
         if let Self::Block(entry) = self { entry.expiry() } else { None }
-    }
-
-    pub(super) fn kind(&self) -> u8 {
-        if let Self::Block(entry) = self { entry.meta().kind } else { Kind::ZSET_SKIPLIST.0 }
     }
 
     pub(super) fn cached(&self) -> Cached<'a> {
@@ -284,6 +280,11 @@ impl Fields {
         if let Some(deadline) = entry.expiry() {
             self.deadlines.remove(&(deadline, entry.key().into()));
         }
+    }
+
+    /// Whether the time of all fields is over at `now`.
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        self.deadlines.len() == self.table.len() && self.deadlines.last().is_some_and(|(last, _)| *last <= now)
     }
 
     /// The earliest deadline of any field.

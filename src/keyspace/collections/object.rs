@@ -167,7 +167,7 @@ impl Object {
         for change in &journal {
             let name = change.name();
             match inner.elements.get(name) {
-                Some(seen) if seen.location() == NOWHERE => {
+                Some(seen) if is_undrafted(seen.location()) => {
                     let record = batch.push(&draft(self.id, &seen));
                     inner.elements.set_location(name, Location { offset: record as u32, ..NOWHERE });
                 }
@@ -277,6 +277,14 @@ impl Object {
         })
     }
 
+    /// Whether it is a hash of which nothing is left, since the time of all of its fields is over at `now`.
+    pub(in crate::keyspace) fn is_over(&self, now: u64) -> bool {
+        self.read(|inner| match &inner.elements {
+            Elements::Hash(fields) => fields.is_over(now),
+            _ => false,
+        })
+    }
+
     /// What an element is, seen from one of its records: for compaction. In the middle of a command nothing is certain but
     /// what is where it was.
     pub(in crate::keyspace) fn look(&self, name: &[u8], at: Location) -> Look {
@@ -378,6 +386,7 @@ impl Object {
     }
 
     /// Visits where the records of all elements are.
+    #[cfg(test)]
     pub(in crate::keyspace) fn each_location(&self, mut visit: impl FnMut(Location)) {
         self.read(|inner| inner.elements.each(|seen| visit(seen.location())));
     }
@@ -486,6 +495,11 @@ impl Change {
             Self::Replaced(element) | Self::Removed(element) => element.location().segment != NOWHERE.segment,
         }
     }
+}
+
+/// Whether an element has no record, not even in a batch that is being put together.
+fn is_undrafted(location: Location) -> bool {
+    (location.segment, location.offset) == (NOWHERE.segment, NOWHERE.offset)
 }
 
 /// The record of an element as it is now.

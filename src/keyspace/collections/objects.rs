@@ -3,7 +3,7 @@
 //! Always true: an object is here from before its first record is in the log until no key's value is it any more; whoever
 //! replaces or removes such a value pays the same whatever its size: its elements are taken apart by a thread of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
@@ -167,6 +167,17 @@ impl Objects {
     /// Up to `limit` objects with fields whose time is over at `now`.
     pub(in crate::keyspace) fn due(&self, now: u64, limit: usize) -> Vec<(u64, u64)> {
         self.deadlines.due(now, limit)
+    }
+
+    /// The hashes of a keydir of which nothing is left at `now`.
+    pub(in crate::keyspace) fn over_in(&self, keydir: u32, now: u64) -> HashSet<Box<[u8]>> {
+        let due = if self.deadlines.earliest().is_some_and(|deadline| deadline <= now) {
+            self.deadlines.due(now, usize::MAX)
+        } else {
+            Vec::new()
+        };
+        let over = due.into_iter().filter_map(|(_, id)| self.get_bound(id)).filter(|object| object.is_over(now));
+        over.filter_map(|object| object.home()).filter(|home| home.0 == keydir).map(|home| home.1).collect()
     }
 
     /// Forgets a deadline that no field has any more.

@@ -13,7 +13,7 @@ use std::ops::Range;
 mod iter;
 pub(super) mod node;
 
-use iter::{Items, ItemsMut};
+pub use iter::{Items, ItemsMut};
 use node::{Census, Inner, Node, Spot};
 
 /// What stands in a [`Ranked`].

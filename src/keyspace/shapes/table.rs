@@ -4,9 +4,9 @@
 //! upper bits of the order, a page's table by the lowest bits of the hash, so that the two have nothing in common.
 //!
 //! Always true: a page of depth `d` has all elements whose orders have the same `d` upper bits as its start, and
-//! `2^(depth - d)` places of the directory name it, one after the other; no two halves of a range are left apart that
-//! together have at most [`MERGED_MAX`] elements when one of them lost an element last; a page has more than
-//! [`PAGE_MAX`] elements only where hashes agree that should not.
+//! `2^(depth - d)` places of the directory name it, one after the other; when a removal leaves at most [`MERGED_MAX`]
+//! elements in two halves of one range, they become one page; a page has more than [`PAGE_MAX`] elements only where
+//! hashes agree that should not.
 
 use std::mem;
 
@@ -19,10 +19,6 @@ const BUCKETS_MAX: usize = 512;
 
 /// Elements of a full page: what a table of that many buckets takes.
 pub(super) const PAGE_MAX: usize = capacity_of(BUCKETS_MAX);
-
-/// A page without a free bucket that has fewer elements is rid of the marks that removals left behind; with so many,
-/// it is split, since otherwise the next few removals and insertions would fill it with marks again.
-const SPLIT_MIN: usize = PAGE_MAX / 8 * 7;
 
 /// Two halves with so many elements together become one page, which is then far from being split again.
 pub(super) const MERGED_MAX: usize = PAGE_MAX / 2;
@@ -198,9 +194,10 @@ impl<E: Named, H: NameHash> Table<E, H> {
         // A page is taken as often as it has elements, by the chance of hitting one among the most a page may have.
         let most = if self.pages.len() == 1 { self.len } else { self.fullest };
         loop {
-            let page = &self.pages[below(random(), self.pages.len())];
-            if let Some(element) = page.elements.iter().nth(below(random(), most)) {
-                return Some(element);
+            let elements = &self.pages[below(random(), self.pages.len())].elements;
+            let chosen = below(random(), most);
+            if chosen < elements.len() {
+                return elements.iter().nth(chosen);
             }
         }
     }
@@ -254,15 +251,16 @@ impl<E: Named, H: NameHash> Table<E, H> {
             if len < page.elements.capacity() {
                 return at;
             }
-            if len >= SPLIT_MIN && buckets >= BUCKETS_MAX && self.may_split(at) {
+            // Removals leave marks behind, which take buckets too. With few of them it is not worth while to clear them
+            // away: a few changes more, and they would be there again.
+            let is_full = len >= capacity_of(buckets) / 8 * 7;
+            if is_full && buckets >= BUCKETS_MAX && self.may_split(at) {
                 self.split(at);
                 at = self.page_of(order(hash));
-                continue;
+            } else {
+                self.resize(at, if is_full { (buckets * 2).max(buckets_for(1)) } else { buckets });
+                return at;
             }
-            // Few elements and no free bucket: the others are marks of what was removed.
-            let only_marks = len < capacity_of(buckets) / 4 * 3;
-            self.resize(at, if only_marks { buckets } else { (buckets * 2).max(buckets_for(1)) });
-            return at;
         }
     }
 

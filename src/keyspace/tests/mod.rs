@@ -7,6 +7,7 @@
 //! | `recorder` | a disk that keeps every state a crash may leave |
 //! | `trial` | a workload whose disk may fail, and what its callers were told |
 //! | `backup` | backups, and moments of the past |
+//! | `collections` | values that have elements, in the model |
 //! | `compaction` | what it leaves and takes away |
 //! | `crash` | crashes at every call |
 //! | `damage` | bytes change, files are cut, exchanged or gone |
@@ -20,6 +21,7 @@
 //! | `regressions` | bugs that stores of this family have had |
 
 mod backup;
+mod collections;
 mod compaction;
 mod crash;
 mod damage;

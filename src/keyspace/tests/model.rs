@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::collections::{self, Change};
+
 /// One step of a workload. The first number is the database; a value is its length, its bytes tell the step it is of.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -11,6 +13,8 @@ pub(super) enum Step {
     /// Sets a value of exactly this length, none included, that no step can be told by.
     Fill(u32, &'static str, usize),
     Get(u32, &'static str),
+    /// Changes a collection.
+    Edit(u32, &'static str, Change),
     Delete(u32, &'static str),
     /// Gives a key this time to live, or none.
     Expire(u32, &'static str, Option<u64>),
@@ -82,7 +86,7 @@ impl State {
     pub fn visible(&self, now: u64) -> Keys {
         let mut keys = self.keys.clone();
         keys.retain(|_, (_, expiry)| expiry.is_none_or(|deadline| deadline > now));
-        keys
+        keys.into_iter().filter_map(|(key, value)| Some((key, collections::visible(&value, now).0?))).collect()
     }
 
     /// Whether this is what somebody finds who looks at all keys at `now`.
@@ -106,6 +110,15 @@ impl State {
                 self.keys.insert(at(*database, key), (vec![FILLER; *length], None));
             }
             Step::Get(database, key) => return vec![Reply::Found(self.keys.get(&at(*database, key)).cloned())],
+            Step::Edit(database, key, change) => {
+                let at = at(*database, key);
+                let (after, done) = change.apply(self.keys.get(&at), number, now);
+                match after {
+                    Some(value) => _ = self.keys.insert(at, value),
+                    None => _ = self.keys.remove(&at),
+                }
+                did = Some(done);
+            }
             Step::Delete(database, key) => did = Some(self.keys.remove(&at(*database, key)).is_some()),
             Step::Expire(database, key, ttl) => {
                 did = Some(self.expire(at(*database, key), ttl.map(|ttl| now + ttl)));
@@ -161,6 +174,7 @@ impl State {
         let touched: Vec<(u32, String)> = match step {
             Step::ExpireDue => self.keys.keys().cloned().collect(),
             Step::Get(database, key)
+            | Step::Edit(database, key, _)
             | Step::Delete(database, key)
             | Step::Expire(database, key, _)
             | Step::ExpireAt(database, key, _)
@@ -180,6 +194,15 @@ impl State {
                 self.keys.remove(&key);
                 self.floor = self.floor.max(now);
             }
+            // The same for the fields of a hash.
+            let Some(value) = self.keys.get(&key) else { continue };
+            if let (visible, true) = collections::visible(value, now) {
+                self.floor = self.floor.max(now);
+                match visible {
+                    Some(value) => _ = self.keys.insert(key, value),
+                    None => _ = self.keys.remove(&key),
+                }
+            }
         }
     }
 }
@@ -189,7 +212,9 @@ pub(super) fn keys_of(steps: &[Step], databases: u32) -> Vec<(u32, String)> {
     let mut names = Vec::new();
     for step in steps {
         match step {
-            Step::Set(_, key, _) | Step::SetEx(_, key, _, _) | Step::Fill(_, key, _) => names.push((*key).to_owned()),
+            Step::Set(_, key, _) | Step::SetEx(_, key, _, _) | Step::Fill(_, key, _) | Step::Edit(_, key, _) => {
+                names.push((*key).to_owned())
+            }
             Step::Rename(_, _, key) | Step::Copy(_, _, _, key) => names.push((*key).to_owned()),
             Step::Together(steps) | Step::Pipeline(steps) => {
                 names.extend(keys_of(steps, 1).into_iter().map(|(_, key)| key));

@@ -207,7 +207,7 @@ fn a_moved_value_that_is_cold_comes_into_memory_where_it_is() {
     assert!(access.move_to(b"k", 1).unwrap());
     access.select(1);
     let cold = asked(&mut access);
-    assert_eq!(cold.keydir.id, 0);
+    assert_eq!(cold.keyspace().unwrap(), 0);
     drop(access);
     cold.fetch(keyspace);
     assert_eq!(hot(0), value);
@@ -230,7 +230,7 @@ fn a_moved_value_that_is_cold_comes_into_memory_where_it_is() {
     let mut access = key_of(keyspace, 2, false);
     let cold = asked(&mut access);
     drop(access);
-    assert_eq!(cold.keydir.id, 2);
+    assert_eq!(cold.keyspace().unwrap(), 2);
     cold.fetch(keyspace);
     assert_eq!(hot(2), value);
 }

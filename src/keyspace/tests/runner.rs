@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::super::{Access, Halt, Keyspace, Mode};
+use super::collections::shown;
 use super::model::{FILLER, Keys, Reply, State, Step, value};
 use super::recorder::{Progress, Recorder};
 use crate::store::clock::{Clock, TestClock};
@@ -237,6 +238,7 @@ pub(super) fn access<'k>(keyspace: &'k Keyspace, step: &Step, now: u64) -> Acces
         Step::Set(database, key, _)
         | Step::SetEx(database, key, _, _)
         | Step::Fill(database, key, _)
+        | Step::Edit(database, key, _)
         | Step::Delete(database, key)
         | Step::Expire(database, key, _)
         | Step::ExpireAt(database, key, _)
@@ -257,6 +259,7 @@ pub(super) fn effect(access: &mut Access<'_>, step: &Step, number: usize) -> Res
         | Step::SetEx(database, ..)
         | Step::Fill(database, ..)
         | Step::Get(database, _)
+        | Step::Edit(database, ..)
         | Step::Delete(database, _)
         | Step::Expire(database, ..)
         | Step::ExpireAt(database, ..)
@@ -275,9 +278,9 @@ pub(super) fn effect(access: &mut Access<'_>, step: &Step, number: usize) -> Res
         }
         Step::Fill(_, key, length) => access.put(key.as_bytes(), 0, &vec![FILLER; *length], None)?,
         Step::Get(_, key) => {
-            let found = access.value(key.as_bytes())?;
-            return Ok(vec![Reply::Found(found.map(|value| (value.bytes.to_vec(), value.expiry)))]);
+            return Ok(vec![Reply::Found(shown(access, key.as_bytes())?)]);
         }
+        Step::Edit(_, key, change) => did = Some(change.perform(access, key, number)?),
         Step::Delete(_, key) => did = Some(access.delete(key.as_bytes())?),
         Step::Expire(_, key, ttl) => did = Some(access.set_expiry(key.as_bytes(), ttl.map(|ttl| now + ttl))?),
         Step::ExpireAt(_, key, deadline) => did = Some(access.set_expiry(key.as_bytes(), Some(*deadline))?),
@@ -310,12 +313,12 @@ pub(super) fn effect(access: &mut Access<'_>, step: &Step, number: usize) -> Res
 
 fn transfer(access: &mut Access<'_>, from: (u32, &str), to: (u32, &str), delete: bool) -> Result<bool, Halt> {
     access.select(from.0);
-    let Some(value) = access.value(from.1.as_bytes())? else { return Ok(false) };
     if delete {
-        access.delete(from.1.as_bytes())?;
+        return access.rename(from.1.as_bytes(), to.1.as_bytes());
     }
+    let Some(value) = access.value(from.1.as_bytes())? else { return Ok(false) };
     access.select(to.0);
-    access.put(to.1.as_bytes(), value.kind, &value.bytes, value.expiry)?;
+    access.put_copy(to.1.as_bytes(), &value)?;
     Ok(true)
 }
 
@@ -327,9 +330,9 @@ pub(super) fn contents(keyspace: &Keyspace, keys: &[(u32, String)]) -> Result<Ke
         let mut access = keyspace.access_one(*database, key.as_bytes(), Mode::Shared, now, false);
         access.may_block = true;
         let value =
-            access.value(key.as_bytes()).map_err(|halt| format!("{database}:{key} cannot be read: {halt:?}"))?;
+            shown(&mut access, key.as_bytes()).map_err(|halt| format!("{database}:{key} cannot be read: {halt:?}"))?;
         if let Some(value) = value {
-            found.insert((*database, key.clone()), (value.bytes.to_vec(), value.expiry));
+            found.insert((*database, key.clone()), value);
         }
     }
     let sizes = (0..keyspace.databases()).map(|database| keyspace.size(database));

@@ -1,6 +1,7 @@
 //! Tests of the store as a whole, over a simulated disk.
 
 mod changed_fsync;
+mod elements;
 mod limits;
 mod pace;
 mod records;

@@ -6,11 +6,13 @@ use std::ops::Range;
 
 use super::Item;
 
-/// Children of a full inner node; a test sees more levels with fewer.
-pub(in super::super) const CHILDREN_MAX: usize = if cfg!(test) { 8 } else { 64 };
+/// Children of a full inner node; a test sees more levels with fewer. Measured at 5 M items of 8 bytes: with 64, an
+/// insertion at a random rank takes 169 ns instead of 158, a look at one 171 instead of 148; with 128 it is slower still.
+pub(in super::super) const CHILDREN_MAX: usize = if cfg!(test) { 8 } else { 32 };
 
-/// Bytes of a full leaf.
-const LEAF_BYTES: usize = 1024;
+/// Bytes of a full leaf. Measured as above: with half of it, an insertion takes 206 ns instead of 158, a look 179 instead
+/// of 148, a walk 6 ns for each item instead of 4; the ends do not care.
+const LEAF_BYTES: usize = 2048;
 
 /// Items of a full leaf.
 pub(in super::super) const fn leaf_max<T>() -> usize {

@@ -1,5 +1,6 @@
 //! A tree that counts is what a vector with the same changes is.
 
+use std::cmp::Ordering::{Greater, Less};
 use std::collections::VecDeque;
 
 use proptest::prelude::*;
@@ -71,7 +72,9 @@ proptest! {
     fn items_are_those_of_a_vector(steps in steps()) {
         let (mut ranked, mut model) = (Ranked::new(), Vec::<Wide>::new());
         let mut number = 0;
-        let mut fresh = || { number += 1; wide(0, number) };
+        // Every item has a key of its own, in no order: what inner nodes know of their children is exact all the same.
+        // Every item has a key of its own, in no order: what inner nodes know of their children is exact all the same.
+        let mut fresh = || { number += 1; wide(number, number) };
         for step in steps {
             match step {
                 Step::Insert(at, count) => for _ in 0..count {
@@ -186,8 +189,6 @@ proptest! {
     }
 }
 
-use std::cmp::Ordering::{Greater, Less};
-
 #[test]
 fn nothing_is_found_where_nothing_is() {
     let mut ranked = Ranked::<Wide>::default();
@@ -236,6 +237,8 @@ fn a_full_leaf_is_one_node_and_one_more_item_makes_it_two() {
         ranked.remove_range(full / 2..full + 1, drop);
         assert_eq!(ranked.census, Census { leaves: 1, inners: 0 });
         check(&ranked);
+        (10..full / 2).for_each(|_| assert!(ranked.pop_back().is_some()));
+        assert!(ranked.bytes() <= 64 * size_of::<Plain>(), "{} bytes for 10 items", ranked.bytes());
     }
 }
 
@@ -263,9 +266,9 @@ fn a_queue_stays_as_small_as_what_is_in_it() {
         for number in 0..20_000u32 {
             let length = if number % 5000 < 2500 { 400 } else { 30 };
             if backwards {
-                ranked.push_front(wide(0, number))
+                ranked.push_front(wide(number, number))
             } else {
-                ranked.push_back(wide(0, number))
+                ranked.push_back(wide(number, number))
             }
             model.push_back(number);
             while ranked.len() > length {
@@ -284,11 +287,11 @@ fn a_queue_stays_as_small_as_what_is_in_it() {
 
 #[test]
 fn a_stack_at_either_end_ends_where_it_began() {
-    let mut ranked = Ranked::from_ordered((0..1000).map(|number| wide(0, number)));
+    let mut ranked = Ranked::from_ordered((0..1000).map(|number| wide(number, number)));
     for _ in 0..3 {
-        (0..500).for_each(|number| ranked.push_front(wide(0, number)));
-        (0..500).for_each(|number| ranked.push_back(wide(0, number)));
-        (0..500).for_each(|_| drop((ranked.pop_front(), ranked.pop_back())));
+        (0..500).for_each(|number| ranked.push_front(wide(number, number)));
+        (0..500).for_each(|number| ranked.push_back(wide(number, number)));
+        (0..500).for_each(|_| assert!(ranked.pop_front().is_some() && ranked.pop_back().is_some()));
         check(&ranked);
     }
     assert!(ranked.iter().map(|item| item.number).eq(0..1000));

@@ -1,11 +1,13 @@
 //! Workloads: small, since what breaks a log needs few steps, and each about one thing.
 
+use super::super::super::End;
+use super::super::collections::Change::{self, *};
 use super::super::model::Step::{self, *};
 
 /// Its name and its steps.
 pub(in super::super) type Workload = (&'static str, fn() -> Vec<Step>);
 
-pub(in super::super) const ALL: [Workload; 19] = [
+pub(in super::super) const ALL: [Workload; 25] = [
     ("overwrites", overwrites),
     ("expiry", expiry),
     ("a clock set back", clock),
@@ -23,9 +25,178 @@ pub(in super::super) const ALL: [Workload; 19] = [
     ("compaction of deletions", compaction_of_deletions),
     ("compaction of what expired", compaction_of_expired),
     ("compaction of databases", compaction_of_databases),
+    ("hashes", hashes),
+    ("deadlines of fields", deadlines_of_fields),
+    ("sets", sets),
+    ("lists", lists),
+    ("sorted sets", sorted_sets),
+    ("large collections that go", collections_that_go),
     ("backups", backups),
     ("retention", retention),
 ];
+
+fn edit(key: &'static str, change: Change) -> Step {
+    Edit(0, key, change)
+}
+
+/// A small one becomes large, changes element by element, is compacted, and ends.
+fn hashes() -> Vec<Step> {
+    vec![
+        edit("a", SetField("f", 20)),
+        edit("a", SetField("g", 20)),
+        edit("a", SetField("f", 30)),
+        edit("a", SetField("h", 200)),
+        Sync,
+        edit("a", SetField("f", 300)),
+        edit("a", RemoveField("g")),
+        Together(vec![edit("a", SetField("i", 10)), edit("a", SetField("f", 9)), edit("a", RemoveField("h"))]),
+        Tick,
+        edit("a", SetField("g", 900)),
+        Compact,
+        Kill,
+        edit("a", SetField("g", 10)),
+        Tick,
+        Compact,
+        edit("a", RemoveField("f")),
+        edit("a", RemoveField("g")),
+        edit("a", RemoveField("i")),
+        edit("a", SetField("f", 10)),
+    ]
+}
+
+fn deadlines_of_fields() -> Vec<Step> {
+    vec![
+        edit("a", SetField("f", 20)),
+        edit("a", SetFieldEx("g", 20, 100)),
+        edit("a", SetField("h", 30)),
+        edit("a", SetFieldEx("h", 30, 50)),
+        Sync,
+        Pass(60),
+        edit("a", SetField("i", 500)),
+        Tick,
+        Compact,
+        Kill,
+        edit("a", SetFieldEx("f", 10, 20)),
+        edit("a", SetFieldEx("i", 10, 10)),
+        Tick,
+        Pass(50),
+        ExpireDue,
+        Tick,
+        Compact,
+        edit("a", SetField("f", 10)),
+        edit("a", SetFieldEx("f", 10, 10)),
+        Pass(10),
+        ExpireDue,
+        Set(0, "b", 900),
+        Tick,
+        Compact,
+    ]
+}
+
+fn sets() -> Vec<Step> {
+    let [f, g, h, i, j, k] = ["f", "g", "h", "i", "j", "k"];
+    vec![
+        edit("a", AddMember(f)),
+        edit("a", AddMember(g)),
+        Together([h, i, j].map(|member| edit("a", AddMember(member))).to_vec()),
+        Sync,
+        edit("a", RemoveMember(f)),
+        edit("a", AddMember(f)),
+        edit("a", RemoveMember(f)),
+        Set(0, "b", 900),
+        Tick,
+        edit("a", AddMember(f)),
+        Set(0, "b", 900),
+        Tick,
+        edit("a", RemoveMember(f)),
+        Compact,
+        Kill,
+        edit("a", AddMember(k)),
+        Together([g, h, i, j, k].map(|member| edit("a", RemoveMember(member))).to_vec()),
+        Compact,
+    ]
+}
+
+fn lists() -> Vec<Step> {
+    vec![
+        edit("a", Push(End::Right, 20)),
+        edit("a", Push(End::Left, 20)),
+        edit("a", Push(End::Right, 200)),
+        edit("a", Push(End::Right, 20)),
+        edit("a", Push(End::Left, 300)),
+        Sync,
+        edit("a", Insert(2, 20)),
+        edit("a", Insert(2, 20)),
+        edit("a", SetAt(1, 30)),
+        edit("a", Pop(End::Left)),
+        Tick,
+        edit("a", Pop(End::Right)),
+        Compact,
+        Kill,
+        edit("a", Push(End::Right, 20)),
+        Together(vec![edit("a", Cut(1, 2)), edit("a", Pop(End::Left)), edit("b", Push(End::Left, 300))]),
+        edit("a", Cut(0, 3)),
+        edit("b", Push(End::Right, 10)),
+    ]
+}
+
+fn sorted_sets() -> Vec<Step> {
+    let [f, g, h, i, j] = ["f", "g", "h", "i", "j"];
+    vec![
+        edit("a", SetScore(f, 1)),
+        edit("a", SetScore(g, 1)),
+        Together([(h, 0), (i, 3), (j, 2)].map(|(member, score)| edit("a", SetScore(member, score))).to_vec()),
+        Sync,
+        edit("a", SetScore(f, 5)),
+        edit("a", SetScore(f, -1)),
+        edit("a", RemoveScored(g)),
+        Set(0, "b", 900),
+        Tick,
+        edit("a", SetScore(g, 2)),
+        edit("a", SetScore(h, 2)),
+        Set(0, "b", 900),
+        Tick,
+        Compact,
+        Kill,
+        edit("a", RemoveScored(g)),
+        Compact,
+        Together([f, h, i, j].map(|member| edit("a", RemoveScored(member))).to_vec()),
+        edit("a", SetScore(f, 1)),
+    ]
+}
+
+/// Whatever takes a large collection away or elsewhere, what it was stays gone.
+fn collections_that_go() -> Vec<Step> {
+    let large = |key| {
+        let fields = ["f", "g", "h", "i", "j"].map(|field| edit(key, SetField(field, 100)));
+        Together(fields.to_vec())
+    };
+    vec![
+        large("a"),
+        Rename(0, "a", "b"),
+        edit("b", SetField("f", 10)),
+        Copy(0, "b", 1, "a"),
+        Tick,
+        Delete(0, "b"),
+        Move(1, "a", 0),
+        edit("a", RemoveField("g")),
+        Compact,
+        Kill,
+        edit("a", SetField("g", 30)),
+        Expire(0, "a", Some(50)),
+        Swap(0, 1),
+        Pass(60),
+        ExpireDue,
+        large("b"),
+        Together(vec![edit("b", SetField("f", 10)), Delete(0, "b"), large("b"), Rename(0, "b", "a")]),
+        Tick,
+        Set(0, "a", 10),
+        Compact,
+        large("b"),
+        Flush(0),
+        Compact,
+    ]
+}
 
 fn backups() -> Vec<Step> {
     vec![

@@ -5,8 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::collections;
 use super::super::model::{Reply, State, Step};
 use super::super::runner::{DATABASES, Failed, contents, demote, open, options};
+use super::super::schedules::assert_exact;
 use super::super::trial::{Fault, Trial, fail_next_write, shown};
 use super::generate::{KEYS, Plan};
 use crate::store::clock::Clock;
@@ -191,6 +193,9 @@ impl Course {
         self.count("restarts after which steps were lost", u64::from(self.trial.lost > lost));
         self.count("errors told", (self.trial.told.len() - told) as u64);
         self.count("sizes compared", u64::from(self.trial.runner.keyspace.is_some()));
+        if let (Event::Compare, Some(keyspace)) = (event, &self.trial.runner.keyspace) {
+            assert_exact(keyspace, "compared");
+        }
         if let Err(wrong) = self.compare_sizes(event) {
             self.trial.violations.push(wrong);
         }
@@ -204,6 +209,7 @@ impl Course {
             let size = keyspace.size(database).keys;
             let due = keyspace.bound.databases[database as usize].load().count_due(keyspace.now());
             let expected = visible.keys().filter(|key| key.0 == database).count();
+            let size = size.saturating_sub(collections::hidden(keyspace, database).len());
             if size.checked_sub(due) != Some(expected) {
                 return Err(format!("{event:?}: database {database} counts {size} keys, {due} due, not {expected}"));
             }

@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 
 use fastrand::Rng;
 
+use super::super::super::End;
+use super::super::collections::Change;
 use super::super::faults::{EIO, EMFILE, of_system};
 use super::super::model::Step::{self, *};
 use super::super::runner::{DATABASES, START};
@@ -17,6 +19,8 @@ use crate::store::{Fsync, Policy};
 pub(super) const KEYS: [&str; 7] = ["a", "b", "c", "d", "e", "", LONG];
 const LONG: &str = "a name that takes up as much of its record as the values of most keys do, and more than there is room \
     for beside a value that is kept in memory: it is there so that the lengths of keys and of values are told apart";
+/// The names of all elements.
+const NAMES: [&str; 8] = ["f", "g", "h", "i", "j", "k", "", "a name of an element that is long enough to fill a pack"];
 /// The names of all backups of one sequence.
 const BACKUPS: [&str; 4] = ["first", "second", "third", "fourth"];
 /// One that nobody asks for again.
@@ -60,6 +64,7 @@ enum Kind {
     SetEx,
     Fill,
     Get,
+    Edit,
     Delete,
     Expire,
     ExpireAt,
@@ -95,11 +100,12 @@ enum Kind {
 }
 
 /// How often each comes; the first ones are about keys.
-const KINDS: [(Kind, u32); 36] = [
+const KINDS: [(Kind, u32); 37] = [
     (Kind::Set, 14),
     (Kind::SetEx, 7),
     (Kind::Fill, 3),
     (Kind::Get, 6),
+    (Kind::Edit, 20),
     (Kind::Delete, 5),
     (Kind::Expire, 5),
     (Kind::ExpireAt, 2),
@@ -134,7 +140,7 @@ const KINDS: [(Kind, u32); 36] = [
     (Kind::Heal, 3),
 ];
 /// The kinds that are about keys.
-const OF_KEYS: usize = 13;
+const OF_KEYS: usize = 14;
 
 /// What every kind of event is called that comes up.
 pub(super) fn names(failing: bool) -> impl Iterator<Item = String> {
@@ -238,6 +244,7 @@ impl Generator {
             Kind::SetEx => SetEx(database, key, length, self.one_of(&[time, time, time, 0])),
             Kind::Fill => Fill(database, key, self.one_of(&[0, 0, 1, 1, 30, 1_000])),
             Kind::Get => Get(database, key),
+            Kind::Edit => Edit(database, key, self.change()),
             Kind::Delete => Delete(database, key),
             Kind::Expire => Expire(database, key, self.one_of(&[None, None, Some(0), Some(time), Some(time)])),
             Kind::ExpireAt => ExpireAt(database, key, self.one_of(&[1, START - 1, START + time, START + HOUR])),
@@ -248,6 +255,28 @@ impl Generator {
             Kind::FlushAll => FlushAll,
             Kind::Swap => Swap(database, other),
             _ => Set(database, key, length),
+        }
+    }
+
+    /// A few names and short values, so that collections become large, and small again, and collide.
+    fn change(&mut self) -> Change {
+        let name = self.one_of(&NAMES);
+        let (end, length) = (self.one_of(&[End::Left, End::Right]), self.one_of(&[7, 7, 20, 30, 100, 900]));
+        let time = self.one_of(&TIMES);
+        let (rank, count, score) = (self.rng.usize(..12), self.rng.usize(..4), self.rng.i8(-3..3));
+        match self.rng.u8(..22) {
+            0..=2 => Change::SetField(name, length),
+            3 => Change::SetFieldEx(name, length, time),
+            4 | 5 => Change::RemoveField(name),
+            6..=8 => Change::AddMember(name),
+            9 => Change::RemoveMember(name),
+            10..=13 => Change::SetScore(name, score),
+            14 => Change::RemoveScored(name),
+            15..=17 => Change::Push(end, length),
+            18 => Change::Pop(end),
+            19 => Change::Insert(rank, length),
+            20 => Change::SetAt(rank, length),
+            _ => Change::Cut(rank, count),
         }
     }
 

@@ -318,13 +318,11 @@ fn check(world: &World, at: &str, totals: &Totals) {
 }
 
 /// What each segment says of the values that something refers to is true.
-fn assert_exact(keyspace: &Keyspace, at: &str) {
+pub(super) fn assert_exact(keyspace: &Keyspace, at: &str) {
     let mut counts: BTreeMap<u32, Count> = BTreeMap::new();
-    for database in &keyspace.bound.databases {
-        database.load().each_location(|location| {
-            counts.entry(location.segment).or_default().add(Count::one(location.length));
-        });
-    }
+    keyspace.bound.each_location(|location| {
+        counts.entry(location.segment).or_default().add(Count::one(location.length));
+    });
     for (segment, live) in keyspace.store().live() {
         assert_eq!(live, counts.remove(&segment).unwrap_or_default(), "{at}: what is alive in segment {segment}");
     }
