@@ -38,8 +38,8 @@ fn bulk(value: &str) -> String {
 }
 
 fn array<'v>(values: impl ExactSizeIterator<Item = &'v String>) -> String {
-    let head = format!("*{}\r\n", values.len());
-    values.fold(head, |text, value| text + &bulk(value))
+    let header = format!("*{}\r\n", values.len());
+    values.fold(header, |text, value| text + &bulk(value))
 }
 
 fn range(list: &[String], start: i64, stop: i64) -> std::ops::Range<usize> {

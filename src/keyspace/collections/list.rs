@@ -105,9 +105,7 @@ impl List {
             Form::Large(object) => range_in(access, object, ranks, reverse, &mut |lent| visit(lent.value, lent.shared)),
         }
     }
-}
 
-impl List {
     /// Tells the ranks of the elements that are equal to `value`, of those in `ranks`, from the last to the first with
     /// `reverse`, until `found` says no. No value of another length is fetched.
     ///
