@@ -15,6 +15,9 @@ const DIFFERENT: &[(&str, &str)] = &[
     // A name alone is a command, too.
     ("command|getkeys", "arity"),
     ("command|getkeysandflags", "arity"),
+    // They have WITHSCORE now.
+    ("zrank", "arity"),
+    ("zrevrank", "arity"),
     // Its subcommands have no rows, as each of them is refused.
     ("cluster", "kinds"),
 ];
@@ -27,6 +30,8 @@ const ARGUMENTS_SINCE_7_2: &[(&str, &str)] = &[
     ("config|get", "a parameter repeats without a block"),
     ("client|list", "client-id stands behind its token without a block"),
     ("psubscribe", "a pattern repeats without a block"),
+    ("zrank", "it has WITHSCORE"),
+    ("zrevrank", "it has WITHSCORE"),
     ("client|kill", "SKIPME takes YES or NO, and ID is no block"),
 ];
 
