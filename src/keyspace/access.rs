@@ -209,6 +209,13 @@ impl<'k> Access<'k> {
         let now = self.now_seconds();
         // What this transaction itself has set was used just now.
         let (last, uses, bytes) = self.home(key).usage(&slot, key).unwrap_or((Some(now), 1, key.len()));
+        let pending = self.overlay.as_ref().and_then(|overlay| overlay.get(self.keydir.id, key));
+        let object = match pending {
+            Some(State::Present { object, .. }) => *object,
+            _ => self.home(key).object(&slot, key),
+        };
+        let object = object.and_then(|id| self.keyspace.bound.objects.get(id));
+        let bytes = bytes + object.map_or(0, |object| object.bytes());
         Some(Usage { idle_seconds: last.map(|last| now.saturating_sub(last)), uses, bytes })
     }
 

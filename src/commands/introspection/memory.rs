@@ -54,7 +54,8 @@ impl MemoryFacts {
             ..Self::default()
         };
         if let Some(keyspace) = node.keyspace() {
-            facts.dataset = keyspace.memory_use().entries;
+            let memory = keyspace.memory_use();
+            facts.dataset = memory.entries + memory.collections;
             facts.log_buffer = keyspace.store().status().window_bytes;
             for number in 0..keyspace.databases() {
                 let size = keyspace.size(number);

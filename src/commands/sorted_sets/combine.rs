@@ -186,7 +186,7 @@ impl Source {
     }
 
     /// The score of a member; those of a set have the score 1.
-    fn score(&self, access: &Access<'_>, member: &[u8]) -> Option<f64> {
+    fn score(&self, _: &Access<'_>, member: &[u8]) -> Option<f64> {
         match &self.value {
             Value::Nothing => None,
             Value::Set(set) => set.contains(member).then_some(1.0),
