@@ -254,8 +254,8 @@ impl<'a, 'k> Edit<'a, 'k> {
             for (index, item) in pack.read().iter().enumerate() {
                 match self.of {
                     Type::List => {
-                        let name = super::list::position(index as i64);
-                        object.put(&name, super::list::kind_of(item.name), &Content::Value(item.name, None));
+                        let name = super::position::position(index as i64);
+                        object.put(&name, super::listpack::kind_of(item.name), &Content::Value(item.name, None));
                     }
                     Type::ZSet => _ = object.put(item.name, self.kind.0, &Content::Score(item.score)),
                     _ => _ = object.put(item.name, self.kind.0, &Content::Value(item.value, None)),
