@@ -86,7 +86,13 @@ pub fn count_position(elements: &[Element], names: usize) -> Option<usize> {
 }
 
 fn count_at(elements: &[Element]) -> Option<usize> {
-    elements.iter().position(|element| matches!(&element.shape, Shape::Value(name) if name == COUNT_OF_KEYS))
+    let at =
+        elements.iter().position(|element| matches!(&element.shape, Shape::Value(name) if name == COUNT_OF_KEYS))?;
+    let counted = match &elements.get(at + 1)?.shape {
+        Shape::Block(block) => &block.first()?.shape,
+        shape => shape,
+    };
+    matches!(counted, Shape::Value(name) if is_key_name(name)).then_some(at)
 }
 
 /// Where the keys stand that are not counted by a word before them, if the command has any; `names` is how many words its
@@ -223,6 +229,8 @@ mod tests {
             ("timeout:double numkeys key [key ...]", None, Some(2), -4),
             ("destination numkeys key [key ...]", Some(KeyPositions { first: 1, last: 1, step: 1 }), Some(2), -4),
             ("key [key ...]", Some(KeyPositions { first: 1, last: -1, step: 1 }), None, -2),
+            ("script numkeys [key [key ...]]", None, Some(2), -3),
+            ("script numkeys [arg ...]", None, None, -3),
         ];
         for (usage, positions, counted, expected) in rows {
             let elements = parse(usage);
