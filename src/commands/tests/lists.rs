@@ -187,7 +187,7 @@ fn lists_are_as_plain_vectors() {
     for seed in 1..=6u64 {
         let bench = Bench::new();
         let mut session = bench.session();
-        let (mut random, mut model) = (Random(seed * 0x9e37_79b9_7f4a_7c15), Model::new());
+        let (mut random, mut model) = (Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)), Model::new());
         let mut done = Vec::new();
         for number in 0..1500 {
             if random.below(40) == 0 {
