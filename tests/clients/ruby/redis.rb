@@ -3,37 +3,7 @@
 # Called with a port and the path of a Unix socket. Prints RESTART when the server is to be started again, and waits
 # for a line.
 
-require "redis"
-
-PORT = Integer(ARGV[0])
-SOCKET = ARGV[1]
-PATIENCE = 20
-$stdout.sync = true
-
-def connect(**options)
-  Redis.new(port: PORT, timeout: PATIENCE, **options)
-end
-
-def same(found, expected)
-  raise "#{found.inspect} instead of #{expected.inspect}" unless found == expected
-end
-
-def refused(error, text)
-  found = yield
-rescue error => refusal
-  raise "#{refusal.message} instead of #{text}" unless refusal.message.include?(text)
-else
-  raise "#{found.inspect} instead of an error"
-end
-
-def eventually(what)
-  limit = Process.clock_gettime(Process::CLOCK_MONOTONIC) + PATIENCE
-  until yield
-    raise "waited for #{what}" if Process.clock_gettime(Process::CLOCK_MONOTONIC) > limit
-
-    sleep 0.001
-  end
-end
+require_relative "shared"
 
 def strings
   r = connect
@@ -153,8 +123,4 @@ def comes_back
   same r.get("kept"), "yes"
 end
 
-%i[strings keys pipelines messages server users many_threads comes_back].each do |check|
-  send(check)
-  puts check
-end
-puts "DONE"
+run(*%i[strings keys pipelines messages server users many_threads comes_back])
