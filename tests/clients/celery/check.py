@@ -1,6 +1,7 @@
 """Celery: what waits in the broker and what is known of results; with scripts, a worker in threads.
 
-Who waits for jobs gives back a lock by a script at once: without scripts there is no worker, and jobs are taken one by one.
+Who waits for jobs gives back a lock by a script at once: without scripts there is no worker, and jobs are taken one by
+one.
 """
 
 import sys
@@ -108,7 +109,10 @@ def works():
     else:
         raise AssertionError("it did not fail")
     same(tries.delay().get(timeout=PATIENCE), 2)
-    same(group(add.s(number, number) for number in range(10))().get(timeout=PATIENCE), [2 * number for number in range(10)])
+    same(
+        group(add.s(number, number) for number in range(10))().get(timeout=PATIENCE),
+        [2 * number for number in range(10)],
+    )
     same(chord([add.s(1, 1), add.s(2, 2)])(together.s()).get(timeout=PATIENCE), 6)
     same(chain(add.s(1, 2), add.s(3), add.s(4))().get(timeout=PATIENCE), 10)
 

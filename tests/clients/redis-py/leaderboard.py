@@ -110,7 +110,10 @@ def many_play_at_once(r):
     for thread in threads:
         thread.join(PATIENCE)
     same([thread.is_alive() for thread in threads], [False] * 6)
-    same(pairs(r.zrevrange("board", 0, -1, withscores=True)), ranked({player: float(points) for player, points in total.items() if points}))
+    same(
+        pairs(r.zrevrange("board", 0, -1, withscores=True)),
+        ranked({player: float(points) for player, points in total.items() if points}),
+    )
 
 
 @each
@@ -155,4 +158,13 @@ def a_window_that_slides(r):
             same(p.execute(), [int(now >= 10), 1, min(now + 1, 10), True])
 
 
-run(pages, ranks, around_me, best_of_each, many_play_at_once, only_the_best_stay, weeks_make_a_month, a_window_that_slides)
+run(
+    pages,
+    ranks,
+    around_me,
+    best_of_each,
+    many_play_at_once,
+    only_the_best_stay,
+    weeks_make_a_month,
+    a_window_that_slides,
+)

@@ -225,7 +225,10 @@ def waits_through_a_kill():
     thread.start()
     waiting(r, 1)
     r.client_kill_filter(_id=client["id"])
-    eventually("it to wait again", lambda: r.info("clients")["blocked_clients"] == 1 and not r.client_list(client_id=[client["id"]]))
+    eventually(
+        "it to wait again",
+        lambda: r.info("clients")["blocked_clients"] == 1 and not r.client_list(client_id=[client["id"]]),
+    )
     r.lpush("jobs", "one")
     thread.join(PATIENCE)
     same([list(done[1]), r.exists("jobs")], [[b"jobs", b"one"], 0])
@@ -257,10 +260,16 @@ def clean(check):
     return checked
 
 
-run(
-    *map(
-        clean,
-        (simple, priorities, timeouts, reliable, delayed, by_priority, answers),
-    ),
-    *map(clean, (a_bounded_log, waits_through_a_kill, restart)),
+CHECKS = (
+    simple,
+    priorities,
+    timeouts,
+    reliable,
+    delayed,
+    by_priority,
+    answers,
+    a_bounded_log,
+    waits_through_a_kill,
+    restart,
 )
+run(*map(clean, CHECKS))

@@ -42,7 +42,10 @@ def fields_that_go_by_themselves(r):
     r.hset("session:1", mapping={"user": "anna", "code": "1234", "csrf": "abc"})
     same([r.hpexpire("session:1", 30, "code"), r.hexpire("session:1", HOUR, "csrf")], [[1], [1]])
     eventually("the code to go", lambda: r.hget("session:1", "code") is None)
-    same([r.hgetall("session:1"), r.httl("session:1", "csrf", "user", "code")], [{"user": "anna", "csrf": "abc"}, [HOUR, -1, -2]])
+    same(
+        [r.hgetall("session:1"), r.httl("session:1", "csrf", "user", "code")],
+        [{"user": "anna", "csrf": "abc"}, [HOUR, -1, -2]],
+    )
     same(r.hgetex("session:1", "csrf", "user", ex=2 * HOUR), ["abc", "anna"])
     same([r.httl("session:1", "csrf", "user"), r.ttl("session:1")], [[2 * HOUR] * 2, -1])
     same([r.hsetex("session:1", "code", "5678", ex=60), r.httl("session:1", "code")], [1, [60]])
@@ -105,7 +108,10 @@ def asp_net_cache():
             # Get reads all three, Refresh only the deadlines; then it slides.
             same(raw(r, "HMGET", "app:k", "absexp", "sldexp", "data"), [b"%d" % ticks, b"12000000000", value])
             same(raw(r, "HMGET", "app:k", "absexp", "sldexp"), [b"%d" % ticks, b"12000000000"])
-            same([raw(r, "EXPIRE", "app:k", "1800"), raw(r, "PEXPIRE", "app:k", "1500000"), raw(r, "TTL", "app:k")], [1, 1, 1_500])
+            same(
+                [raw(r, "EXPIRE", "app:k", "1800"), raw(r, "PEXPIRE", "app:k", "1500000"), raw(r, "TTL", "app:k")],
+                [1, 1, 1_500],
+            )
             same([raw(r, "DEL", "app:k"), raw(r, "EXPIRE", "app:k", "1200")], [1, 0])
             same(raw(r, "HMGET", "app:k", "absexp", "sldexp", "data"), [None] * 3)
         # What has no deadline says so in its fields.
@@ -113,10 +119,20 @@ def asp_net_cache():
         same([raw(r, "HMGET", "app:k", "absexp", "sldexp", "data"), raw(r, "TTL", "app:k")], [[b"-1", b"-1", b""], -1])
         # A key that is something else is refused in its place.
         same(raw(r, "SET", "text", "v"), b"OK")
-        same([raw(r, "MULTI"), raw(r, "HMSET", "text", *fields), raw(r, "EXPIRE", "text", "1200")], [b"OK", b"QUEUED", b"QUEUED"])
+        same(
+            [raw(r, "MULTI"), raw(r, "HMSET", "text", *fields), raw(r, "EXPIRE", "text", "1200")],
+            [b"OK", b"QUEUED", b"QUEUED"],
+        )
         (refusal, expired) = raw(r, "EXEC")
-        same([type(refusal), str(refusal), expired], [redis.ResponseError, "WRONGTYPE Operation against a key holding the wrong kind of value", 1])
-        refused(redis.ResponseError, lambda: raw(r, "HMSET", "app:k", "absexp"), "wrong number of arguments for 'hmset' command")
+        same(
+            [type(refusal), str(refusal), expired],
+            [redis.ResponseError, "WRONGTYPE Operation against a key holding the wrong kind of value", 1],
+        )
+        refused(
+            redis.ResponseError,
+            lambda: raw(r, "HMSET", "app:k", "absexp"),
+            "wrong number of arguments for 'hmset' command",
+        )
         r.flushall()
 
 

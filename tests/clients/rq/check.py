@@ -25,7 +25,9 @@ def done():
 
 
 def work(*queues):
-    SimpleWorker([Queue(name, connection=connect()) for name in queues], connection=connect()).work(burst=True, logging_level="CRITICAL")
+    SimpleWorker([Queue(name, connection=connect()) for name in queues], connection=connect()).work(
+        burst=True, logging_level="CRITICAL"
+    )
 
 
 def unwanted(queue, name, **options):
@@ -48,7 +50,14 @@ def waits():
     same((found.get_status(), found.id in queue.canceled_job_registry, len(queue)), (JobStatus.CANCELED, True, 5))
     found.delete()
     refused(NoSuchJobError, lambda: Job.fetch(found.id, connection=r))
-    same(len(Queue("bulk", connection=r).enqueue_many([Queue.prepare_data(note, (str(n),), result_ttl=0) for n in range(5)])), 5)
+    same(
+        len(
+            Queue("bulk", connection=r).enqueue_many(
+                [Queue.prepare_data(note, (str(n),), result_ttl=0) for n in range(5)]
+            )
+        ),
+        5,
+    )
 
 
 def is_done():
@@ -103,7 +112,10 @@ def results_and_failures():
     queue = Queue(connection=r)
     kept, broken = queue.enqueue(note, "kept", result_ttl=500), queue.enqueue(fails)
     work("default")
-    same((kept.return_value(refresh=True), kept.get_status(), 400 < r.ttl(kept.key) <= 500), ("kept", JobStatus.FINISHED, True))
+    same(
+        (kept.return_value(refresh=True), kept.get_status(), 400 < r.ttl(kept.key) <= 500),
+        ("kept", JobStatus.FINISHED, True),
+    )
     same((broken.get_status(), broken.id in queue.failed_job_registry), (JobStatus.FAILED, True))
     assert "as it should" in broken.latest_result().exc_string
     queue.failed_job_registry.requeue(broken.id)

@@ -10,7 +10,9 @@ require "sidekiq/launcher"
 # It calls its library in ways that the library advises against.
 Redis.silence_deprecations = true
 Sidekiq.logger.level = Logger::FATAL
-Sidekiq.configure_client { |config| config.redis = { url: "redis://127.0.0.1:#{PORT}/3", size: 15, network_timeout: PATIENCE } }
+Sidekiq.configure_client do |config|
+  config.redis = { url: "redis://127.0.0.1:#{PORT}/3", size: 15, network_timeout: PATIENCE }
+end
 
 DONE = Queue.new
 
@@ -100,12 +102,14 @@ def schedules
   now = Time.now.to_f
   jids = [3600, 7200].map { |seconds| Works.perform_in(seconds, seconds) }
   Works.perform_at(Time.now + 60, 60)
-  Sidekiq::Client.push_bulk("class" => "Works", "args" => (1..100).map { |number| [number] }, "at" => (1..100).map { |number| now + 10_000 + number })
+  numbers = (1..100).to_a
+  Sidekiq::Client.push_bulk("class" => "Works", "args" => numbers.zip, "at" => numbers.map { |n| now + 10_000 + n })
   set = Sidekiq::ScheduledSet.new
-  same [set.size, set.map { |entry| entry.args.first }], [103, (1..100).to_a.reverse + [7200, 3600, 60]]
+  same [set.size, set.map { |entry| entry.args.first }], [103, numbers.reverse + [7200, 3600, 60]]
   entry = set.find_job(jids.first)
   same [entry.klass, (entry.at.to_f - now - 3600).abs < PATIENCE], ["Works", true]
-  same [set.fetch(entry.score, entry.jid).size, set.fetch(now..now + 4000).map { |one| one.args.first }], [1, [60, 3600]]
+  same [set.fetch(entry.score, entry.jid).size, set.fetch(now..now + 4000).map { |one| one.args.first }],
+       [1, [60, 3600]]
   same set.scan(jids.last).map(&:jid), [jids.last]
   entry.reschedule(now + 30)
   same set.to_a.last.jid, jids.first
@@ -130,7 +134,8 @@ def retries
   set = Sidekiq::RetrySet.new
   working("the job to be tried again") { set.size == 1 }
   entry = set.find_job(jid)
-  same [entry.error?, entry["error_class"], entry["error_message"], entry["retry_count"]], [true, "ArgumentError", "as it should", 0]
+  same [entry.error?, entry["error_class"], entry["error_message"], entry["retry_count"]],
+       [true, "ArgumentError", "as it should", 0]
   same [entry.args, entry.queue, entry.at > Time.now + 3000], [["x", { "a" => [1, nil] }], "low", true]
   entry.add_to_queue
   same [set.size, Sidekiq::Queue.new("low").size], [0, 1]
@@ -138,7 +143,8 @@ def retries
   working("the job to be dead") { dead.size == 1 }
   same [dead.find_job(jid)["retry_count"], set.size], [1, 0]
   Sidekiq::Launcher.flush_stats
-  same [Sidekiq::Stats.new.dead_size, Sidekiq::Stats.new.failed, Sidekiq::Stats::History.new(1).failed.values], [1, 2, [2]]
+  same [Sidekiq::Stats.new.dead_size, Sidekiq::Stats.new.failed, Sidekiq::Stats::History.new(1).failed.values],
+       [1, 2, [2]]
   dead.retry_all
   same [dead.size, Sidekiq::Queue.new("low").first.jid], [0, jid]
   Sidekiq::Queue.new("low").clear
@@ -149,7 +155,8 @@ def heartbeats
   launcher = Sidekiq::Launcher.new(more)
   launcher.send(:heartbeat)
   processes = Sidekiq::ProcessSet.new
-  same [processes.size, processes.total_concurrency, processes.map(&:tag), processes.first.labels], [1, 5, ["shop"], ["checked"]]
+  same [processes.size, processes.total_concurrency, processes.map(&:tag), processes.first.labels],
+       [1, 5, ["shop"], ["checked"]]
   same [processes.first.queues, processes.first.stopping?, Sidekiq::WorkSet.new.size], [%w[default low], false, 0]
   Sidekiq.redis { |redis| same redis.ttl(processes.first.identity).between?(50, 60), true }
   # A signal is a list, which the next beat takes from.

@@ -129,6 +129,36 @@ fn walks_all_keys() {
     }
 }
 
+#[test]
+fn finds_the_biggest_of_each_kind() {
+    let server = Server::start(Program::Caskade, &[]);
+    let Some(_) = cli(&server, &[]) else { return };
+    let mut connection = server.connect();
+    let many = |command: &str, key: &str, per_element: &[&str]| {
+        let elements = (0..2_000).flat_map(|number| per_element.iter().map(move |one| format!("{one}{number}")));
+        [command.to_owned(), key.to_owned()].into_iter().chain(elements).collect::<Vec<String>>()
+    };
+    for (command, elements) in [("RPUSH", &["e"][..]), ("SADD", &["m"]), ("HSET", &["f", "v"]), ("ZADD", &["", "m"])] {
+        assert!(matches!(connection.ask(&many(command, &format!("big:{command}"), elements)), Reply::Integer(2_000)));
+    }
+    for line in ["SET big:SET 0123456789", "SET s a", "RPUSH l a b", "SADD m a b c", "HSET h a 1", "ZADD z 1 a 2 b"] {
+        connection.ask(&line.split(' ').collect::<Vec<_>>());
+    }
+    let big = output("redis-cli", cli(&server, &["--bigkeys"]).expect("redis-cli"));
+    let memory = output("redis-cli", cli(&server, &["--memkeys"]).expect("redis-cli"));
+    for (kind, command, size, total) in [
+        ("list", "RPUSH", "2000 items", "2 lists with 2002 items"),
+        ("set", "SADD", "2000 members", "2 sets with 2003 members"),
+        ("hash", "HSET", "2000 fields", "2 hashs with 2001 fields"),
+        ("zset", "ZADD", "2000 members", "2 zsets with 2002 members"),
+        ("string", "SET", "10 bytes", "2 strings with 11 bytes"),
+    ] {
+        let found = format!("Biggest {kind:>6} found '\"big:{command}\"' has ");
+        assert!(big.contains(&format!("{found}{size}")) && big.contains(total), "{found}{size}, {total}: {big}");
+        assert!(memory.contains(&found) && memory.contains(&format!("2 {kind}s with ")), "{found}: {memory}");
+    }
+}
+
 /// redis-cli at work for as long as a check wants: what would go on for ever, or waits for the next command.
 struct Session {
     child: Child,
