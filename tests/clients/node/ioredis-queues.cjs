@@ -117,7 +117,8 @@ async function collections(redis) {
     [0, 1, 1],
   );
   assert.deepEqual(await redis.hexpire("h", 100, "FIELDS", 2, "name", "no"), [1, -2]);
-  assert.deepEqual(await redis.httl("h", "FIELDS", 1, "name"), [100]);
+  const [left] = await redis.httl("h", "FIELDS", 1, "name");
+  assert.ok(left > 80 && left <= 100, left);
   assert.equal(await redis.sadd("s", "a", "b", ["c"]), 3);
   assert.deepEqual([...(await redis.smembers("s"))].sort(), ["a", "b", "c"]);
   assert.deepEqual(

@@ -166,7 +166,9 @@ async function collections(client) {
     [await client.hExists("h", "no"), await client.hGet("h", "no"), await client.hDel("h", "age")],
     [0, null, 1],
   );
-  assert.deepEqual([await client.hExpire("h", ["name", "no"], 100), await client.hTTL("h", "name")], [[1, -2], [100]]);
+  assert.deepEqual(await client.hExpire("h", ["name", "no"], 100), [1, -2]);
+  const [left] = await client.hTTL("h", "name");
+  assert.ok(left > 80 && left <= 100, left);
   assert.deepEqual(await client.hGetEx("h", "name", { expiration: { type: "EX", value: 500 } }), ["anna"]);
   assert.deepEqual(
     [await client.hSetEx("h", { a: "1" }, { expiration: { type: "EX", value: 50 } }), await client.hGetDel("h", "a")],

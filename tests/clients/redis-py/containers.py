@@ -9,7 +9,7 @@ import time
 
 import redis
 import redis.asyncio
-from shared import PORT, connect, eventually, refused, same
+from shared import PORT, Left, connect, eventually, refused, same
 
 WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
 
@@ -89,7 +89,7 @@ def blocking(r, t):
     )
     same([r.blmpop(0.05, 1, "no", direction="LEFT"), r.bzpopmin("no", 0.05), r.bzpopmax("no", 0.05)], [None] * 3)
     same(r.bzmpop(0.05, 1, ["no"], min=True), None)
-    assert time.monotonic() - began >= 0.4
+    assert time.monotonic() - began >= 0.3
     refused(redis.ResponseError, lambda: r.blpop("l", -1), "timeout is negative")
     r.zadd("z", {"a": 1, "b": 2, "c": 3})
     three = (lambda *reply: list(reply)) if t.protocol == 3 else (lambda *reply: reply)
@@ -136,8 +136,8 @@ def hashes(r, t):
 def expiring_fields(r, t):
     r.hset("h", mapping={"a": 1, "b": 2, "c": 3})
     same([r.hexpire("h", 100, "a", "no"), r.hpexpire("h", 50_000, "b"), r.hexpire("no", 1, "a")], [[1, -2], [1], [-2]])
-    same([r.httl("h", "a", "b", "c", "no"), r.httl("no", "a")], [[100, 50, -1, -2], [-2]])
-    assert 99_000 < r.hpttl("h", "a")[0] <= 100_000
+    same([r.httl("h", "a", "b", "c", "no"), r.httl("no", "a")], [[Left(100), Left(50), -1, -2], [-2]])
+    assert 80_000 < r.hpttl("h", "a")[0] <= 100_000
     same(
         [r.hexpire("h", 10, "a", gt=True), r.hexpire("h", 10, "a", lt=True), r.hexpire("h", 10, "a", nx=True)],
         [[0], [1], [0]],
@@ -155,15 +155,15 @@ def expiring_fields(r, t):
     eventually("both fields to go", lambda: not r.exists("h"))
     same([r.hgetall("h"), r.hlen("h"), r.hget("h", "b")], [{}, 0, None])
     # Commands of Redis 8.
-    same([r.hsetex("h", mapping={"a": 1, "b": 2}, ex=100), r.httl("h", "a", "b")], [1, [100, 100]])
+    same([r.hsetex("h", mapping={"a": 1, "b": 2}, ex=100), r.httl("h", "a", "b")], [1, [Left(100), Left(100)]])
     same(
         [r.hsetex("h", "a", 3, data_persist_option=redis.commands.core.HashDataPersistOptions.FNX), r.hget("h", "a")],
         [0, t("1")],
     )
-    same([r.hsetex("h", "a", 3, keepttl=True), r.httl("h", "a")], [1, [100]])
+    same([r.hsetex("h", "a", 3, keepttl=True), r.httl("h", "a")], [1, [Left(100)]])
     same(
         [r.hgetex("h", "a", "no", ex=500), r.httl("h", "a"), r.hgetex("h", "a", persist=True)],
-        [[t("3"), None], [500], [t("3")]],
+        [[t("3"), None], [Left(500)], [t("3")]],
     )
     same([r.httl("h", "a"), r.hgetdel("h", "a", "b", "no"), r.exists("h")], [[-1], [t("3"), t("2"), None], 0])
 
