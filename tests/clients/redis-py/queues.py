@@ -236,7 +236,20 @@ def waits_through_a_kill():
 
 
 def restart():
-    r = connect(decode_responses=True)
+    """What was stored is there; who was waiting waits again, as workers do that outlive their server."""
+    r, found = connect(decode_responses=True), []
+
+    def works():
+        mine = connect()
+        while not found:
+            try:
+                found.extend(mine.brpop("wanted", 1) or [])
+            except redis.ConnectionError:
+                pass
+
+    worker = threading.Thread(target=works, daemon=True)
+    worker.start()
+    waiting(r, 1)
     r.rpush("jobs", *range(JOBS))
     same(r.lmpop(1, "jobs", direction="LEFT", count=100)[1][-1], "99")
     r.zadd("later", {"a": 1.5, "b": float("inf")})
@@ -250,6 +263,9 @@ def restart():
     same(r.hgetall("job:1"), {"state": "new", "tries": "0"})
     assert 900 < r.httl("job:1", "state")[0] <= 1_000
     same((r.scard("seen"), r.sismember("seen", 99)), (100, 1))
+    r.lpush("wanted", "job")
+    worker.join(PATIENCE)
+    same(found, [b"wanted", b"job"])
 
 
 def clean(check):
