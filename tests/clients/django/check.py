@@ -219,6 +219,24 @@ def django_redis_patterns():
     same(cache.keys("*"), [])
 
 
+def django_redis_collections():
+    """Members and values as the library packs them: they come back as they were."""
+    cache = caches["django-redis"]
+    same((cache.sadd("s", "a", 2, ("t", 1)), cache.scard("s"), cache.smembers("s")), (3, 3, {"a", 2, ("t", 1)}))
+    same((cache.sismember("s", 2), cache.smismember("s", "a", "x"), cache.srem("s", "a")), (True, [True, False], 1))
+    cache.sadd("other", 2, "b")
+    same((cache.sinter("s", "other"), cache.sdiff("other", "s")), ({2}, {"b"}))
+    same((cache.sunionstore("all", "s", "other"), cache.smove("s", "all", 2)), (3, True))
+    same((set(cache.sscan_iter("all")), cache.spop("s"), cache.srandmember("s")), ({2, "b", ("t", 1)}, ("t", 1), None))
+    same((cache.hset("h", "a", [1]), cache.hset("h", "b", "x"), cache.hlen("h")), (1, 1, 2))
+    same((sorted(cache.hkeys("h")), cache.hexists("h", "a"), cache.hdel("h", "a")), (["a", "b"], True, 1))
+    same((cache.zadd("z", {"a": 1, ("t",): 2.5}), cache.zcard("z"), cache.zscore("z", ("t",))), (2, 2, 2.5))
+    same((cache.zrange("z", 0, -1), cache.zincrby("z", 5, "a"), cache.zrank("z", "a")), (["a", ("t",)], 6.0, 1))
+    same([tuple(pair) for pair in cache.zrevrange("z", 0, -1, withscores=True)], [("a", 6.0), (("t",), 2.5)])
+    same((cache.zrangebyscore("z", 0, 3), cache.zcount("z", 0, 3), cache.zrem("z", "a")), ([("t",)], 1, 1))
+    cache.clear()
+
+
 def django_redis_scripts():
     """Giving a lock back needs one; for counting, the library knows how to do without."""
     cache = caches["django-redis"]
@@ -243,5 +261,6 @@ run(
     django_redis_values,
     django_redis_times,
     django_redis_patterns,
+    django_redis_collections,
     django_redis_scripts,
 )

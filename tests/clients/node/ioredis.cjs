@@ -67,7 +67,7 @@ async function scans(redis) {
 
 async function server(redis) {
   assert.equal(await redis.client("GETNAME"), "check");
-  assert.match(await redis.info("server"), /redis_version:7\.2\.4/);
+  assert.match(await redis.info("server"), /redis_version:7\.4\.0/);
   assert.match(await redis.client("LIST"), /lib-name=ioredis/);
   assert.ok((await redis.command("COUNT")) > 50);
 }

@@ -71,7 +71,7 @@ async function scans(client) {
 async function server(client) {
   assert.equal(await client.clientGetName(), "check");
   assert.equal(await client.ping(), "PONG");
-  assert.match(await client.info("server"), /redis_version:7\.2\.4/);
+  assert.match(await client.info("server"), /redis_version:7\.4\.0/);
   assert.deepEqual({ ...(await client.configGet("appendfsync")) }, { appendfsync: "everysec" });
   assert.equal((await client.clientInfo()).libName, "node-redis");
   assert.equal((await client.role()).role, "master");

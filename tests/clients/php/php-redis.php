@@ -1,5 +1,6 @@
 <?php
-// php-redis (the extension), unchanged: strings, expiry, transactions, scans, pub/sub, serializers, and PHP's own sessions.
+// php-redis (the extension), unchanged: strings, collections, expiry, transactions, scans, pub/sub, serializers, and
+// PHP's own sessions.
 
 require __DIR__ . '/shared.php';
 
@@ -48,7 +49,10 @@ function keys(): void
     same([count($r->keys('user:1??')), $r->dbSize()], [100, 1000]);
     same([$r->type('user:1'), $r->object('encoding', 'user:1')], [Redis::REDIS_STRING, 'int']);
     same([$r->rename('user:1', 'x'), $r->renameNx('x', 'user:2'), $r->rawCommand('COPY', 'x', 'y')], [true, false, 1]);
-    same([$r->expire('x', 100), $r->ttl('x'), $r->persist('x'), $r->ttl('x'), $r->ttl('no')], [true, 100, true, -1, -2]);
+    same(
+        [$r->expire('x', 100), $r->ttl('x'), $r->persist('x'), $r->ttl('x'), $r->ttl('no')],
+        [true, 100, true, -1, -2],
+    );
     same([$r->pexpire('x', 50_000), $r->expireAt('x', time() + 50)], [true, true]);
     same($r->move('x', 5) && $r->select(5) && $r->get('x') === '1', true);
     same($r->flushAll(), true);
@@ -114,6 +118,91 @@ function serializers(): void
     connect()->flushAll();
 }
 
+function lists(): void
+{
+    $r = connect();
+    same([$r->rPush('l', 'a', 'b', 'c'), $r->lPush('l', 'z'), $r->lPushx('no', 'x')], [3, 4, 0]);
+    same([$r->lRange('l', 0, -1), $r->lLen('l'), $r->lIndex('l', 9)], [['z', 'a', 'b', 'c'], 4, false]);
+    same([$r->lPop('l'), $r->rPop('l'), $r->lPop('no'), $r->lRem('l', 'a', 1)], ['z', 'c', false, 1]);
+    same([$r->lInsert('l', Redis::BEFORE, 'b', 'x'), $r->lSet('l', 0, 'y'), $r->lTrim('l', 0, 0)], [2, true, true]);
+    same([$r->rpoplpush('l', 'm'), $r->rpoplpush('l', 'm'), $r->lRange('m', 0, -1)], ['y', false, ['y']]);
+    same([$r->brPop(['l', 'm'], 1), $r->blPop(['l', 'm'], 1), $r->brpoplpush('l', 'm', 1)], [['m', 'y'], [], false]);
+    $r->rPush('ids', 3, 1, 2);
+    same([$r->sort('ids'), $r->sort('ids', ['sort' => 'desc', 'limit' => [0, 2]])], [['1', '2', '3'], ['3', '2']]);
+    same([$r->type('ids'), $r->hGet('ids', 'a')], [Redis::REDIS_LIST, false]);
+    same(str_starts_with($r->getLastError(), 'WRONGTYPE '), true);
+    $r->flushAll();
+}
+
+function hashes(): void
+{
+    $r = connect();
+    same([$r->hSet('h', 'a', 1), $r->hSet('h', 'a', 2), $r->hMSet('h', ['b' => 'x', 'c' => 3])], [1, 0, true]);
+    same(
+        [$r->hGet('h', 'a'), $r->hGet('h', 'no'), $r->hGetAll('h'), $r->hGetAll('no')],
+        ['2', false, ['a' => '2', 'b' => 'x', 'c' => '3'], []],
+    );
+    same(
+        [$r->hMGet('h', ['a', 'no']), $r->hKeys('h'), $r->hVals('h')],
+        [['a' => '2', 'no' => false], ['a', 'b', 'c'], ['2', 'x', '3']],
+    );
+    same([$r->hIncrBy('h', 'a', 5), $r->hIncrByFloat('h', 'a', 0.5), $r->hSetNx('h', 'a', 1)], [7, 7.5, false]);
+    same([$r->hExists('h', 'b'), $r->hStrLen('h', 'b'), $r->hDel('h', 'b', 'no'), $r->hLen('h')], [true, 1, 1, 2]);
+    same($r->rawCommand('HEXPIRE', 'h', 100, 'FIELDS', 2, 'a', 'no'), [1, -2]);
+    $r->hMSet('many', array_combine(range(1, 1000), range(1, 1000)));
+    $found = [];
+    for ($cursor = null; $fields = $r->hScan('many', $cursor, '*', 50);) {
+        $found += $fields;
+    }
+    ksort($found);
+    same([count($found), $found[1000], $r->type('h')], [1000, '1000', Redis::REDIS_HASH]);
+    $r->flushAll();
+}
+
+function sets(): void
+{
+    $r = connect();
+    same(
+        [$r->sAdd('s', 'a', 'b', 'c'), $r->sAddArray('t', ['b', 'x']), sorted($r->sMembers('s'))],
+        [3, 2, ['a', 'b', 'c']],
+    );
+    same(
+        [$r->sIsMember('s', 'a'), $r->sMisMember('s', 'a', 'x'), $r->sRem('s', 'c'), $r->sCard('s')],
+        [true, [1, 0], 1, 2],
+    );
+    same([$r->sInter('s', 't'), $r->sDiff('s', 't'), sorted($r->sUnion('s', 't'))], [['b'], ['a'], ['a', 'b', 'x']]);
+    same(
+        [$r->sUnionStore('u', 's', 't'), $r->sMove('s', 't', 'a'), $r->sPop('no'), $r->sRandMember('s')],
+        [3, true, false, 'b'],
+    );
+    same([$r->type('s'), count($r->sRandMember('u', -5)), count($r->sPop('u', 2))], [Redis::REDIS_SET, 5, 2]);
+
+    same([$r->zAdd('z', 1, 'a', 2.5, 'b'), $r->zAdd('z', ['XX', 'CH'], 3, 'a', 1, 'no')], [2, 1]);
+    same([$r->zRange('z', 0, -1), $r->zRevRange('z', 0, 0, true)], [['b', 'a'], ['a' => 3.0]]);
+    same(
+        [$r->zRange('z', 0, -1, true), $r->zRangeByScore('z', '-inf', '(3', ['withscores' => true])],
+        [['b' => 2.5, 'a' => 3.0], ['b' => 2.5]],
+    );
+    same(
+        [$r->zScore('z', 'b'), $r->zScore('z', 'no'), $r->zRank('z', 'a'), $r->zRevRank('z', 'no')],
+        [2.5, false, 1, false],
+    );
+    same([$r->zIncrBy('z', 0.5, 'b'), $r->zCount('z', 3, 3), $r->zRem('z', 'no'), $r->zCard('z')], [3.0, 2, 0, 2]);
+    same([$r->zPopMin('z'), $r->zPopMax('z'), $r->bzPopMin('z', 1)], [['a' => 3.0], ['b' => 3.0], []]);
+    $r->zAdd('z', 1, 'a');
+    same([$r->bzPopMax('z', 1), $r->type('z')], [['z', 'a', '1'], Redis::REDIS_NOT_FOUND]);
+    $r->zAdd('y', 1, 'a');
+    $r->zAdd('z', 2, 'a', 3, 'b');
+    same(
+        [$r->zUnionStore('to', ['y', 'z'], [2, 1], 'SUM'), $r->zRange('to', 0, -1, true)],
+        [2, ['b' => 3.0, 'a' => 4.0]],
+    );
+    same([$r->zInterStore('to', ['y', 'z']), $r->type('to')], [1, Redis::REDIS_ZSET]);
+    $found = $r->multi()->zAdd('z', 9, 'c')->zRange('z', -1, -1, true)->lPush('l', 'x')->lRange('l', 0, -1)->exec();
+    same($found, [1, ['c' => 9.0], 1, ['x']]);
+    $r->flushAll();
+}
+
 function server(): void
 {
     $r = connect();
@@ -173,4 +262,7 @@ function sessions(): void
 }
 
 // Sessions come before anything is printed, as headers do.
-run(['sessions', 'strings', 'keys', 'transactions', 'messages', 'serializers', 'server', 'accounts']);
+run([
+    'sessions', 'strings', 'keys', 'lists', 'hashes', 'sets', 'transactions', 'messages', 'serializers',
+    'server', 'accounts',
+]);

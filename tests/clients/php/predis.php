@@ -100,6 +100,43 @@ function messages(): void
     eventually('the subscriber to be gone', fn () => $r->pubsub('numpat') === 0);
 }
 
+function collections(): void
+{
+    $r = connect();
+    same(
+        [$r->rpush('l', ['a', 'b', 'c']), $r->lrange('l', 0, -1), $r->lpop('l'), $r->lpop('no')],
+        [3, ['a', 'b', 'c'], 'a', null],
+    );
+    same([$r->brpop(['no', 'l'], 1), $r->blpop(['no'], 1), $r->rpoplpush('l', 'm')], [['l', 'c'], null, 'b']);
+    same(
+        [(string) $r->hmset('h', ['a' => 1, 'b' => 2]), $r->hset('h', 'a', 3), $r->hgetall('h')],
+        ['OK', 0, ['a' => '3', 'b' => '2']],
+    );
+    same(
+        [$r->hmget('h', ['a', 'no']), $r->hgetall('no'), $r->hincrby('h', 'a', 4), $r->hexists('h', 'no')],
+        [['3', null], [], 7, 0],
+    );
+    same(
+        [$r->sadd('s', ['a', 'b']), sorted($r->smembers('s')), $r->sismember('s', 'x'), $r->spop('no')],
+        [2, ['a', 'b'], 0, null],
+    );
+    same([$r->zadd('z', ['a' => 1, 'b' => 2.5]), $r->zscore('z', 'b'), $r->zscore('z', 'no')], [2, '2.5', null]);
+    same(
+        [$r->zrange('z', 0, -1, 'WITHSCORES'), $r->zrevrange('z', 0, 0), $r->zrank('z', 'b')],
+        [['a' => '1', 'b' => '2.5'], ['b'], 1],
+    );
+    same($r->zrangebyscore('z', '-inf', '+inf', ['withscores' => true, 'limit' => [1, 1]]), ['b' => '2.5']);
+    same([$r->zincrby('z', 2, 'a'), $r->zunionstore('to', ['z', 's']), $r->zscore('to', 'a')], ['3', 2, '4']);
+    same([(string) $r->type('l'), (string) $r->type('h'), (string) $r->type('z')], ['none', 'hash', 'zset']);
+    refused(fn () => $r->lpush('h', ['x']), 'WRONGTYPE Operation against a key holding the wrong kind of value');
+    $r->sadd('many', range(1, 1000));
+    $r->zadd('ranks', array_combine(range(1, 1000), range(1, 1000)));
+    same(count(array_unique(iterator_to_array(new Predis\Collection\Iterator\SetKey($r, 'many'), false))), 1000);
+    same(count(iterator_to_array(new Predis\Collection\Iterator\SortedSetKey($r, 'ranks', '*9*'))), 271);
+    same(iterator_to_array(new Predis\Collection\Iterator\HashKey($r, 'h')), ['a' => '7', 'b' => '2']);
+    $r->flushall();
+}
+
 function server(): void
 {
     $r = connect();
@@ -136,4 +173,4 @@ function sessions(): void
 }
 
 // Sessions come before anything is printed, as headers do.
-run(['sessions', 'strings', 'pipelines', 'walks', 'messages', 'server']);
+run(['sessions', 'strings', 'pipelines', 'walks', 'collections', 'messages', 'server']);

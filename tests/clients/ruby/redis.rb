@@ -3,37 +3,7 @@
 # Called with a port and the path of a Unix socket. Prints RESTART when the server is to be started again, and waits
 # for a line.
 
-require "redis"
-
-PORT = Integer(ARGV[0])
-SOCKET = ARGV[1]
-PATIENCE = 20
-$stdout.sync = true
-
-def connect(**options)
-  Redis.new(port: PORT, timeout: PATIENCE, **options)
-end
-
-def same(found, expected)
-  raise "#{found.inspect} instead of #{expected.inspect}" unless found == expected
-end
-
-def refused(error, text)
-  found = yield
-rescue error => refusal
-  raise "#{refusal.message} instead of #{text}" unless refusal.message.include?(text)
-else
-  raise "#{found.inspect} instead of an error"
-end
-
-def eventually(what)
-  limit = Process.clock_gettime(Process::CLOCK_MONOTONIC) + PATIENCE
-  until yield
-    raise "waited for #{what}" if Process.clock_gettime(Process::CLOCK_MONOTONIC) > limit
-
-    sleep 0.001
-  end
-end
+require_relative "shared"
 
 def strings
   r = connect
@@ -66,6 +36,40 @@ def keys
   same r.flushdb, "OK"
   r.set("brief", "v", px: 20)
   eventually("a key to expire") { !r.exists?("brief") }
+end
+
+def collections
+  r = connect
+  same [r.rpush("l", %w[a b c]), r.lrange("l", 0, -1), r.lpop("l"), r.lpop("no"), r.rpop("l", 5)],
+       [3, %w[a b c], "a", nil, %w[c b]]
+  r.rpush("l", %w[a b])
+  same [r.brpop("no", "l", timeout: 1), r.blpop("no", timeout: 0.05), r.blmove("l", "m", "LEFT", "RIGHT", timeout: 1)],
+       [%w[l b], nil, "a"]
+  same [r.hset("h", "a", 1, "b", 2), r.hset("h", { "a" => 3 }), r.hgetall("h"), r.hgetall("no")],
+       [2, 0, { "a" => "3", "b" => "2" }, {}]
+  same [r.hmget("h", "a", "no"), r.mapped_hmget("h", "a", "no"), r.hmset("h", "c", 1)],
+       [["3", nil], { "a" => "3", "no" => nil }, "OK"]
+  same [r.hincrby("h", "a", 4), r.hincrbyfloat("h", "a", 0.5), r.hexists("h", "no"), r.hdel("h", "a", "c")],
+       [7, 7.5, false, 2]
+  same [r.sadd?("s", "a"), r.sadd?("s", "a"), r.sadd("s", %w[b c]), r.smembers("s").sort, r.sismember("s", "x")],
+       [true, false, 2, %w[a b c], false]
+  same [r.sinter("s", "s").sort, r.smismember("s", "a", "x"), r.spop("no"), r.spop("s", 9).size],
+       [%w[a b c], [true, false], nil, 3]
+  same [r.zadd("z", 1, "a"), r.zadd("z", [[2.5, "b"], [3, "c"]]), r.zadd("z", 4, "c", gt: true, incr: true)],
+       [true, 2, 7.0]
+  same [r.zrange("z", 0, -1, with_scores: true), r.zrevrange("z", 0, 0), r.zscore("z", "b"), r.zscore("z", "no")],
+       [[["a", 1.0], ["b", 2.5], ["c", 7.0]], ["c"], 2.5, nil]
+  same [r.zrangebyscore("z", "(1", "+inf", limit: [0, 1]), r.zrank("z", "b"), r.zrevrank("z", "no")], [["b"], 1, nil]
+  same r.zincrby("z", 1, "a"), 2.0
+  same [r.zpopmin("z"), r.zpopmax("z", 2), r.bzpopmin("z", timeout: 0.05), r.zmscore("z", "a")],
+       [["a", 2.0], [["c", 7.0], ["b", 2.5]], nil, [nil]]
+  r.zadd("z", 1, "a")
+  same [r.bzpopmax("z", timeout: 1), r.zunionstore("to", %w[z no]), r.type("h")], [["z", "a", 1.0], 0, "hash"]
+  refused(Redis::CommandError, "WRONGTYPE") { r.lpush("h", "x") }
+  r.mapped_hmset("many", (1..1000).to_h { |number| [number, number] })
+  r.zadd("ranks", (1..1000).map { |number| [number, number] })
+  same [r.hscan_each("many", count: 50).to_h.size, r.zscan_each("ranks", match: "77").to_a], [1000, [["77", 77.0]]]
+  r.flushall
 end
 
 def pipelines
@@ -153,8 +157,4 @@ def comes_back
   same r.get("kept"), "yes"
 end
 
-%i[strings keys pipelines messages server users many_threads comes_back].each do |check|
-  send(check)
-  puts check
-end
-puts "DONE"
+run(*%i[strings keys collections pipelines messages server users many_threads comes_back])

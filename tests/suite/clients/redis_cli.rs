@@ -47,6 +47,18 @@ fn prints_replies_in_both_versions() {
         (&["--csv", "MGET", "k", "n", "x"], "\"v\",\"3\",NULL\n"),
         (&["--json", "-3", "CONFIG", "GET", "appendfsync"], "{\"appendfsync\":\"everysec\"}\n"),
         (&["--no-raw", "-3", "CONFIG", "GET", "appendfsync"], "1# \"appendfsync\" => \"everysec\"\n"),
+        (&["HSET", "h", "a", "1"], "1\n"),
+        (&["--no-raw", "HGETALL", "h"], "1) \"a\"\n2) \"1\"\n"),
+        (&["--no-raw", "-3", "HGETALL", "h"], "1# \"a\" => \"1\"\n"),
+        (&["--json", "-3", "HGETALL", "h"], "{\"a\":\"1\"}\n"),
+        (&["SADD", "s", "1"], "1\n"),
+        (&["--no-raw", "-3", "SMEMBERS", "s"], "1~ \"1\"\n"),
+        (&["--no-raw", "-3", "SMEMBERS", "no"], "(empty set)\n"),
+        (&["ZADD", "z", "1", "a", "2.5", "b"], "2\n"),
+        (&["--csv", "ZRANGE", "z", "0", "-1", "WITHSCORES"], "\"a\",\"1\",\"b\",\"2.5\"\n"),
+        (&["--json", "-3", "ZRANGE", "z", "0", "-1", "WITHSCORES"], "[[\"a\",1],[\"b\",2.5]]\n"),
+        (&["--no-raw", "-3", "ZSCORE", "z", "b"], "(double) 2.5\n"),
+        (&["--no-raw", "-3", "BLPOP", "no", "0.01"], "(nil)\n"),
         (&["EXPIRE", "k", "100"], "1\n"),
         (&["TTL", "k"], "100\n"),
         (&["--no-raw", "LOLWUT?"], "(error) ERR unknown command 'LOLWUT?', with args beginning with: \n"),
@@ -126,6 +138,36 @@ fn walks_all_keys() {
         for part in parts {
             assert!(printed.contains(part), "{part:?} is not in\n{printed}");
         }
+    }
+}
+
+#[test]
+fn finds_the_biggest_of_each_kind() {
+    let server = Server::start(Program::Caskade, &[]);
+    let Some(_) = cli(&server, &[]) else { return };
+    let mut connection = server.connect();
+    let many = |command: &str, key: &str, per_element: &[&str]| {
+        let elements = (0..2_000).flat_map(|number| per_element.iter().map(move |one| format!("{one}{number}")));
+        [command.to_owned(), key.to_owned()].into_iter().chain(elements).collect::<Vec<String>>()
+    };
+    for (command, elements) in [("RPUSH", &["e"][..]), ("SADD", &["m"]), ("HSET", &["f", "v"]), ("ZADD", &["", "m"])] {
+        assert!(matches!(connection.ask(&many(command, &format!("big:{command}"), elements)), Reply::Integer(2_000)));
+    }
+    for line in ["SET big:SET 0123456789", "SET s a", "RPUSH l a b", "SADD m a b c", "HSET h a 1", "ZADD z 1 a 2 b"] {
+        connection.ask(&line.split(' ').collect::<Vec<_>>());
+    }
+    let big = output("redis-cli", cli(&server, &["--bigkeys"]).expect("redis-cli"));
+    let memory = output("redis-cli", cli(&server, &["--memkeys"]).expect("redis-cli"));
+    for (kind, command, size, total) in [
+        ("list", "RPUSH", "2000 items", "2 lists with 2002 items"),
+        ("set", "SADD", "2000 members", "2 sets with 2003 members"),
+        ("hash", "HSET", "2000 fields", "2 hashs with 2001 fields"),
+        ("zset", "ZADD", "2000 members", "2 zsets with 2002 members"),
+        ("string", "SET", "10 bytes", "2 strings with 11 bytes"),
+    ] {
+        let found = format!("Biggest {kind:>6} found '\"big:{command}\"' has ");
+        assert!(big.contains(&format!("{found}{size}")) && big.contains(total), "{found}{size}, {total}: {big}");
+        assert!(memory.contains(&found) && memory.contains(&format!("2 {kind}s with ")), "{found}: {memory}");
     }
 }
 

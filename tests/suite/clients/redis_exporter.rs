@@ -68,6 +68,53 @@ fn finds_the_metrics_of_redis() {
     assert!(unknown.is_empty(), "redis-server has {}", unknown.join(", "));
 }
 
+/// Of single keys and of those that match a pattern: how large each is, whatever it holds, and how many there are.
+#[test]
+fn finds_the_sizes_of_keys() {
+    let Some(exporter) = required("prometheus-redis-exporter", find_on_path("prometheus-redis-exporter")) else {
+        return;
+    };
+    for program in [Some(Program::Caskade), Program::oracle()].into_iter().flatten() {
+        let server = Server::start(program, &[]);
+        let mut connection = server.connect();
+        for line in [
+            "SET check:text hello",
+            "SET check:number 42",
+            "RPUSH check:list a b c",
+            "HSET check:hash a 1 b 2",
+            "SADD check:set a b c d",
+            "ZADD check:zset 1 a 2 b 3 c 4 d 5 e",
+            "SET other 1",
+            "SELECT 3",
+            "RPUSH single a b",
+        ] {
+            connection.ask(&line.split(' ').collect::<Vec<_>>());
+        }
+        let more =
+            ["-check-keys=db0=check:*", "-check-single-keys=db3=single,db0=nosuch", "-count-keys=db0=check:*,db3=*"];
+        let found = scrape(&exporter, &server, &more);
+        let kinds = ["redis_key_size{", "redis_key_value", "redis_keys_count{"];
+        let mut lines: Vec<&str> =
+            found.lines().filter(|line| kinds.iter().any(|kind| line.starts_with(kind))).collect();
+        lines.sort_unstable();
+        let expected = [
+            "redis_key_size{db=\"db0\",key=\"check:hash\"} 2",
+            "redis_key_size{db=\"db0\",key=\"check:list\"} 3",
+            "redis_key_size{db=\"db0\",key=\"check:number\"} 2",
+            "redis_key_size{db=\"db0\",key=\"check:set\"} 4",
+            "redis_key_size{db=\"db0\",key=\"check:text\"} 5",
+            "redis_key_size{db=\"db0\",key=\"check:zset\"} 5",
+            "redis_key_size{db=\"db0\",key=\"nosuch\"} 0",
+            "redis_key_size{db=\"db3\",key=\"single\"} 2",
+            "redis_key_value_as_string{db=\"db0\",key=\"check:text\",val=\"hello\"} 1",
+            "redis_key_value{db=\"db0\",key=\"check:number\"} 42",
+            "redis_keys_count{db=\"db0\",key=\"check:*\"} 6",
+            "redis_keys_count{db=\"db3\",key=\"*\"} 1",
+        ];
+        assert_eq!(lines, expected, "{found}");
+    }
+}
+
 fn names(metrics: &str) -> BTreeSet<&str> {
     let lines = metrics.lines().filter(|line| line.starts_with("redis_"));
     lines.filter_map(|line| line.split(['{', ' ']).next()).collect()
@@ -81,8 +128,13 @@ fn metrics(exporter: &std::path::Path, program: Program) -> String {
         connection.ask(&line.split(' ').collect::<Vec<_>>());
     }
     assert!(connection.call(&["NOSUCH"]).is_ok());
+    scrape(exporter, &server, &[])
+}
+
+/// What the exporter says of this server, asked for all that and for more.
+fn scrape(exporter: &std::path::Path, server: &Server, more: &[&str]) -> String {
     let port = free_port();
-    let _exporter = Running::start(exporter, server.port(), port);
+    let _exporter = Running::start(exporter, server.port(), port, more);
     let mut text = String::new();
     wait_until("the exporter to answer", Duration::from_secs(20), || {
         text = page(port).unwrap_or_default();
@@ -103,10 +155,10 @@ fn page(port: u16) -> std::io::Result<String> {
 struct Running(Child);
 
 impl Running {
-    fn start(exporter: &std::path::Path, server: u16, port: u16) -> Running {
+    fn start(exporter: &std::path::Path, server: u16, port: u16, more: &[&str]) -> Running {
         let mut command = Command::new(exporter);
         command.arg(format!("-redis.addr=redis://127.0.0.1:{server}"));
-        command.arg(format!("-web.listen-address=127.0.0.1:{port}"));
+        command.arg(format!("-web.listen-address=127.0.0.1:{port}")).args(more);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Running(command.spawn().expect("to start the exporter"))
     }
