@@ -203,6 +203,10 @@ impl Server {
         status.expect("a status")
     }
 
+    pub fn program(&self) -> Program {
+        self.program
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
