@@ -183,7 +183,7 @@ fn search(
     let lenient = left.is_valkey() || right.is_valkey();
     (0..commands.div_ceil(ROUND as u64)).find_map(|round| {
         let seed = seed.wrapping_add(round);
-        let mut ops = Generator::new(seed, scope, lenient).take(ROUND).collect::<Vec<_>>();
+        let mut ops = Generator::new(seed, scope, lenient).round(ROUND);
         if scope != Scope::Strings && round % RESTART_EVERY == 1 {
             let how = [KILL, TERMINATE, COMPACT][(round / RESTART_EVERY % 3) as usize];
             contents::with_restart(&mut ops, how);

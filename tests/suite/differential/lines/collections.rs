@@ -51,6 +51,7 @@ pub const LINES: &[&str] = &[
     "LPUSH $list $many",
     "RPUSH $list $many",
     "RPUSH $list $big",
+    "RPUSH $list $many_texts",
     "LPUSHX $list $ms",
     "RPUSHX $list $ms",
     "RPUSHX $list $big",
@@ -74,6 +75,8 @@ pub const LINES: &[&str] = &[
     "LREM $list 0 $m",
     "LTRIM $list $index $index",
     "LTRIM $list 0 100",
+    "DEL $list ; RPUSH $same $many_texts ; LPOP $same $pops ; RPOP $same 100 ; OBJECT ENCODING $same",
+    "DEL $list ; LPUSH $same $many_texts ; LTRIM $same $index $index ; OBJECT ENCODING $list",
     "LPOS $list $m",
     "LPOS $list $m $position",
     "LPOS $list $m $position $position",
@@ -293,8 +296,10 @@ pub const LINES: &[&str] = &[
     "SET $any $value",
     "APPEND $any $value",
     "STRLEN $any",
-    "WATCH $any",
 ];
+
+/// So that some are undone by others.
+pub const TRANSACTIONS: &[&str] = &["WATCH $any $any", "WATCH $any $any $any", "MULTI"];
 
 /// What only a server as new as 7.2 has, and the expiry of fields, which is newer still.
 pub const NEWER: &[&str] = &[
