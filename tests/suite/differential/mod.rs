@@ -134,6 +134,8 @@ fn compare_all(left: &mut Side<'_>, right: &mut Side<'_>, scope: Scope) {
         let missing = encodings(scope).iter().filter(|name| !reached.compared.contains(name.as_bytes()));
         let missing: Vec<&&str> = missing.collect();
         assert!(missing.is_empty(), "never there at a restart: {missing:?}");
+        println!("{} passes of compaction", left.passes);
+        assert!(left.passes > 0 || scope == Scope::Strings, "compaction never came by");
     }
 }
 

@@ -4,7 +4,7 @@ use super::contents::{self, COMPACT, CONTENTS, KILL, TERMINATE};
 use super::generator::{CLIENTS, Op};
 use crate::connection::Connection;
 use crate::reply::Reply;
-use crate::server::{Program, Server};
+use crate::server::{Program, Server, compaction_passes};
 use std::collections::BTreeSet;
 
 /// Alters replies, to prove that the comparison notices.
@@ -16,6 +16,8 @@ pub struct Side<'a> {
     fault: Fault,
     /// Whether the other side knows of it, too.
     pub has_field_expiry: bool,
+    /// Of compaction, before the restarts.
+    pub passes: u64,
 }
 
 impl<'a> Side<'a> {
@@ -24,7 +26,7 @@ impl<'a> Side<'a> {
     }
 
     pub fn with_fault(server: &'a mut Server, fault: Fault) -> Side<'a> {
-        Side { server, clients: Vec::new(), fault, has_field_expiry: false }
+        Side { server, clients: Vec::new(), fault, has_field_expiry: false, passes: 0 }
     }
 
     pub fn is_valkey(&self) -> bool {
@@ -148,6 +150,7 @@ impl<'a> Side<'a> {
             return (self.fault)(&op.words, reply);
         }
         if self.server.program() == Program::Caskade {
+            self.passes += compaction_passes(&mut self.server.connect());
             match how {
                 TERMINATE => assert!(self.server.terminate().success(), "{}", self.server.log()),
                 COMPACT => _ = self.server.connect().ask(&["CASKADE", "COMPACT"]),
