@@ -11,12 +11,19 @@ use crate::types::number;
 #[derive(Clone, Copy, Debug)]
 pub struct Args<'a> {
     words: Arguments<'a>,
+    /// How many of the words are the command's name.
+    names: usize,
     next: usize,
 }
 
 impl<'a> Args<'a> {
-    pub(super) fn new(words: Arguments<'a>) -> Self {
-        Self { words, next: 0 }
+    pub(super) fn new(words: Arguments<'a>, names: usize) -> Self {
+        Self { words, names, next: names }
+    }
+
+    /// The last word of the command's name as the client wrote it.
+    pub fn called(&self) -> &'a [u8] {
+        self.names.checked_sub(1).and_then(|last| self.words.get(last)).unwrap_or_default()
     }
 
     /// How many are left.

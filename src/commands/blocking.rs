@@ -191,7 +191,7 @@ fn run(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<'_>) -> Outcome {
         permissions::note(ctx, row, words, denied, Place::TopLevel);
         return Err(permissions::refusal(&ctx.session.account, row, words, denied));
     }
-    let outcome = (row.command.handler)(ctx, Args::new(words.from(row.names)));
+    let outcome = (row.command.handler)(ctx, Args::new(words, row.names));
     note_read(ctx, row, words);
     ctx.take_noted();
     outcome

@@ -383,7 +383,7 @@ fn note_own(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<'_>) {
 }
 
 fn arguments<'a>(row: &Row, words: Arguments<'a>) -> Args<'a> {
-    Args::new(words.from(row.names))
+    Args::new(words, row.names)
 }
 
 fn queue(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<'_>) -> Outcome {

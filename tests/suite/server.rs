@@ -74,6 +74,14 @@ pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bo
     }
 }
 
+/// How many passes of compaction Caskade has made since it was started.
+pub fn compaction_passes(connection: &mut Connection) -> u64 {
+    let info = connection.ask(&["INFO", "caskade"]);
+    let text = String::from_utf8_lossy(info.bytes().expect("text")).into_owned();
+    let passes = text.lines().find_map(|line| line.strip_prefix("compaction_passes:")?.trim().parse().ok());
+    passes.unwrap_or_else(|| panic!("no passes in {text}"))
+}
+
 /// In place of this argument stands a port that was free.
 pub const FREE_PORT: &str = "(a free port)";
 
@@ -201,6 +209,10 @@ impl Server {
             status.is_some()
         });
         status.expect("a status")
+    }
+
+    pub fn program(&self) -> Program {
+        self.program
     }
 
     pub fn pid(&self) -> u32 {

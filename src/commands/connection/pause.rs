@@ -10,7 +10,7 @@ pub(super) fn pause(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let mut timeout = args;
     args.word()?;
     if args.left() > 1 {
-        return Err(text::subcommand_syntax(b"PAUSE", "client"));
+        return Err(text::subcommand_syntax(args.called(), "client"));
     }
     let mode = match () {
         () if args.is_empty() || args.keyword("ALL") => PauseMode::All,
@@ -34,7 +34,7 @@ pub(super) fn unpause(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
 pub(super) fn unblock(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let id = args.word()?;
     if args.left() > 1 {
-        return Err(text::subcommand_syntax(b"UNBLOCK", "client"));
+        return Err(text::subcommand_syntax(args.called(), "client"));
     }
     let ended = match () {
         () if args.is_empty() || args.keyword("TIMEOUT") => Ended::TimedOut,

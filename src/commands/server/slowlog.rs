@@ -44,7 +44,7 @@ fn help(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
 
 fn get(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     if args.left() > 1 {
-        return Err(text::subcommand_syntax(b"GET", "slowlog"));
+        return Err(text::subcommand_syntax(args.called(), "slowlog"));
     }
     let most = match args.optional() {
         None => COUNT,

@@ -71,6 +71,8 @@ pub(super) fn getrange(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome
 
 pub(super) fn lcs(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let (first, second) = (args.word()?, args.word()?);
+    // Nobody looks at the options where a key holds something else.
+    let (a, b) = (text_of(ctx, first)?, text_of(ctx, second)?);
     let (mut length_only, mut indexes, mut with_length, mut shortest) = (false, false, false, 0);
     while !args.is_empty() {
         if args.keyword("IDX") {
@@ -88,7 +90,6 @@ pub(super) fn lcs(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     if indexes && length_only {
         return Err("ERR If you want both the length and indexes, please just use IDX.".into());
     }
-    let (a, b) = (text_of(ctx, first)?, text_of(ctx, second)?);
     let most = ctx.string_bytes_max();
     if length_only {
         return Ok(Reply::from(lcs::length(&a, &b, most).map_err(refused)?));

@@ -3,6 +3,7 @@
 use super::{Args, Context, Kind, Outcome, Reply, Stop, string, text};
 use crate::node::notify::EventClass;
 use crate::protocol::Arguments;
+use crate::types::kind::Type;
 use crate::types::number;
 use crate::types::time::{self, Basis, Unit};
 use std::collections::HashSet;
@@ -85,8 +86,8 @@ pub(super) fn getex(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
             expiry_option(&mut args, &mut expiry)?;
         }
     }
-    if !ctx.keys()?.exists(key) {
-        // It counts as looked up in vain.
+    if !ctx.keys()?.meta(key).is_some_and(|meta| Kind(meta.kind).of() == Type::String) {
+        // It counts as looked up, in vain where there is nothing; what else there is comes before a wrong deadline.
         return ctx.send_string(key);
     }
     let deadline = match expiry {

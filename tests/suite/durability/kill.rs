@@ -5,8 +5,7 @@
 use std::time::Duration;
 
 use super::load::{Load, check, writers};
-use crate::connection::Connection;
-use crate::server::{Program, Server, number, wait_until};
+use crate::server::{Program, Server, compaction_passes, number, wait_until};
 
 const CLIENTS: usize = 50;
 
@@ -33,14 +32,6 @@ fn arguments(round: u64) -> Vec<&'static str> {
     ["--appendfsync", policy].into_iter().chain(SMALL).collect()
 }
 
-/// How many passes of compaction this server has made.
-fn passes(connection: &mut Connection) -> u64 {
-    let info = connection.ask(&["INFO", "caskade"]);
-    let text = String::from_utf8_lossy(info.bytes().expect("text")).into_owned();
-    let passes = text.lines().find_map(|line| line.strip_prefix("compaction_passes:")?.trim().parse().ok());
-    passes.unwrap_or_else(|| panic!("no passes in {text}"))
-}
-
 #[test]
 fn kill_9_loses_nothing_acknowledged() {
     let rounds = number("CASKADE_KILL_ROUNDS", 3);
@@ -53,8 +44,8 @@ fn kill_9_loses_nothing_acknowledged() {
             let load = Load::start(&server, writers, u64::MAX);
             load.wait_for(random.u64(500..8_000));
             // Then one or the other pass is under way, or the next.
-            wait_until("a pass of compaction", PATIENCE, || load.has_stopped() || passes(&mut watching) > 0);
-            compacted += passes(&mut watching);
+            wait_until("a pass of compaction", PATIENCE, || load.has_stopped() || compaction_passes(&mut watching) > 0);
+            compacted += compaction_passes(&mut watching);
             server.kill();
             writers = load.finish();
             for _ in 0..random.u64(0..3) {

@@ -1,8 +1,11 @@
-//! What random commands are made of: lines with holes, and for each hole what may fill it.
+//! What random commands are made of: lines with holes, and for each hole what may fill it. Those on hashes, lists, sets
+//! and sorted sets are in `collections`.
 //!
 //! Always true: every command and option on strings, keys, databases and transactions is among the lines (a test asks
 //! the server for its commands); expiries lie far ahead or in the past, so that the moment of asking does not matter;
 //! no line makes a value larger than some ten KiB.
+
+pub mod collections;
 
 pub const LINES: &[&str] = &[
     // Strings.
