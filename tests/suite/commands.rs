@@ -284,7 +284,11 @@ fn add_documents(of: &Reply, all: &mut BTreeMap<String, BTreeMap<String, Reply>>
 }
 
 fn is_new(name: &str) -> bool {
-    matches!(name, "client|no-touch" | "client|setinfo" | "waitaof") || name.split('|').next() == Some("caskade")
+    let of_fields = include_str!("../data/field-expiry-commands.tsv").lines();
+    let mut of_fields = of_fields.filter_map(|line| line.split('\t').next());
+    matches!(name, "client|no-touch" | "client|setinfo" | "waitaof")
+        || name.split('|').next() == Some("caskade")
+        || of_fields.any(|of_fields| of_fields == name)
 }
 
 fn fields(map: &Reply) -> BTreeMap<String, Reply> {
