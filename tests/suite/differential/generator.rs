@@ -227,10 +227,10 @@ impl Generator {
                 self.repeat(&["$m", value], 4, words);
             }
             "$lists" => self.repeat(&["$list"], 3, words),
-            "$sets" => self.repeat(&["$set"], 4, words),
+            "$sets" => self.repeat(&["$a_set"], 4, words),
             "$zsets" => self.repeat(&["$zset"], 3, words),
             "$counted_lists" => self.counted(&["$list"], words),
-            "$counted_sets" => self.counted(&["$set"], words),
+            "$counted_sets" => self.counted(&["$a_set"], words),
             "$counted_zsets" => self.counted(&["$zset"], words),
             "$counted_ms" => self.counted(&["$m"], words),
             "$counted_fields" => self.counted(&["$m", "$m"], words),
