@@ -101,7 +101,7 @@ impl Generator {
             (Scope::Newest, 20..30) => NEWER,
             _ => COLLECTIONS,
         };
-        *self.pick(lines)
+        lines[self.rng.usize(..lines.len())]
     }
 
     fn generate_group(&mut self, client: usize, line: &str) {

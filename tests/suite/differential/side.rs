@@ -106,7 +106,7 @@ impl<'a> Side<'a> {
             Reply::Array(items) if items.iter().all(|item| matches!(item, Reply::Array(_))) => {
                 items.iter().map(|pair| pair.elements().unwrap_or_default().to_vec()).collect()
             }
-            Reply::Array(items) if op.words[0].to_ascii_uppercase() != b"SRANDMEMBER" => {
+            Reply::Array(items) if !op.words[0].eq_ignore_ascii_case(b"SRANDMEMBER") => {
                 items.chunks(2).map(<[Reply]>::to_vec).collect()
             }
             other => other.elements().unwrap_or_default().iter().map(|item| vec![item.clone()]).collect(),
