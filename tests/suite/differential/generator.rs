@@ -101,7 +101,7 @@ impl Generator {
             (Scope::Newest, 20..30) => NEWER,
             _ => COLLECTIONS,
         };
-        *self.pick(lines)
+        lines[self.rng.usize(..lines.len())]
     }
 
     fn generate_group(&mut self, client: usize, line: &str) {
@@ -144,6 +144,10 @@ impl Generator {
         if self.lenient && self.in_transaction[client] && matches!(name, "MULTI" | "WATCH") {
             return;
         }
+        // Nor must a transaction be undone by what trims nothing.
+        if self.lenient && name == "LTRIM" {
+            return;
+        }
         // A walk must end, and a transaction begin; SPOP of less than all chooses at random; other scores beside those of
         // 0 would make ranges of names mean nothing.
         let is_whole =
@@ -184,7 +188,8 @@ impl Generator {
         let in_steps = midway || self.in_transaction[client] && (steps || some_of_a_set);
         let newer = is("COMMAND") && words.len() == 3;
         // Whatever is equal comes in no order; Redis takes a number for none while it still thinks of another that was too large.
-        let sorts = is("SORT") && says("STORE") && (says("ALPHA") == says("BY"));
+        let is_certain = if says("ALPHA") { !says("BY") } else { says("nosort") };
+        let sorts = is("SORT") && says("STORE") && !is_certain;
         // What Valkey 9 answers differently must not change what follows: it reads no scores of these forms, takes a negative
         // offset for none, prepares for members that are not added, takes an index of more than 32 bits, and FIELDS for a key.
         let zset = words[0].first().is_some_and(|first| first.eq_ignore_ascii_case(&b'Z'));
@@ -227,10 +232,10 @@ impl Generator {
                 self.repeat(&["$m", value], 4, words);
             }
             "$lists" => self.repeat(&["$list"], 3, words),
-            "$sets" => self.repeat(&["$set"], 4, words),
+            "$sets" => self.repeat(&["$a_set"], 4, words),
             "$zsets" => self.repeat(&["$zset"], 3, words),
             "$counted_lists" => self.counted(&["$list"], words),
-            "$counted_sets" => self.counted(&["$set"], words),
+            "$counted_sets" => self.counted(&["$a_set"], words),
             "$counted_zsets" => self.counted(&["$zset"], words),
             "$counted_ms" => self.counted(&["$m"], words),
             "$counted_fields" => self.counted(&["$m", "$m"], words),

@@ -4,8 +4,11 @@ use super::contents::{self, COMPACT, CONTENTS, KILL, TERMINATE};
 use super::generator::{CLIENTS, Op};
 use crate::connection::Connection;
 use crate::reply::Reply;
-use crate::server::{Program, Server, compaction_passes};
+use crate::server::{Program, Server, compaction_passes, wait_until};
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Alters replies, to prove that the comparison notices.
 pub type Fault = fn(&[Vec<u8>], Reply) -> Reply;
@@ -103,7 +106,7 @@ impl<'a> Side<'a> {
             Reply::Array(items) if items.iter().all(|item| matches!(item, Reply::Array(_))) => {
                 items.iter().map(|pair| pair.elements().unwrap_or_default().to_vec()).collect()
             }
-            Reply::Array(items) if op.words[0].to_ascii_uppercase() != b"SRANDMEMBER" => {
+            Reply::Array(items) if !op.words[0].eq_ignore_ascii_case(b"SRANDMEMBER") => {
                 items.chunks(2).map(<[Reply]>::to_vec).collect()
             }
             other => other.elements().unwrap_or_default().iter().map(|item| vec![item.clone()]).collect(),
@@ -142,6 +145,19 @@ impl<'a> Side<'a> {
         (self.fault)(&op.words, reply)
     }
 
+    /// What nobody needs any more is written until a pass of compaction was worth it.
+    fn compact(&mut self) -> u64 {
+        let (mut client, garbage, mut passes) = (self.server.connect(), "g".repeat(20_000), 0);
+        wait_until("a pass of compaction", PATIENCE, || {
+            client.ask(&["SET", "garbage", &garbage]);
+            client.ask(&["DEL", "garbage"]);
+            client.ask(&["CASKADE", "COMPACT"]);
+            passes = compaction_passes(&mut client);
+            passes > 0
+        });
+        passes
+    }
+
     /// What stands in place of a command.
     fn perform(&mut self, op: &Op) -> Reply {
         let how = op.words[0].as_slice();
@@ -150,10 +166,9 @@ impl<'a> Side<'a> {
             return (self.fault)(&op.words, reply);
         }
         if self.server.program() == Program::Caskade {
-            self.passes += compaction_passes(&mut self.server.connect());
             match how {
                 TERMINATE => assert!(self.server.terminate().success(), "{}", self.server.log()),
-                COMPACT => _ = self.server.connect().ask(&["CASKADE", "COMPACT"]),
+                COMPACT => self.passes += self.compact(),
                 _ => assert_eq!(how, KILL),
             }
             self.server.restart_in_place();
