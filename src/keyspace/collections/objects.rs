@@ -26,7 +26,7 @@ const DISSOLVE_INLINE_ELEMENTS_MAX: usize = 256;
 
 /// See the module.
 pub(in crate::keyspace) struct Objects {
-    parts: Box<[RwLock<HashMap<u64, Held>>]>,
+    parts: Box<[RwLock<Part>]>,
     next: AtomicU64,
     /// Bytes of memory of all objects.
     bytes: Arc<AtomicUsize>,
@@ -34,6 +34,8 @@ pub(in crate::keyspace) struct Objects {
     deadlines: Deadlines,
     dissolving: Mutex<Option<Sender<Doomed>>>,
 }
+
+type Part = HashMap<u64, Held, foldhash::fast::RandomState>;
 
 struct Held {
     object: Arc<Object>,
@@ -247,7 +249,7 @@ impl Objects {
         left.into_iter().for_each(Doomed::dissolve);
     }
 
-    fn part(&self, id: u64) -> &RwLock<HashMap<u64, Held>> {
+    fn part(&self, id: u64) -> &RwLock<Part> {
         &self.parts[id as usize % PARTS]
     }
 }
@@ -268,6 +270,6 @@ pub(super) struct Footprint {
 
 impl Footprint {
     pub(super) fn of(object: &Object) -> Self {
-        Self { bytes: object.bytes(), deadline: object.earliest_deadline() }
+        object.read(|inner| Self { bytes: inner.bytes(), deadline: inner.earliest_deadline() })
     }
 }
