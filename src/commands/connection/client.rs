@@ -34,7 +34,7 @@ pub(super) const TABLE: &[Command] = &checked(
         Command::new(
             "KILL",
             "<ip:port | <ID client-id | TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB> | USER username | \
-             ADDR ip:port | LADDR ip:port | SKIPME <YES | NO>> ...>",
+             ADDR ip:port | LADDR ip:port | SKIPME <YES | NO> | MAXAGE maxage:integer> ...>",
             kill,
         )
         .summary("Ends connections.")
@@ -181,8 +181,8 @@ fn kill(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         return Ok(Reply::Ok);
     }
     let filter = Filter::read(ctx, &mut args)?;
-    let own = ctx.session.client.id;
-    let chosen: Vec<&Arc<Client>> = clients.iter().filter(|client| filter.takes(client, own)).collect();
+    let (own, now) = (ctx.session.client.id, ctx.node.wall_now());
+    let chosen: Vec<&Arc<Client>> = clients.iter().filter(|client| filter.takes(client, own, now)).collect();
     chosen.iter().for_each(|client| end(ctx, client));
     Ok(Reply::from(chosen.len()))
 }
@@ -231,11 +231,19 @@ struct Filter {
     local_address: Option<String>,
     user: Option<Arc<Account>>,
     skip_me: bool,
+    /// Seconds since they came, at least.
+    age: Option<u64>,
+}
+
+fn max_age(value: &[u8]) -> Result<u64, Stop> {
+    let seconds = number::parse_i64(value).ok_or("ERR maxage is not an integer or out of range")?;
+    u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).ok_or("ERR maxage should be greater than 0".into())
 }
 
 impl Filter {
     fn read(ctx: &Context<'_, '_>, args: &mut Args<'_>) -> Result<Self, Stop> {
-        let mut filter = Self { id: None, kind: None, address: None, local_address: None, user: None, skip_me: true };
+        let mut filter =
+            Self { id: None, kind: None, address: None, local_address: None, user: None, skip_me: true, age: None };
         while !args.is_empty() {
             let option = args.word()?.to_ascii_uppercase();
             let value = args.optional().ok_or(text::SYNTAX)?;
@@ -249,6 +257,7 @@ impl Filter {
                     let no_such = || Stop::repeating("ERR No such user '", value, "'");
                     filter.user = Some(ctx.node.acl.find(value).ok_or_else(no_such)?);
                 }
+                b"MAXAGE" => filter.age = Some(max_age(value)?),
                 b"SKIPME" if value.eq_ignore_ascii_case(b"yes") => filter.skip_me = true,
                 b"SKIPME" if value.eq_ignore_ascii_case(b"no") => filter.skip_me = false,
                 _ => return Err(text::SYNTAX.into()),
@@ -257,13 +266,14 @@ impl Filter {
         Ok(filter)
     }
 
-    fn takes(&self, client: &Client, own: u64) -> bool {
+    fn takes(&self, client: &Client, own: u64, now: u64) -> bool {
         self.id.is_none_or(|id| client.id == id)
             && self.kind.is_none_or(|kind| is_of(client, kind))
             && self.address.as_ref().is_none_or(|address| client.address() == *address)
             && self.local_address.as_ref().is_none_or(|address| client.local_address() == *address)
             && self.user.as_ref().is_none_or(|user| client.account().is_some_and(|own| Arc::ptr_eq(&own, user)))
             && !(self.skip_me && client.id == own)
+            && self.age.is_none_or(|age| client.age_seconds(now) >= age)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::protocol::{Reply, Version};
 const ALWAYS: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST).with(Flags::ALLOW_BUSY);
 
 /// The version of Redis whose commands and replies these are: what clients ask for in HELLO and INFO.
-pub const REDIS_VERSION: &str = "7.2.4";
+pub const REDIS_VERSION: &str = "7.4.0";
 
 pub(super) const TABLE: &[Command] = &checked(
     Group::Connection,

@@ -20,7 +20,7 @@ struct Members {
 }
 
 /// From the sets of some keys to the members that are asked for.
-type Operation = fn(&mut Access<'_>, &mut Vec<Option<Set>>) -> Result<Members, Stop>;
+type Operation = fn(&mut Access<'_>, Vec<Option<Set>>) -> Result<Members, Stop>;
 
 pub(super) fn sinter(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
     answer(ctx, args, intersection)
@@ -65,8 +65,8 @@ pub(super) fn sintercard(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outco
         limit = most.ok_or(text::LIMIT_NEGATIVE)?;
     }
     let access = ctx.keys()?;
-    let mut sets = look_up(access, keys.into_iter())?;
-    let Some((smallest, others)) = by_size(&mut sets) else { return Ok(Reply::Integer(0)) };
+    let sets = look_up(access, keys.into_iter())?;
+    let Some((smallest, others)) = by_size(sets) else { return Ok(Reply::Integer(0)) };
     let limit = if limit == 0 { usize::MAX } else { limit };
     let (mut count, mut cursor) = (0, 0);
     loop {
@@ -81,13 +81,13 @@ pub(super) fn sintercard(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outco
 
 fn answer(ctx: &mut Context<'_, '_>, args: Args<'_>, operation: Operation) -> Outcome {
     let (access, out) = ctx.keys_and_out()?;
-    let mut sets = look_up(access, args.rest())?;
+    let sets = look_up(access, args.rest())?;
     if let [Some(only)] = &sets[..] {
         out.set(only.len());
         only.each(access, |member| out.bulk(member))?;
         return Err(Stop::Written);
     }
-    let members = operation(access, &mut sets)?;
+    let members = operation(access, sets)?;
     out.set(members.names.len());
     members.names.iter().for_each(|member| out.bulk(member));
     Err(Stop::Written)
@@ -97,10 +97,9 @@ fn store(ctx: &mut Context<'_, '_>, mut args: Args<'_>, operation: Operation, ev
     let destination = args.word()?;
     let access = ctx.keys()?;
     access.counts = true;
-    let mut sets = look_up(access, args.rest())?;
+    let sets = look_up(access, args.rest())?;
     access.counts = false;
-    let members = operation(access, &mut sets)?;
-    drop(sets);
+    let members = operation(access, sets)?;
     let mut set = access.replace_set(destination, members.kind);
     members.names.iter().for_each(|member| _ = set.add(member));
     let edited = set.finish()?;
@@ -117,14 +116,14 @@ fn look_up<'a>(access: &mut Access<'_>, keys: impl Iterator<Item = &'a [u8]>) ->
 }
 
 /// The smallest set and the others, smaller ones first; none where one of them is missing.
-fn by_size(sets: &mut Vec<Option<Set>>) -> Option<(Set, Vec<Set>)> {
-    let mut all = std::mem::take(sets).into_iter().collect::<Option<Vec<Set>>>()?;
+fn by_size(sets: Vec<Option<Set>>) -> Option<(Set, Vec<Set>)> {
+    let mut all = sets.into_iter().collect::<Option<Vec<Set>>>()?;
     all.sort_by_key(Set::len);
     let others = all.split_off(1);
     all.pop().map(|smallest| (smallest, others))
 }
 
-fn intersection(access: &mut Access<'_>, sets: &mut Vec<Option<Set>>) -> Result<Members, Stop> {
+fn intersection(access: &mut Access<'_>, sets: Vec<Option<Set>>) -> Result<Members, Stop> {
     let mut members = Members::none();
     if let Some((smallest, others)) = by_size(sets) {
         smallest.each(access, |member| {
@@ -136,9 +135,9 @@ fn intersection(access: &mut Access<'_>, sets: &mut Vec<Option<Set>>) -> Result<
     Ok(members)
 }
 
-fn union(access: &mut Access<'_>, sets: &mut Vec<Option<Set>>) -> Result<Members, Stop> {
+fn union(access: &mut Access<'_>, sets: Vec<Option<Set>>) -> Result<Members, Stop> {
     let mut members = Members::none();
-    let mut sets = sets.iter().flatten();
+    let mut sets = sets.into_iter().flatten();
     let Some(first) = sets.next() else { return Ok(members) };
     first.each(access, |member| members.add(member))?;
     let mut seen: HashSet<Name> = HashSet::new();
@@ -153,9 +152,9 @@ fn union(access: &mut Access<'_>, sets: &mut Vec<Option<Set>>) -> Result<Members
     Ok(members)
 }
 
-fn difference(access: &mut Access<'_>, sets: &mut Vec<Option<Set>>) -> Result<Members, Stop> {
+fn difference(access: &mut Access<'_>, sets: Vec<Option<Set>>) -> Result<Members, Stop> {
     let mut members = Members::none();
-    let [Some(first), others @ ..] = &mut sets[..] else { return Ok(members) };
+    let [Some(first), others @ ..] = &sets[..] else { return Ok(members) };
     let mut others: Vec<&Set> = others.iter().flatten().collect();
     // As Redis weighs it: for each member a look into the others, or all members of all sets.
     let looks = first.len() * (others.len() + 1) / 2;

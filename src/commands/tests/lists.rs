@@ -187,7 +187,7 @@ fn lists_are_as_plain_vectors() {
     for seed in 1..=6u64 {
         let bench = Bench::new();
         let mut session = bench.session();
-        let (mut random, mut model) = (Random(seed * 0x9e37_79b9_7f4a_7c15), Model::new());
+        let (mut random, mut model) = (Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)), Model::new());
         let mut done = Vec::new();
         for number in 0..1500 {
             if random.below(40) == 0 {
@@ -295,4 +295,40 @@ fn sort_holds_only_what_it_needs() {
     drop(held);
     assert_eq!(run(&bench, &mut session, "SORT l BY w_* GET w_* STORE l"), ":2\r\n");
     assert_eq!(run(&bench, &mut session, "LRANGE l 0 -1"), "*2\r\n$1\r\n1\r\n$1\r\n2\r\n");
+}
+
+#[test]
+fn sorted_sets_have_an_order_of_their_own() {
+    for members in [20, 300] {
+        let bench = Bench::new();
+        let mut session = bench.session();
+        let mut access = bench.keyspace().access_one(0, b"z", Mode::Exclusive, bench.node.now(), false);
+        let mut zset = access.edit_zset(b"z").unwrap();
+        let names: Vec<String> = (0..members).map(|number| format!("m{}", (number * 7) % members)).collect();
+        for (score, name) in names.iter().enumerate() {
+            zset.set(name.as_bytes(), score as f64);
+        }
+        zset.finish().unwrap();
+        access.commit().unwrap();
+        let reversed: Vec<String> = names.iter().rev().cloned().collect();
+        let mut sorted = names.clone();
+        sorted.sort();
+        for (words, expected) in [
+            ("BY nosort", &names[..]),
+            ("BY nosort DESC", &reversed[..]),
+            ("BY nosort LIMIT 3 4", &names[3..7]),
+            ("BY nosort DESC LIMIT 3 4", &reversed[3..7]),
+            ("BY nosort LIMIT 15 1000", &names[15..]),
+            ("BY nosort LIMIT 1000 1", &[]),
+            ("BY nosort DESC LIMIT 0 0", &[]),
+            ("ALPHA", &sorted[..]),
+            ("ALPHA LIMIT 5 5", &sorted[5..10]),
+        ] {
+            let reply = run(&bench, &mut session, &format!("SORT_RO z {words}"));
+            assert_eq!(reply, array(expected.iter()), "{words} of {members}");
+            let reply = run(&bench, &mut session, &format!("SORT z {words} STORE d"));
+            assert_eq!(reply, format!(":{}\r\n", expected.len()));
+            assert_eq!(run(&bench, &mut session, "LRANGE d 0 -1"), array(expected.iter()), "{words} of {members}");
+        }
+    }
 }

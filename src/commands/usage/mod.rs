@@ -68,23 +68,14 @@ pub fn shown(usage: &str) -> String {
     shown + rest
 }
 
-/// The value that says how many of the words behind it are keys.
-const COUNT_OF_KEYS: &str = "numkeys";
-
 /// The arity as COMMAND INFO gives it: the command's name (`names` words) included, negative when there may be more.
 pub fn arity(elements: &[Element], names: usize) -> i32 {
     let required = (names + fewest(elements)) as i32;
     if elements.iter().any(varies) { -required } else { required }
 }
 
-fn count_at(elements: &[Element]) -> Option<usize> {
-    elements.iter().position(|element| matches!(&element.shape, Shape::Value(name) if name == COUNT_OF_KEYS))
-}
-
-/// Where the keys stand that are not counted by a word before them, if the command has any; `names` is how many words its
-/// name has.
+/// Where the keys stand, if the command has any; `names` is how many words its name has.
 pub fn key_positions(elements: &[Element], names: usize) -> Option<KeyPositions> {
-    let elements = count_at(elements).map_or(elements, |at| &elements[..at]);
     let is_key = |element: &Element| matches!(&element.shape, Shape::Value(name) if is_key_name(name));
     let at = elements.iter().position(|element| is_key(element) && !element.optional)?;
     let first = names + at;

@@ -31,7 +31,7 @@ impl Access<'_> {
                 Ok(None)
             }
             Some(State::Present { kind, expiry, value, object, .. }) => {
-                let alive = expiry.is_none_or(|deadline| deadline > self.now);
+                let alive = expiry.is_none_or(|deadline| deadline > self.now) && !self.is_over(object);
                 self.count(key, alive);
                 let view = View { value: &value, shared: Some(&value), kind, expiry, object };
                 Ok(alive.then(|| look(view)))
@@ -53,6 +53,8 @@ impl Access<'_> {
             Nothing,
             Expired(Meta),
             Done(R),
+            /// Its elements are this object's.
+            Root(Meta, u64, F),
             Cold(Meta, F),
             Damaged,
         }
@@ -66,11 +68,12 @@ impl Access<'_> {
             }
             Some(Seen::Damaged(_)) => Met::Damaged,
             Some(Seen::Cold(meta)) => Met::Cold(current(meta), look),
+            Some(Seen::Hot(meta, Cached::Root(object))) => Met::Root(current(meta), object, look),
             Some(Seen::Hot(meta, cached)) => {
                 let shared = if let Cached::Shared(bytes) = cached { Some(bytes) } else { None };
-                let object = if let Cached::Root(object) = cached { Some(object) } else { None };
                 let value = cached.bytes().unwrap_or_default();
-                Met::Done(look(View { value, shared, kind: meta.kind, expiry: current(meta).expiry, object }))
+                let (kind, expiry) = (meta.kind, current(meta).expiry);
+                Met::Done(look(View { value, shared, kind, expiry, object: None }))
             }
         });
         match met {
@@ -89,6 +92,16 @@ impl Access<'_> {
             Met::Done(result) => {
                 self.count(key, true);
                 Ok(Some(result))
+            }
+            Met::Root(_, object, _) if self.is_over(Some(object)) => {
+                self.remove_over(key, object);
+                self.count(key, false);
+                Ok(None)
+            }
+            Met::Root(meta, object, look) => {
+                self.count(key, true);
+                let (kind, expiry) = (meta.kind, meta.expiry);
+                Ok(Some(look(View { value: &[], shared: None, kind, expiry, object: Some(object) })))
             }
             Met::Damaged => Err(Halt::Damaged),
             Met::Cold(meta, look) => {

@@ -197,6 +197,17 @@ impl<'a, 'k> Edit<'a, 'k> {
         }
     }
 
+    /// Puts an element of a set or a hash in, which is known not to be there.
+    pub(super) fn put_new(&mut self, name: &[u8], content: &Content<'_>) {
+        match (&mut self.form, content) {
+            (EditForm::Packed(pack), Content::Value(value, None)) if !pack.is_full_with(name, value) => {
+                pack.insert(None, name, value, 0.0);
+                self.changed = true;
+            }
+            _ => _ = self.put(name, content),
+        }
+    }
+
     /// Removes an element; returns whether there was one.
     pub(super) fn remove(&mut self, name: &[u8]) -> bool {
         let removed = match &mut self.form {
@@ -243,8 +254,8 @@ impl<'a, 'k> Edit<'a, 'k> {
             for (index, item) in pack.read().iter().enumerate() {
                 match self.of {
                     Type::List => {
-                        let name = super::list::position(index as i64);
-                        object.put(&name, super::list::kind_of(item.name), &Content::Value(item.name, None));
+                        let name = super::position::position(index as i64);
+                        object.put(&name, super::listpack::kind_of(item.name), &Content::Value(item.name, None));
                     }
                     Type::ZSet => _ = object.put(item.name, self.kind.0, &Content::Score(item.score)),
                     _ => _ = object.put(item.name, self.kind.0, &Content::Value(item.value, None)),

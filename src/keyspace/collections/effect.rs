@@ -232,7 +232,7 @@ impl Access<'_> {
                 Type::ZSet => Content::Score(lent.score),
                 _ => Content::Value(lent.value, lent.expiry),
             };
-            let kind = if source.of == Type::List { super::list::kind_of(lent.value) } else { kind };
+            let kind = if source.of == Type::List { super::listpack::kind_of(lent.value) } else { kind };
             copy.put(lent.name, kind, &content);
         };
         self.visit(&source, wanted, &mut add, |inner, each| inner.elements.each(each))?;

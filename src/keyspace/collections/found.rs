@@ -78,10 +78,6 @@ impl Access<'_> {
             None => Form::Packed(packed),
             Some(id) => {
                 let object = self.keyspace().bound.objects.get(id).ok_or(Halt::Damaged)?;
-                if object.is_over(self.now()) {
-                    self.remove_over(key, id);
-                    return Ok(None);
-                }
                 if object.is_damaged() {
                     return Err(Halt::Damaged);
                 }

@@ -1,9 +1,4 @@
 //! Lists: elements in the order they were put in, found by their rank.
-//!
-//! The name of an element of a large list is where it stands: one or more groups of eight bytes, each a signed integer with
-//! its sign bit turned and its highest byte first, so that names sort as bytes as the elements stand. What is pushed at an
-//! end gets the next integer; what is inserted between two neighbours gets the integer beside one of them if it is free, and
-//! otherwise the name of the first with one more group.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -16,9 +11,10 @@ use super::super::entry::Entry;
 use super::edit::{Edit, Edited};
 use super::elements::{Elements, Name, Seen};
 use super::found::{Form, Found, Lent, Wanted};
-use super::object::{Content, Object, length_of};
+use super::listpack::{kind_of, length_of, weight};
+use super::object::{Content, Object};
+use super::position::{name_between, position};
 use crate::types::kind::{Kind, Type};
-use crate::types::number;
 use crate::types::packed::Packed;
 
 /// A list of more bytes, counted as Redis does, is what Redis keeps as a chain of blocks.
@@ -34,9 +30,6 @@ const LISTPACK_OVERHEAD_MAX: usize = 10;
 const COMPARED_MIN: usize = 256;
 /// See [`COMPARED_MIN`].
 const COMPARED_MAX: usize = 1 << 16;
-
-/// Bytes of a group of a name.
-const GROUP_BYTES: usize = 8;
 
 /// One of the two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -408,88 +401,4 @@ fn range_in_packed(packed: Packed<'_>, ranks: Range<usize>, reverse: bool, visit
     } else {
         items.for_each(|item| visit(item.name));
     }
-}
-
-/// The name of an element that is the first of its list, or that stands beside no other.
-pub(super) fn position(index: i64) -> Name {
-    Name::from_slice(&group(index))
-}
-
-fn group(index: i64) -> [u8; GROUP_BYTES] {
-    (index as u64 ^ 1 << 63).to_be_bytes()
-}
-
-/// The integer of a name's group at `at`.
-fn index_at(name: &[u8], at: usize) -> Option<i64> {
-    let group: [u8; GROUP_BYTES] = name.get(at..at + GROUP_BYTES)?.try_into().ok()?;
-    Some((u64::from_be_bytes(group) ^ 1 << 63) as i64)
-}
-
-/// A name between those of two neighbours, either of which may be missing.
-fn name_between(before: Option<&[u8]>, behind: Option<&[u8]>) -> Name {
-    match (before, behind) {
-        (None, None) => position(0),
-        (Some(before), None) => position(index_at(before, 0).map_or(0, |index| index.saturating_add(1))),
-        (None, Some(behind)) => position(index_at(behind, 0).map_or(0, |index| index.saturating_sub(1))),
-        (Some(before), Some(behind)) => between(before, behind),
-    }
-}
-
-fn between(before: &[u8], behind: &[u8]) -> Name {
-    let beside = |name: &[u8], step: i64| {
-        let at = name.len().checked_sub(GROUP_BYTES)?;
-        let index = index_at(name, at)?.checked_add(step)?;
-        let mut beside = Name::from_slice(&name[..at]);
-        beside.extend_from_slice(&group(index));
-        Some(beside).filter(|beside| before < &beside[..] && &beside[..] < behind)
-    };
-    beside(before, 1).or_else(|| beside(behind, -1)).unwrap_or_else(|| {
-        let mut deeper = Name::from_slice(before);
-        // Where the neighbour behind goes on where this one ends, its group less one was not free.
-        let next = if behind.starts_with(before) { index_at(behind, before.len()) } else { Some(0) };
-        deeper.extend_from_slice(&group(next.unwrap_or(0)));
-        deeper
-    })
-}
-
-/// The kind of a list element: how Redis would keep it in a listpack, in the lower bits: 0 as a string, 1 to 6 as an integer
-/// of one of six widths.
-pub(super) fn kind_of(value: &[u8]) -> u8 {
-    const INTEGER_BYTES_MAX: usize = 20;
-    let integer = if value.len() <= INTEGER_BYTES_MAX { number::parse_i64(value) } else { None };
-    let class = match integer {
-        None => 0,
-        Some(0..=127) => 1,
-        Some(-4096..=4095) => 2,
-        Some(-32768..=32767) => 3,
-        Some(-8_388_608..=8_388_607) => 4,
-        Some(-2_147_483_648..=2_147_483_647) => 5,
-        Some(_) => 6,
-    };
-    Kind::LIST_LISTPACK.0 | class
-}
-
-/// Bytes that an element of this kind and length takes in a listpack.
-pub(super) fn weight(kind: u8, length: usize) -> usize {
-    let entry = match kind & 0x0f {
-        1 => 1,
-        2 => 2,
-        3 => 3,
-        4 => 4,
-        5 => 5,
-        6 => 9,
-        _ => match length {
-            0..=63 => 1 + length,
-            64..=4095 => 2 + length,
-            _ => 5 + length,
-        },
-    };
-    let back = match entry {
-        0..=127 => 1,
-        128..=16_382 => 2,
-        16_383..=2_097_150 => 3,
-        2_097_151..=268_435_454 => 4,
-        _ => 5,
-    };
-    entry + back
 }

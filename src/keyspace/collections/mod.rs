@@ -8,6 +8,7 @@
 //! | `hash`, `set`, `list`, `zset` | what commands may do with a value of each type |
 //! | `found` | a value that is read, in either form |
 //! | `edit` | a value that is changed, in either form |
+//! | `position`, `listpack` | of lists: how elements of large ones are named, and what they would take in Redis |
 //! | `object` | a large one: its elements, and changes that are not yet in the log |
 //! | `elements`, `member` | what a large one is made of |
 //! | `objects` | all large ones by their ids |
@@ -19,9 +20,11 @@ mod elements;
 mod found;
 mod hash;
 mod list;
+mod listpack;
 mod member;
 mod object;
 mod objects;
+mod position;
 mod set;
 mod zset;
 

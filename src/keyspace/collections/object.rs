@@ -16,13 +16,10 @@ use smallvec::SmallVec;
 use super::super::access::NOWHERE;
 use super::super::entry::{Cached, Entry, Meta};
 use super::elements::{Element, Elements, Name, Seen};
-use super::list;
+use super::listpack::weight_of;
 use super::member::Member;
 use crate::store::{Batch, Draft, KeyHasher, Location, Look};
 use crate::types::kind::{Kind, Type};
-
-/// Bytes of an element's record beside its name, its value and its deadline: header and object id.
-const ELEMENT_RECORD_BYTES: usize = 28 + 8;
 
 /// See the module.
 pub(in crate::keyspace) struct Object {
@@ -478,24 +475,6 @@ impl Inner {
     pub(super) fn bytes(&self) -> usize {
         size_of::<Object>() + self.block_bytes + self.elements.table_bytes()
     }
-}
-
-fn weight_of(element: &Element) -> usize {
-    match element {
-        Element::Block(entry) if Kind(entry.meta().kind).of() == Type::List => {
-            list::weight(entry.meta().kind, length_of(entry))
-        }
-        _ => 0,
-    }
-}
-
-/// How long the value of an element is, wherever it is.
-pub(super) fn length_of(entry: &Entry) -> usize {
-    if let Some(value) = entry.value().bytes() {
-        return value.len();
-    }
-    let deadline = if entry.expiry().is_some() { 8 } else { 0 };
-    (entry.location().length as usize).saturating_sub(ELEMENT_RECORD_BYTES + deadline + entry.key().len())
 }
 
 impl Change {

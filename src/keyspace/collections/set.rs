@@ -153,7 +153,8 @@ impl SetEdit<'_, '_> {
             return false;
         }
         self.0.kind = kind_with(self.0.kind, self.len(), member);
-        self.0.put(member, &Content::Value(&[], None))
+        self.0.put_new(member, &Content::Value(&[], None));
+        true
     }
 
     /// Removes a member; returns whether there was one.
@@ -238,5 +239,49 @@ fn kind_with(kind: Kind, members: usize, member: &[u8]) -> Kind {
         }
         Kind::SET_INTSET | Kind::SET_LISTPACK if fits => Kind::SET_LISTPACK,
         _ => Kind::SET_TABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind_of<'m>(members: impl IntoIterator<Item = &'m [u8]>) -> &'static str {
+        let mut kind = SetKind::EMPTY;
+        members.into_iter().for_each(|member| kind.add(member));
+        kind.kind.encoding()
+    }
+
+    fn numbers(count: usize) -> Vec<Vec<u8>> {
+        (0..count).map(|number| number.to_string().into_bytes()).collect()
+    }
+
+    fn all(members: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> {
+        members.iter().map(|member| &member[..])
+    }
+
+    #[test]
+    fn sets_are_encoded_as_redis_would() {
+        let (word, long, too_long) = (b"x".as_slice(), [b'x'; 64], [b'x'; 65]);
+        assert_eq!(kind_of(all(&numbers(512))), "intset");
+        assert_eq!(kind_of(all(&numbers(513))), "hashtable");
+        assert_eq!(kind_of(all(&numbers(127)).chain([word])), "listpack");
+        assert_eq!(kind_of(all(&numbers(128)).chain([word])), "hashtable");
+        assert_eq!(kind_of([word].into_iter().chain(all(&numbers(127)))), "listpack");
+        assert_eq!(kind_of([word].into_iter().chain(all(&numbers(128)))), "hashtable");
+        assert_eq!(kind_of([&long[..]]), "listpack");
+        assert_eq!(kind_of([&too_long[..]]), "hashtable");
+        assert_eq!(kind_of([b"01".as_slice()]), "listpack");
+    }
+
+    #[test]
+    fn what_is_expected_counts_as_redis_does() {
+        let new = |first: &[u8], expected| kind_of_new(first, expected).encoding();
+        assert_eq!([new(b"1", 512), new(b"1", 513)], ["intset", "hashtable"]);
+        assert_eq!([new(b"a", 128), new(b"a", 129)], ["listpack", "hashtable"]);
+        let grown = |kind, expected| kind_expecting(kind, expected).encoding();
+        assert_eq!([grown(Kind::SET_INTSET, 512), grown(Kind::SET_INTSET, 513)], ["intset", "hashtable"]);
+        assert_eq!([grown(Kind::SET_LISTPACK, 128), grown(Kind::SET_LISTPACK, 129)], ["listpack", "hashtable"]);
+        assert_eq!(grown(Kind::SET_TABLE, 1), "hashtable");
     }
 }

@@ -14,5 +14,5 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use ranked::{Item, Items, ItemsMut, Ranked};
-pub use table::{NameHash, Named, Table};
+pub use ranked::{Item, Ranked};
+pub use table::{Named, Table};

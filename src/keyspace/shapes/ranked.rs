@@ -42,6 +42,7 @@ impl<T: Item> Ranked<T> {
     }
 
     /// These items, in this order.
+    #[cfg(test)]
     pub fn from_ordered(items: impl Iterator<Item = T>) -> Self {
         let mut ranked = Self::new();
         items.for_each(|item| ranked.push_back(item));
@@ -55,6 +56,7 @@ impl<T: Item> Ranked<T> {
     }
 
     /// Whether there is none.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

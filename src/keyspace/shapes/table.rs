@@ -207,25 +207,6 @@ impl<E: Named, H: NameHash> Table<E, H> {
         self.bucket_bytes + self.pages.capacity() * size_of::<Page<E>>() + self.directory.capacity() * size_of::<u32>()
     }
 
-    /// Takes some elements out, at most a page full of them, in the time that this takes; none when there are none.
-    /// For whoever takes a large table apart in pieces.
-    pub fn pop_page(&mut self) -> Vec<E> {
-        while !self.is_empty() {
-            let (at, half) = self.last_halves();
-            let page = &mut self.pages[at];
-            let elements: Vec<E> = mem::take(&mut page.elements).into_iter().collect();
-            self.bucket_bytes -= bucket_bytes::<E>(mem::take(&mut page.buckets) as usize);
-            self.len -= elements.len();
-            if let Some(half) = half {
-                self.merge(at, half);
-            }
-            if !elements.is_empty() {
-                return elements;
-            }
-        }
-        Vec::new()
-    }
-
     fn hash_of(&self, element: &E) -> u64 {
         self.hasher.hash(element.name())
     }
@@ -326,21 +307,6 @@ impl<E: Named, H: NameHash> Table<E, H> {
         let Page { start, depth, .. } = self.pages[at];
         let half = self.page_of(start ^ 1u64.checked_shl(u64::BITS - depth)?);
         (self.pages[half].depth == depth).then_some(half)
-    }
-
-    /// Two halves that were not split again, the upper one first, or the only page.
-    fn last_halves(&self) -> (usize, Option<usize>) {
-        let mut at = self.page_of(u64::MAX);
-        loop {
-            let Page { start, depth, .. } = self.pages[at];
-            let Some(bit) = 1u64.checked_shl(u64::BITS - depth) else { return (at, None) };
-            let half = self.page_of((start ^ bit) | (bit - 1));
-            if self.pages[half].depth == depth {
-                return (at, Some(half));
-            }
-            // Deeper with every turn.
-            at = half;
-        }
     }
 
     /// Makes one page of two halves; returns where it is.

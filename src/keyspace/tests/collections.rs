@@ -312,7 +312,8 @@ pub(super) fn shown(access: &mut Access<'_>, key: &[u8]) -> Result<Option<Value>
     let mut count = 0;
     let length = match &mut model {
         Model::Hash(fields) => {
-            let hash = access.hash(key)?.expect("it is there");
+            // The time of all of its fields may be over.
+            let Some(hash) = access.hash(key)? else { return Ok(None) };
             hash.each(access, true, |field, value, _| {
                 count += 1;
                 fields.insert(field.to_vec(), (value.to_vec(), None));
@@ -352,6 +353,6 @@ pub(super) fn shown(access: &mut Access<'_>, key: &[u8]) -> Result<Option<Value>
         }
     };
     assert_eq!(count, length, "elements are counted");
-    // Of a hash all of whose fields are over, and which nobody has looked for since, there is nothing to be seen.
-    Ok(model.write().map(|bytes| (bytes, found.expiry)))
+    let bytes = model.write().expect("a collection without elements is no key");
+    Ok(Some((bytes, found.expiry)))
 }

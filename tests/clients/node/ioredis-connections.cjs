@@ -40,7 +40,7 @@ async function readyCheck(redis, open) {
   await fresh.connect();
   assert.deepEqual(states, ["connecting", "connect", "ready"]);
   const info = fresh.serverInfo ?? {};
-  if (info.redis_version) assert.equal(info.redis_version, "7.2.4");
+  if (info.redis_version) assert.equal(info.redis_version, "7.4.0");
   const unchecked = open({ enableReadyCheck: false });
   assert.equal(await unchecked.ping(), "PONG");
 }

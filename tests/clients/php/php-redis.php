@@ -117,7 +117,7 @@ function serializers(): void
 function server(): void
 {
     $r = connect();
-    same($r->info()['redis_version'], '7.2.4');
+    same($r->info()['redis_version'], '7.4.0');
     same($r->config('GET', 'appendfsync'), ['appendfsync' => 'everysec']);
     same($r->client('setname', 'php') && $r->client('getname') === 'php', true);
     same(count(array_filter($r->client('list'), fn ($client) => $client['name'] === 'php')), 1);

@@ -103,7 +103,7 @@ function messages(): void
 function server(): void
 {
     $r = connect();
-    same($r->info()['Server']['redis_version'], '7.2.4');
+    same($r->info()['Server']['redis_version'], '7.4.0');
     same($r->config('GET', 'appendfsync'), ['appendfsync' => 'everysec']);
     same([(string) $r->client('setname', 'predis'), $r->client('getname')], ['OK', 'predis']);
     $third = connect(['database' => 3]);

@@ -1,24 +1,16 @@
 """redis-py's client-side cache: answers from memory until the server says that a key has changed.
 
-redis-py offers it only to servers that report 7.4 or newer. Caskade reports 7.2.4, so the check first sees it refused,
-and then lowers the limit that redis-py sets; all else is the library as it is.
+redis-py offers it to servers that report 7.4 or newer; the library is used as it is.
 """
 
 import threading
 
-import redis
 from redis.cache import CacheConfig
-from redis.connection import CacheProxyConnection
-from shared import PATIENCE, connect, eventually, refused, run, same
+from shared import PATIENCE, connect, eventually, run, same
 
 
 def cached(**options):
     return connect(protocol=3, cache_config=CacheConfig(max_size=options.pop("max_size", 1_000)), **options)
-
-
-def is_refused():
-    refused(redis.ConnectionError, lambda: cached().get("k"), "client-side caching is supported by Redis 7.4 or later")
-    CacheProxyConnection.MIN_ALLOWED_VERSION = "7.0.0"
 
 
 def gets(r):
@@ -126,7 +118,6 @@ def many_clients():
 
 
 run(
-    is_refused,
     hits_and_invalidations,
     several_keys,
     flushes,

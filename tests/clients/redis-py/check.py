@@ -116,7 +116,7 @@ def server(r, text):
     mine = [client for client in r.client_list() if client["name"] == "check"]
     same({client["lib-name"] for client in mine}, {"redis-py"})
     info = r.info()
-    same((info["redis_version"], info["loading"], info["role"]), ("7.2.4", 0, "master"))
+    same((info["redis_version"], info["loading"], info["role"]), ("7.4.0", 0, "master"))
     same(r.config_get("appendfsync"), {"appendfsync": "everysec"})
     same(r.config_set("maxmemory-policy", "noeviction"), True)
     same(r.role()[0], text(b"master"))

@@ -113,7 +113,7 @@ end
 
 def server
   r = connect(id: "ruby", db: 3)
-  same [r.info["redis_version"], r.config(:get, "appendfsync")], ["7.2.4", { "appendfsync" => "everysec" }]
+  same [r.info["redis_version"], r.config(:get, "appendfsync")], ["7.4.0", { "appendfsync" => "everysec" }]
   same r.set("k", "v"), "OK"
   unix = Redis.new(path: SOCKET, db: 3)
   same unix.get("k"), "v"

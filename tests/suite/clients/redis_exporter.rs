@@ -60,7 +60,7 @@ fn finds_the_metrics_of_redis() {
     assert_eq!(value("redis_commands_total{cmd=\"get\"}"), Some(2.0));
     assert_eq!(value("redis_keyspace_hits_total"), Some(1.0));
     assert_eq!(value("redis_memory_max_bytes"), Some(0.0));
-    assert!(ours.contains("redis_version=\"7.2.4\"") && ours.contains("role=\"master\""), "{ours}");
+    assert!(ours.contains("redis_version=\"7.4.0\"") && ours.contains("role=\"master\""), "{ours}");
     let Some(oracle) = Program::oracle() else { return };
     let theirs = metrics(&exporter, oracle);
     let absent: Vec<&str> = names(&theirs).difference(&names(&ours)).copied().collect();

@@ -144,7 +144,7 @@ fn a_planted_difference_is_found() {
     let holds: &[(&[&str], &str)] = &[
         (&["(integer) 1"], "(integer) 1"),
         (&["(integer) ~9..10"], "(integer) 10"),
-        (&["/redis_version:7\\.\\d/"], "# Server\nredis_version:7.2.4"),
+        (&["/redis_version:7\\.\\d/"], "# Server\nredis_version:7.4.0"),
         (&["1) \"a\"", "2) /^\"\\d+\"$/"], "1) \"a\"\n2) \"17\""),
         (&["1# \"id\" => /^\\(integer\\)/"], "1# \"id\" => (integer) 4"),
     ];

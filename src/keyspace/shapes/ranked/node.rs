@@ -180,6 +180,7 @@ impl<T: Item> Node<T> {
     }
 
     /// The size of a full node like this one.
+    #[cfg(test)]
     pub(in super::super) fn size_max(&self) -> usize {
         match self {
             Self::Leaf(_) => leaf_max::<T>(),

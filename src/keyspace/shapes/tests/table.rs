@@ -290,26 +290,6 @@ fn any_element_is_as_likely_as_the_others() {
     assert!(none.any(&mut || 0).is_none());
 }
 
-#[test]
-fn a_table_is_taken_apart_in_pieces() {
-    for kept in KEPT {
-        let mut table = Table::new(weak(kept));
-        assert!(table.pop_page().is_empty());
-        fill(&mut table, 0..5000);
-        let mut left: BTreeSet<[u8; 4]> = table.iter().map(|element| element.name).collect();
-        while !table.is_empty() {
-            let piece = table.pop_page();
-            assert!(!piece.is_empty() && (piece.len() <= PAGE_MAX || kept != ALL_BITS));
-            assert!(piece.iter().all(|element| left.remove(&element.name)));
-            check(&table);
-            assert!(left.iter().all(|name| table.get(name).is_some()));
-        }
-        assert!(left.is_empty() && table.bytes() < 300 && table.pop_page().is_empty());
-        table.put(element(1, 2));
-        check(&table);
-    }
-}
-
 fn fill<H: NameHash>(table: &mut Table<Element, H>, numbers: Range<u32>) {
     numbers.for_each(|number| assert_eq!(table.put(element(number, number)), None));
 }

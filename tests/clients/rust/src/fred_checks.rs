@@ -40,7 +40,7 @@ async fn values(client: &Client) -> Checked {
     assert_eq!(client.get::<Vec<u8>, _>("binary").await?, all_bytes());
     let refused = client.incr::<i64, _>("binary").await.expect_err("not an integer");
     assert!(refused.details().contains("not an integer"), "{refused}");
-    assert_eq!(client.server_version().map(|version| version.to_string()).as_deref(), Some("7.2.4"));
+    assert_eq!(client.server_version().map(|version| version.to_string()).as_deref(), Some("7.4.0"));
     client.flushall::<()>(false).await?;
     Ok(())
 }

@@ -72,7 +72,7 @@ async fn multiplexed(client: &Client) -> Checked {
     let _: () = connection.set_ex("n", "v", 10).await?;
     assert!(connection.pttl::<_, i64>("n").await? > 9_000);
     let information: redis::InfoDict = redis::cmd("INFO").query_async(&mut connection).await?;
-    assert_eq!(information.get::<String>("redis_version").as_deref(), Some("7.2.4"));
+    assert_eq!(information.get::<String>("redis_version").as_deref(), Some("7.4.0"));
     let _: () = redis::cmd("FLUSHALL").query_async(&mut connection).await?;
     Ok(())
 }
