@@ -178,7 +178,8 @@ impl Access<'_> {
 
     /// Whether a key's value is a hash of which nothing is left, since the time of all of its fields is over.
     pub(in crate::keyspace) fn is_over(&self, object: Option<u64>) -> bool {
-        let object = object.and_then(|id| self.keyspace().bound.objects.get(id));
+        let objects = &self.keyspace().bound.objects;
+        let object = object.filter(|_| objects.have_deadlines()).and_then(|id| objects.get(id));
         object.is_some_and(|object| object.is_over(self.now()))
     }
 

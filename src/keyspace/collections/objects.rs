@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::Builder;
 
@@ -32,6 +32,8 @@ pub(in crate::keyspace) struct Objects {
     bytes: Arc<AtomicUsize>,
     /// The earliest deadline of each object's fields, with its id.
     deadlines: Deadlines,
+    /// A field of any has had a deadline: only then is any looked for.
+    have_deadlines: AtomicBool,
     dissolving: Mutex<Option<Sender<Doomed>>>,
 }
 
@@ -58,6 +60,7 @@ impl Objects {
             next: AtomicU64::new(first),
             bytes: Arc::default(),
             deadlines: Deadlines::new(),
+            have_deadlines: AtomicBool::new(false),
             dissolving: Mutex::default(),
         }
     }
@@ -149,6 +152,7 @@ impl Objects {
             self.bytes.fetch_sub(before.bytes - after.bytes, Relaxed);
         }
         if before.deadline != after.deadline {
+            self.have_deadlines.store(true, Relaxed);
             self.deadlines.change(object.id, before.deadline, after.deadline);
         }
     }
@@ -185,6 +189,11 @@ impl Objects {
     /// Forgets a deadline that no field has any more.
     pub(in crate::keyspace) fn forget_deadline(&self, id: u64, deadline: u64) {
         self.deadlines.change(id, Some(deadline), None);
+    }
+
+    /// Whether any field may have a deadline.
+    pub(super) fn have_deadlines(&self) -> bool {
+        self.have_deadlines.load(Relaxed)
     }
 
     /// The earliest deadline of any field.
@@ -227,6 +236,7 @@ impl Objects {
         self.each(|object, _| {
             bytes += object.bytes();
             if let Some(deadline) = object.earliest_deadline() {
+                self.have_deadlines.store(true, Relaxed);
                 self.deadlines.change(object.id, None, Some(deadline));
             }
         });
