@@ -106,6 +106,12 @@ impl Server {
     /// Ends it, by `kill -9` or in good order, and starts it again; how long it is from then until it answers.
     #[allow(dead_code, reason = "not every bench asks for it")]
     pub fn restart(&mut self, by_kill: bool) -> Duration {
+        self.restart_after(by_kill, |_| {})
+    }
+
+    /// The same, with something done to its directory in between.
+    #[allow(dead_code, reason = "not every bench asks for it")]
+    pub fn restart_after(&mut self, by_kill: bool, meanwhile: impl FnOnce(&Path)) -> Duration {
         if by_kill {
             self.child.kill().expect("to kill the server");
         } else {
@@ -113,6 +119,7 @@ impl Server {
             rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("to stop the server");
         }
         self.child.wait().expect("the server to end");
+        meanwhile(self.home.path());
         let start = Instant::now();
         self.child = self.program.spawn(self.home.path(), self.address, None);
         self.wait_ready();

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::cpu;
 use super::workload::{Pipeline, Workload};
+use crate::common::cpu;
 use crate::common::server::{Server, pinned};
 
 /// The first argument of a process that is to make load.

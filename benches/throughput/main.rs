@@ -8,7 +8,6 @@
 //! | `options` | what to measure |
 //! | `workload` | requests and right replies as bytes |
 //! | `load` | the process that sends them |
-//! | `cpu` | CPU time of a process |
 //! | `content` | keys before a workload, and what must stand in them after it |
 //! | `report` | tables |
 
@@ -16,7 +15,6 @@
 mod common;
 
 mod content;
-mod cpu;
 mod load;
 mod options;
 mod report;

@@ -84,8 +84,8 @@ impl<'a, 'k> Edit<'a, 'k> {
             Form::Packed(bytes) => EditForm::Packed(Pack::of(&bytes, shape_of(of))),
             Form::Large(object) => {
                 access.expire_fields(key, &object);
-                changed = object.is_empty();
-                let (mark, before) = (object.mark(), Footprint::of(&object));
+                let ((mark, length), before) = (object.mark(), Footprint::of(&object));
+                changed = length == 0;
                 let root = Some(Kind(kind));
                 EditForm::Large(Large { object, mark, before, root, finished: false })
             }

@@ -89,14 +89,15 @@ impl Access<'_> {
         root: Option<(u8, Option<u64>)>,
     ) -> Result<(), Halt> {
         let keyspace = self.keyspace();
-        self.touched.add(object);
         keyspace.bound.objects.changed(object, before);
         let slot = self.slot(key);
         if let Some((kind, expiry)) = root {
+            self.touched.add(object);
             self.note_if_new(&slot, key);
             return self.put_root(key, object, kind, expiry);
         }
         if self.overlay().is_some() {
+            self.touched.add(object);
             let (keydir, database) = (Arc::clone(self.keydir()), self.database());
             if let Some(overlay) = self.overlay_mut() {
                 overlay.touch(&keydir, database, &slot, key);
@@ -104,10 +105,12 @@ impl Access<'_> {
             return Ok(());
         }
         let end = if let Some(only) = object.only_change() {
-            let appended = keyspace.store.append(&only.draft(object.id))?;
+            // What is refused is undone when this access goes.
+            let appended = keyspace.store.append(&only.draft(object.id)).inspect_err(|_| self.touched.add(object))?;
             object.settle_only(appended.location, |location| keyspace.store.retire(location));
             appended.end
         } else {
+            self.touched.add(object);
             let mut batch = Batch::new();
             object.draft(&mut batch);
             let end = self.append_drafted(object, &mut batch)?;
@@ -175,7 +178,8 @@ impl Access<'_> {
 
     /// Whether a key's value is a hash of which nothing is left, since the time of all of its fields is over.
     pub(in crate::keyspace) fn is_over(&self, object: Option<u64>) -> bool {
-        let object = object.and_then(|id| self.keyspace().bound.objects.get(id));
+        let objects = &self.keyspace().bound.objects;
+        let object = object.filter(|_| objects.have_deadlines()).and_then(|id| objects.get(id));
         object.is_some_and(|object| object.is_over(self.now()))
     }
 

@@ -50,7 +50,7 @@ impl Item for Entry {
     type Key = Name;
 
     fn key(&self) -> Name {
-        Entry::key(self).into()
+        Name::from_slice(Entry::key(self))
     }
 }
 
@@ -146,10 +146,7 @@ impl Elements {
         match self {
             Self::Hash(fields) => fields.table.get(name).map(Seen::Block),
             Self::Set(table) => table.get(name).map(Seen::Block),
-            Self::List(list) => {
-                let rank = list.find(|position| position.as_slice().cmp(name)).ok()?;
-                list.get(rank).map(Seen::Block)
-            }
+            Self::List(list) => list.get(rank_of(list, name)?).map(Seen::Block),
             Self::ZSet(scores) => scores.table.get(name).map(Seen::Member),
         }
     }
@@ -169,10 +166,7 @@ impl Elements {
         match self {
             Self::Hash(fields) => fields.take(name).map(Element::Block),
             Self::Set(table) => table.take(name).map(Element::Block),
-            Self::List(list) => {
-                let rank = list.find(|position| position.as_slice().cmp(name)).ok()?;
-                Some(Element::Block(list.remove(rank)))
-            }
+            Self::List(list) => Some(Element::Block(list.remove(rank_of(list, name)?))),
             Self::ZSet(scores) => scores.take(name).map(Element::Member),
         }
     }
@@ -191,7 +185,7 @@ impl Elements {
                 }
             }
             Self::List(list) => {
-                if let Ok(rank) = list.find(|position| position.as_slice().cmp(name))
+                if let Some(rank) = rank_of(list, name)
                     && let Some(entry) = list.get_mut(rank)
                 {
                     entry.set_location(location);
@@ -210,10 +204,7 @@ impl Elements {
         let entry = match self {
             Self::Hash(fields) => fields.table.get_mut(name),
             Self::Set(table) => table.get_mut(name),
-            Self::List(list) => {
-                let rank = list.find(|position| position.as_slice().cmp(name)).ok()?;
-                list.get_mut(rank)
-            }
+            Self::List(list) => list.get_mut(rank_of(list, name)?),
             Self::ZSet(_) => None,
         }?;
         let before = entry.bytes();
@@ -317,7 +308,12 @@ impl Scores {
     }
 
     fn remove_from_order(&mut self, member: &Member) {
-        if let Some(rank) = self.rank(member.score(), member.name()) {
+        // Members are mostly popped at an end.
+        if self.order.first().is_some_and(|first| first.member.is(member)) {
+            self.order.pop_front();
+        } else if self.order.last().is_some_and(|last| last.member.is(member)) {
+            self.order.pop_back();
+        } else if let Some(rank) = self.rank(member.score(), member.name()) {
             self.order.remove(rank);
         }
     }
@@ -347,6 +343,15 @@ impl Scores {
 
 fn side(is_before: bool) -> Ordering {
     if is_before { Ordering::Less } else { Ordering::Greater }
+}
+
+/// The rank of the list element of this name, which is mostly one at an end.
+fn rank_of(list: &Ranked<Entry>, name: &[u8]) -> Option<usize> {
+    match (list.first(), list.last()) {
+        (Some(first), _) if first.key() == name => Some(0),
+        (_, Some(last)) if last.key() == name => Some(list.len() - 1),
+        _ => list.find(|position| position.as_slice().cmp(name)).ok(),
+    }
 }
 
 fn put_in_list(list: &mut Ranked<Entry>, entry: Entry) -> Option<Entry> {

@@ -178,20 +178,20 @@ impl Found {
             Form::Packed(bytes) => {
                 let packed = self.packed(bytes);
                 let index = keyspace.random() as usize % packed.len().max(1);
-                packed.iter().nth(index).map(|item| item.name.into())
+                packed.iter().nth(index).map(|item| Name::from_slice(item.name))
             }
             Form::Large(object) => object.read(|inner| {
                 for _ in 0..TRIES {
                     let seen = inner.elements.any(&mut || keyspace.random())?;
                     if is_alive(&seen, now) {
-                        return Some(seen.name().into());
+                        return Some(Name::from_slice(seen.name()));
                     }
                 }
                 // Nearly all of them are over.
                 let mut alive: Vec<Name> = Vec::new();
                 inner.elements.each(|seen| {
                     if is_alive(&seen, now) {
-                        alive.push(seen.name().into());
+                        alive.push(Name::from_slice(seen.name()));
                     }
                 });
                 if alive.is_empty() { None } else { Some(alive.swap_remove(keyspace.random() as usize % alive.len())) }
@@ -225,7 +225,7 @@ impl Found {
             let mut names: Vec<Name> = Vec::with_capacity(length);
             self.each(access, Wanted::Names, |lent| {
                 if lent.expiry.is_none_or(|deadline| deadline > now) {
-                    names.push(lent.name.into());
+                    names.push(Name::from_slice(lent.name));
                 }
             })?;
             // Those that stay are chosen by a shuffle that ends when it has enough.

@@ -181,7 +181,7 @@ impl HashEdit<'_, '_> {
             self.0.kind = Kind::HASH_TABLE;
         }
         let is_new = self.0.put(field, &Content::Value(value, deadline));
-        if self.len() > LISTPACK_FIELDS_MAX {
+        if self.0.kind != Kind::HASH_TABLE && self.len() > LISTPACK_FIELDS_MAX {
             self.0.kind = Kind::HASH_TABLE;
         }
         is_new

@@ -50,6 +50,11 @@ impl Member {
         self.0.header.header.place.store(place(location), Relaxed);
     }
 
+    /// Whether both are the same block.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(&self.0.header.header, &other.0.header.header)
+    }
+
     /// Bytes of the block.
     pub(super) fn bytes(&self) -> usize {
         (size_of::<usize>() + size_of::<Header>() + size_of::<usize>() + self.name().len()).next_multiple_of(8)

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -26,6 +27,8 @@ pub(in crate::keyspace) struct Object {
     pub(super) of: Type,
     hasher: KeyHasher,
     inner: RwLock<Inner>,
+    /// A field has had a deadline: only then is any looked for.
+    has_deadlines: AtomicBool,
 }
 
 impl fmt::Debug for Object {
@@ -72,7 +75,7 @@ impl Object {
             damaged: false,
             home: None,
         };
-        Self { id, of, hasher: hasher.clone(), inner: RwLock::new(inner) }
+        Self { id, of, hasher: hasher.clone(), inner: RwLock::new(inner), has_deadlines: AtomicBool::new(false) }
     }
 
     /// Looks at the elements.
@@ -90,15 +93,16 @@ impl Object {
         self.read(|inner| inner.bytes())
     }
 
-    /// How many changes are in the journal.
-    pub(super) fn mark(&self) -> usize {
-        self.read(|inner| inner.journal.len())
+    /// How many changes are in the journal, and how many elements there are, before more is changed.
+    pub(super) fn mark(&self) -> (usize, usize) {
+        self.read(|inner| (inner.journal.len(), inner.elements.len()))
     }
 
     /// Puts an element in, or another value in its place; returns whether it is new.
     pub(super) fn put(&self, name: &[u8], kind: u8, content: &Content<'_>) -> bool {
         let element = match *content {
             Content::Value(value, expiry) => {
+                self.note_deadline(expiry);
                 let meta = Meta { location: NOWHERE, kind, expiry };
                 let mut shared = None;
                 let cached = if self.of == Type::Set { Cached::Cold } else { Cached::hot(value, &mut shared) };
@@ -113,7 +117,7 @@ impl Object {
                 false
             }
             None => {
-                inner.journal.push(Change::Added(name.into()));
+                inner.journal.push(Change::Added(Name::from_slice(name)));
                 true
             }
         }
@@ -217,7 +221,8 @@ impl Object {
         let inner = self.inner.read_recursive();
         let [change] = &inner.journal[..] else { return None };
         let name = change.name();
-        let seen = inner.elements.get(name);
+        // One that was taken out, and nothing after that, is not there.
+        let seen = if matches!(change, Change::Removed(_)) { None } else { inner.elements.get(name) };
         if seen.is_none() && !change.was_logged() {
             return None;
         }
@@ -233,7 +238,7 @@ impl Object {
                 (Kind::ZSET_SKIPLIST.0, Value::Own(SmallVec::from_slice(member.score_bytes())), None)
             }
         });
-        Some(OnlyChange { name: name.into(), state })
+        Some(OnlyChange { name: Name::from_slice(name), state })
     }
 
     /// Says in the place of [`Object::settle`] where the record of the only change is.
@@ -241,7 +246,9 @@ impl Object {
         let change = {
             let mut inner = self.inner.write();
             let Some(change) = inner.journal.pop() else { return };
-            inner.elements.set_location(change.name(), location);
+            if !matches!(change, Change::Removed(_)) {
+                inner.elements.set_location(change.name(), location);
+            }
             change
         };
         if let Change::Replaced(element) | Change::Removed(element) = change
@@ -268,18 +275,16 @@ impl Object {
 
     /// The earliest deadline of any field.
     pub(super) fn earliest_deadline(&self) -> Option<u64> {
-        self.read(|inner| match &inner.elements {
-            Elements::Hash(fields) => fields.earliest(),
-            _ => None,
-        })
+        if self.has_deadlines.load(Relaxed) { self.read(Inner::earliest_deadline) } else { None }
     }
 
     /// Whether it is a hash of which nothing is left, since the time of all of its fields is over at `now`.
     pub(in crate::keyspace) fn is_over(&self, now: u64) -> bool {
-        self.read(|inner| match &inner.elements {
-            Elements::Hash(fields) => fields.is_over(now),
-            _ => false,
-        })
+        self.has_deadlines.load(Relaxed)
+            && self.read(|inner| match &inner.elements {
+                Elements::Hash(fields) => fields.is_over(now),
+                _ => false,
+            })
     }
 
     /// What an element is, seen from one of its records: for compaction. In the middle of a command nothing is certain but
@@ -330,6 +335,7 @@ impl Object {
 
     /// Takes in an element as the log says it is; returns where the one was that it replaces.
     pub(in crate::keyspace) fn load(&self, name: &[u8], loaded: &Loaded<'_>) -> Option<Location> {
+        self.note_deadline(loaded.expiry);
         let mut inner = self.inner.write();
         let element = match (self.of, loaded.value) {
             (Type::ZSet, Some(score)) => {
@@ -364,7 +370,14 @@ impl Object {
 
     /// Whether one of the elements cannot be told.
     pub(super) fn is_damaged(&self) -> bool {
-        self.read(|inner| inner.damaged)
+        // Only scores are told by their records alone.
+        self.of == Type::ZSet && self.read(|inner| inner.damaged)
+    }
+
+    fn note_deadline(&self, expiry: Option<u64>) {
+        if expiry.is_some() {
+            self.has_deadlines.store(true, Relaxed);
+        }
     }
 
     /// Takes all elements out and tells where their records are.
@@ -452,6 +465,11 @@ impl Inner {
         self.block_bytes -= element.bytes();
         self.weight -= weight_of(&element);
         Some(element)
+    }
+
+    /// The earliest deadline of any field.
+    pub(super) fn earliest_deadline(&self) -> Option<u64> {
+        if let Elements::Hash(fields) = &self.elements { fields.earliest() } else { None }
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::Builder;
 
@@ -26,14 +26,18 @@ const DISSOLVE_INLINE_ELEMENTS_MAX: usize = 256;
 
 /// See the module.
 pub(in crate::keyspace) struct Objects {
-    parts: Box<[RwLock<HashMap<u64, Held>>]>,
+    parts: Box<[RwLock<Part>]>,
     next: AtomicU64,
     /// Bytes of memory of all objects.
     bytes: Arc<AtomicUsize>,
     /// The earliest deadline of each object's fields, with its id.
     deadlines: Deadlines,
+    /// A field of any has had a deadline: only then is any looked for.
+    have_deadlines: AtomicBool,
     dissolving: Mutex<Option<Sender<Doomed>>>,
 }
+
+type Part = HashMap<u64, Held, foldhash::fast::RandomState>;
 
 struct Held {
     object: Arc<Object>,
@@ -56,6 +60,7 @@ impl Objects {
             next: AtomicU64::new(first),
             bytes: Arc::default(),
             deadlines: Deadlines::new(),
+            have_deadlines: AtomicBool::new(false),
             dissolving: Mutex::default(),
         }
     }
@@ -147,6 +152,7 @@ impl Objects {
             self.bytes.fetch_sub(before.bytes - after.bytes, Relaxed);
         }
         if before.deadline != after.deadline {
+            self.have_deadlines.store(true, Relaxed);
             self.deadlines.change(object.id, before.deadline, after.deadline);
         }
     }
@@ -183,6 +189,11 @@ impl Objects {
     /// Forgets a deadline that no field has any more.
     pub(in crate::keyspace) fn forget_deadline(&self, id: u64, deadline: u64) {
         self.deadlines.change(id, Some(deadline), None);
+    }
+
+    /// Whether any field may have a deadline.
+    pub(super) fn have_deadlines(&self) -> bool {
+        self.have_deadlines.load(Relaxed)
     }
 
     /// The earliest deadline of any field.
@@ -225,6 +236,7 @@ impl Objects {
         self.each(|object, _| {
             bytes += object.bytes();
             if let Some(deadline) = object.earliest_deadline() {
+                self.have_deadlines.store(true, Relaxed);
                 self.deadlines.change(object.id, None, Some(deadline));
             }
         });
@@ -247,7 +259,7 @@ impl Objects {
         left.into_iter().for_each(Doomed::dissolve);
     }
 
-    fn part(&self, id: u64) -> &RwLock<HashMap<u64, Held>> {
+    fn part(&self, id: u64) -> &RwLock<Part> {
         &self.parts[id as usize % PARTS]
     }
 }
@@ -268,6 +280,6 @@ pub(super) struct Footprint {
 
 impl Footprint {
     pub(super) fn of(object: &Object) -> Self {
-        Self { bytes: object.bytes(), deadline: object.earliest_deadline() }
+        object.read(|inner| Self { bytes: inner.bytes(), deadline: inner.earliest_deadline() })
     }
 }

@@ -167,7 +167,7 @@ impl SetEdit<'_, '_> {
         match self.0.packed() {
             Some(packed) => {
                 let index = self.0.access.keyspace().random() as usize % packed.len().max(1);
-                packed.iter().nth(index).map(|item| item.name.into())
+                packed.iter().nth(index).map(|item| Name::from_slice(item.name))
             }
             None => self.0.found().any(self.0.access),
         }
