@@ -30,6 +30,7 @@ const ARGUMENTS_SINCE_7_2: &[(&str, &str)] = &[
     ("config|get", "a parameter repeats without a block"),
     ("client|list", "client-id stands behind its token without a block"),
     ("psubscribe", "a pattern repeats without a block"),
+    ("hscan", "it has NOVALUES"),
     ("zrank", "it has WITHSCORE"),
     ("zrevrank", "it has WITHSCORE"),
     ("client|kill", "SKIPME takes YES or NO, and ID is no block"),
