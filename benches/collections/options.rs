@@ -1,6 +1,6 @@
 //! What to measure, from the arguments after `--`.
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, Command, value_parser};
 
 use crate::common::server::Program;
 
@@ -43,22 +43,26 @@ impl Options {
 
 pub fn parse() -> Options {
     let flag = |name, help| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    let number = |name, help| Arg::new(name).long(name).value_parser(value_parser!(usize)).help(help);
     let matches = Command::new("collections")
         .about("Measures Caskade's collections beside redis-server. CASKADE_BENCH_BIN names another build to measure.")
         .arg(Arg::new("only").long("only").value_delimiter(',').help(format!("Of {PARTS:?}, or commands as HSET")))
+        .arg(number("elements", "How many elements a large collection has"))
+        .arg(number("rounds", "How often each is measured; the median counts"))
         .arg(flag("quick", "Smaller collections and fewer rounds, for a first impression"))
         .arg(flag("alone", "Measures Caskade only"))
         .arg(flag("bench", "Given by cargo").hide(true))
         .get_matches();
+    let chosen = |name: &str| matches.get_one::<usize>(name).copied();
     let quick = matches.get_flag("quick");
     let redis = if matches.get_flag("alone") { None } else { Program::redis() };
     let only: Vec<String> = matches.get_many("only").map(|words| words.cloned().collect()).unwrap_or_default();
     Options {
-        is_complete: redis.is_some() && !quick && only.is_empty(),
+        is_complete: redis.is_some() && !quick && only.is_empty() && chosen("elements").is_none(),
         programs: std::iter::once(Program::caskade()).chain(redis).collect(),
         only,
-        elements: if quick { 100_000 } else { 1_000_000 },
-        rounds: if quick { 3 } else { 5 },
+        elements: chosen("elements").unwrap_or(if quick { 100_000 } else { 1_000_000 }),
+        rounds: chosen("rounds").unwrap_or(if quick { 3 } else { 5 }),
         share: if quick { 4 } else { 1 },
     }
 }
