@@ -209,7 +209,8 @@ fn head(first: &str, programs: &[Program]) -> String {
 
 fn cells(rounds: &[Vec<Measured>]) -> String {
     let mut text = String::new();
-    let columns: [(fn(&Measured) -> f64, usize); 2] = [(|one| one.rate, 0), (|one| one.cpu / 1000.0, 2)];
+    type Column = (fn(&Measured) -> f64, usize);
+    let columns: [Column; 2] = [(|one| one.rate, 0), (|one| one.cpu / 1000.0, 2)];
     for (value, digits) in columns {
         for server in 0..rounds[0].len() {
             let median = median(rounds.iter().map(|round| value(&round[server])));
