@@ -76,6 +76,14 @@ fn files(disk: &SimDisk) -> Vec<(String, Option<Vec<u8>>)> {
     names.into_iter().map(|name| (disk.bytes(&name), name)).map(|(bytes, name)| (name, bytes)).collect()
 }
 
+/// What a value is told by that stands in the records of its elements, before the id of the object.
+const OBJECT: &[u8] = b"an object with the id ";
+
+/// Whether a value that was found stands in the records of its elements, and in none of its own.
+pub(crate) fn is_object(value: &[u8]) -> bool {
+    value.starts_with(OBJECT)
+}
+
 fn keys_of(keyspace: &Keyspace) -> Found {
     let (mut found, now) = (Found::new(), keyspace.now());
     for database in (0..keyspace.databases()).filter(|database| keyspace.size(*database).keys > 0) {
@@ -85,7 +93,11 @@ fn keys_of(keyspace: &Keyspace) -> Found {
         access.each_key(|key, _| keys.push(key.to_vec()));
         for key in keys {
             let value = match access.value(&key) {
-                Ok(Some(value)) => Some((value.bytes.to_vec(), value.kind, value.expiry)),
+                Ok(Some(value)) => {
+                    let bytes =
+                        value.object.map_or_else(|| value.bytes.to_vec(), |id| [OBJECT, &id.to_le_bytes()].concat());
+                    Some((bytes, value.kind, value.expiry))
+                }
                 // Its time was over.
                 Ok(None) => continue,
                 Err(Halt::Damaged) => None,
