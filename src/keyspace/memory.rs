@@ -14,7 +14,7 @@ pub(super) struct Memory {
     limit: AtomicU64,
     /// More than the limit is in use; values that come from the disk are not kept.
     crowded: AtomicBool,
-    /// The keys alone are over the limit.
+    /// The keys and elements alone are over the limit.
     full: AtomicBool,
     hand: AtomicU64,
 }
@@ -89,11 +89,13 @@ impl Keyspace {
             let all = round == ROUNDS_MAX;
             keys = self.sweep_round(&mut excess, all);
             let may_go = |location| self.store.is_written(location);
-            excess = excess.saturating_sub(self.bound.objects.sweep(excess as usize, all, may_go) as u64);
+            let swept = self.bound.objects.sweep(excess as usize, all, may_go);
+            excess = excess.saturating_sub(swept.0 as u64);
+            keys += swept.1 as u64;
         }
         self.memory.crowded.store(excess > 0, Relaxed);
         // What a fast writer has added since the hand passed can go soon; the keys cannot.
-        self.memory.full.store(excess > 0 && keys + memory.tables + self.bound.objects.bytes() as u64 > limit, Relaxed);
+        self.memory.full.store(excess > 0 && keys + memory.tables > limit, Relaxed);
     }
 
     /// Lets the hand go round once, or until `excess` bytes are free; `all` spares nothing. Returns the bytes of the

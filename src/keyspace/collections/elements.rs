@@ -222,28 +222,30 @@ impl Elements {
         }
     }
 
-    /// Sends values that `may_go` and, unless `all` go, were not used of late back to the disk; returns the bytes set free.
-    pub(super) fn sweep(&mut self, all: bool, may_go: impl Fn(Location) -> bool) -> usize {
-        let mut freed = 0;
+    /// Sends values that `may_go` and, unless `all` go, were not used of late back to the disk. Returns the bytes set free, and
+    /// those of the values that stay.
+    pub(super) fn sweep(&mut self, all: bool, may_go: impl Fn(Location) -> bool) -> (usize, usize) {
+        let (mut freed, mut stay) = (0, 0);
         let mut sweep = |entry: &mut Entry| {
-            if matches!(entry.value(), Cached::Cold) {
+            let Some(value) = entry.value().bytes().map(<[u8]>::len) else { return };
+            let is_spared = !all && entry.uses() > 0;
+            if is_spared {
+                entry.forget_use();
+            }
+            if is_spared || !may_go(entry.location()) {
+                stay += value;
                 return;
             }
-            if !all && entry.uses() > 0 {
-                return entry.forget_use();
-            }
-            if may_go(entry.location()) {
-                let before = entry.bytes();
-                entry.demote();
-                freed += before - entry.bytes();
-            }
+            let before = entry.bytes();
+            entry.demote();
+            freed += before - entry.bytes();
         };
         match self {
             Self::Hash(fields) => fields.table.iter_mut().for_each(&mut sweep),
             Self::List(list) => list.iter_mut().for_each(&mut sweep),
             Self::Set(_) | Self::ZSet(_) => {}
         }
-        freed
+        (freed, stay)
     }
 }
 

@@ -322,15 +322,16 @@ impl Object {
         self.change_at(name, at, Entry::set_damaged);
     }
 
-    /// Sends values that `may_go` back to the disk, and returns the bytes set free; nothing in the middle of a command.
-    pub(in crate::keyspace) fn sweep(&self, all: bool, may_go: impl Fn(Location) -> bool) -> usize {
+    /// Sends values that `may_go` back to the disk; nothing in the middle of a command. Returns the bytes set free, and those
+    /// that the elements take without any values.
+    pub(in crate::keyspace) fn sweep(&self, all: bool, may_go: impl Fn(Location) -> bool) -> (usize, usize) {
         let mut inner = self.inner.write();
         if !inner.journal.is_empty() {
-            return 0;
+            return (0, 0);
         }
-        let freed = inner.elements.sweep(all, may_go);
+        let (freed, stay) = inner.elements.sweep(all, may_go);
         inner.block_bytes -= freed;
-        freed
+        (freed, inner.bytes() - stay)
     }
 
     /// Takes in an element as the log says it is; returns where the one was that it replaces.

@@ -206,21 +206,27 @@ impl Objects {
         self.bytes.load(Relaxed)
     }
 
-    /// Sends values that `may_go` back to the disk until `excess` bytes are free; returns how many are.
-    pub(in crate::keyspace) fn sweep(&self, excess: usize, all: bool, may_go: impl Fn(Location) -> bool) -> usize {
-        let mut freed = 0;
+    /// Sends values that `may_go` back to the disk until `excess` bytes are free. Returns how many are, and what the objects it
+    /// passed take without any values.
+    pub(in crate::keyspace) fn sweep(
+        &self,
+        excess: usize,
+        all: bool,
+        may_go: impl Fn(Location) -> bool,
+    ) -> (usize, usize) {
+        let (mut freed, mut elements) = (0, 0);
         for part in &self.parts {
             let objects: Vec<Arc<Object>> = part.read().values().map(|held| held.object.clone()).collect();
             for object in objects {
                 if freed >= excess {
-                    return freed;
+                    return (freed, elements);
                 }
                 let swept = object.sweep(all, &may_go);
-                self.bytes.fetch_sub(swept, Relaxed);
-                freed += swept;
+                self.bytes.fetch_sub(swept.0, Relaxed);
+                (freed, elements) = (freed + swept.0, elements + swept.1);
             }
         }
-        freed
+        (freed, elements)
     }
 
     /// All objects with the numbers of keys whose values they are.

@@ -4,9 +4,13 @@
 //! moved, lost and compared as any other value.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::super::{Access, End, Halt, Keyspace};
+use super::super::{Access, End, Halt, Keyspace, Mode};
 use super::model::{Value, value};
+use super::runner::{START, open, options};
+use crate::store::Fsync;
+use crate::store::disk::SimDisk;
 use crate::types::kind::{Kind, Type};
 
 /// What is done to a collection; it is made where there is none, and does nothing to a value of another type.
@@ -355,4 +359,28 @@ pub(super) fn shown(access: &mut Access<'_>, key: &[u8]) -> Result<Option<Value>
     assert_eq!(count, length, "elements are counted");
     let bytes = model.write().expect("a collection without elements is no key");
     Ok(Some((bytes, found.expiry)))
+}
+
+#[test]
+fn values_of_elements_refuse_no_writes_as_they_can_leave_memory() {
+    let keyspace = open(Arc::new(SimDisk::new()), START, options(Fsync::Everysec)).unwrap();
+    let mut access = keyspace.access_one(0, b"k", Mode::Exclusive, keyspace.now(), false);
+    let mut hash = access.edit_hash(b"k").unwrap();
+    for field in 0..40u8 {
+        hash.set(&[field], &[b'v'; 5000], None);
+    }
+    hash.finish().unwrap();
+    drop(access);
+    let limit = keyspace.memory_use().tables + 20_000;
+    keyspace.set_memory_limit(limit);
+    // They are not written yet, and have to stay for a moment.
+    keyspace.govern(0);
+    assert!(keyspace.memory_use().total() > limit && !keyspace.is_out_of_memory());
+    keyspace.store().sync().unwrap();
+    keyspace.govern(0);
+    assert!(keyspace.memory_use().total() <= limit && !keyspace.is_out_of_memory());
+    // What the elements themselves take cannot go.
+    keyspace.set_memory_limit(keyspace.memory_use().tables + 500);
+    keyspace.govern(0);
+    assert!(keyspace.is_out_of_memory());
 }
