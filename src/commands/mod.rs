@@ -18,6 +18,7 @@
 //! | `blocking` | commands that wait, and who is served when a key is ready |
 //! | `effects` | messages and events, which go out once the changes stand |
 //! | `errand` | what waits for the disk before a command can run |
+//! | `expiring` | options that say when something expires |
 //! | `error` | what a client can read as an error |
 //! | the rest | one module per group of commands |
 
@@ -32,6 +33,7 @@ pub mod docs;
 mod effects;
 mod errand;
 mod error;
+mod expiring;
 mod gates;
 mod generic;
 mod hashes;

@@ -1,10 +1,10 @@
 //! When fields expire: for each field a number tells what has become of it.
 
+use super::super::expiring::deadline;
 use super::{Args, Context, Outcome, Stop, counted_fields, tell_emptied, text, words_before_fields};
 use crate::commands::generic::expiry::{Conditions, seconds};
 use crate::node::notify::EventClass;
-use crate::types::number;
-use crate::types::time::{self, Basis, Unit};
+use crate::types::time::{Basis, Unit};
 
 /// There is no such field.
 const NO_FIELD: i64 = -2;
@@ -86,7 +86,7 @@ fn set(ctx: &mut Context<'_, '_>, mut args: Args<'_>, unit: Unit, basis: Basis, 
     args.word()?;
     counted_fields(&mut args, 1, text::FIELDS_MISCOUNTED)?;
     let now = ctx.now();
-    let deadline = deadline(now, amount, unit, basis, name)?;
+    let deadline = deadline(now, (amount, unit, basis), 0, name)?;
     let (access, out) = ctx.keys_and_out()?;
     let mut hash = access.edit_hash(key)?;
     if deadline > now {
@@ -137,11 +137,4 @@ fn tell(ctx: &mut Context<'_, '_>, mut args: Args<'_>, how: impl Fn(i64, i64) ->
         });
     }
     Err(Stop::Written)
-}
-
-/// The deadline that a request gives, in milliseconds since the Unix epoch.
-pub(super) fn deadline(now: u64, amount: &[u8], unit: Unit, basis: Basis, name: &'static str) -> Result<u64, Stop> {
-    let amount = number::parse_i64(amount).ok_or(text::NOT_AN_INTEGER)?;
-    let deadline = if amount >= 0 { time::deadline(now, amount, unit, basis).ok() } else { None };
-    deadline.and_then(|deadline| u64::try_from(deadline).ok()).ok_or_else(|| text::invalid_expire(name))
 }

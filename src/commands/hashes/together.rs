@@ -1,22 +1,10 @@
 //! Fields read or set, and what becomes of their deadlines, in one command.
 
-use super::expiry::deadline;
+use super::super::expiring::{self, Expiry, deadline};
 use super::{Args, Context, Outcome, Reply, Stop, counted_fields, tell_emptied, text, words_before_fields};
 use crate::keyspace::HashEdit;
 use crate::node::notify::EventClass;
 use crate::protocol::ReplyBuffer;
-use crate::types::time::{Basis, Unit};
-
-/// What becomes of deadlines.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Expiry<'a> {
-    /// They are removed.
-    Clear,
-    /// They stay what they are.
-    Keep,
-    /// A number, still to be checked.
-    At(&'a [u8], Unit, Basis),
-}
 
 /// Under what condition fields are set: nothing, or the key, or all of the fields, must be there or must not.
 #[derive(Clone, Copy, Default)]
@@ -58,7 +46,7 @@ pub(super) fn hgetex(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         if matches!(expiry, None | Some(Expiry::Clear)) && args.keyword("PERSIST") {
             expiry = Some(Expiry::Clear);
         } else {
-            expiry_option(&mut args, &mut expiry, end)?;
+            expiring::option(&mut args, &mut expiry, end)?;
         }
     }
     args.word()?;
@@ -110,7 +98,7 @@ pub(super) fn hsetex(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         } else if matches!(expiry, None | Some(Expiry::Keep)) && args.keyword("KEEPTTL") {
             expiry = Some(Expiry::Keep);
         } else {
-            expiry_option(&mut args, &mut expiry, end)?;
+            expiring::option(&mut args, &mut expiry, end)?;
         }
     }
     args.word()?;
@@ -165,29 +153,7 @@ fn send(out: &mut ReplyBuffer, hash: &mut HashEdit<'_, '_>, field: &[u8]) -> Res
 
 fn read_deadline(now: u64, expiry: Option<Expiry<'_>>, name: &'static str) -> Result<Option<u64>, Stop> {
     match expiry {
-        Some(Expiry::At(amount, unit, basis)) => deadline(now, amount, unit, basis, name).map(Some),
+        Some(Expiry::At(amount, unit, basis)) => deadline(now, (amount, unit, basis), 0, name).map(Some),
         _ => Ok(None),
     }
-}
-
-/// Reads an option that says when, of which so many words are left at its end or more.
-fn expiry_option<'a>(args: &mut Args<'a>, expiry: &mut Option<Expiry<'a>>, end: usize) -> Result<(), Stop> {
-    let (unit, basis) = match () {
-        () if args.keyword("EX") => (Unit::Seconds, Basis::Relative),
-        () if args.keyword("PX") => (Unit::Milliseconds, Basis::Relative),
-        () if args.keyword("EXAT") => (Unit::Seconds, Basis::Absolute),
-        () if args.keyword("PXAT") => (Unit::Milliseconds, Basis::Absolute),
-        () => return Err(text::SYNTAX.into()),
-    };
-    // The same option may be given twice; the last one counts.
-    let fits = match expiry {
-        None => true,
-        Some(Expiry::At(_, other_unit, other_basis)) => (*other_unit, *other_basis) == (unit, basis),
-        Some(_) => false,
-    };
-    if !fits || args.left() <= end {
-        return Err(text::SYNTAX.into());
-    }
-    *expiry = Some(Expiry::At(args.word()?, unit, basis));
-    Ok(())
 }

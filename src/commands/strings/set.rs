@@ -1,11 +1,11 @@
 //! Setting strings, with all that SET and GETEX can be told.
 
+use super::super::expiring::{self, Expiry, deadline};
 use super::{Args, Context, Kind, Outcome, Reply, Stop, string, text};
 use crate::node::notify::EventClass;
 use crate::protocol::Arguments;
 use crate::types::kind::Type;
-use crate::types::number;
-use crate::types::time::{self, Basis, Unit};
+use crate::types::time::{Basis, Unit};
 use std::collections::HashSet;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -13,17 +13,6 @@ enum Condition {
     None,
     Absent,
     Present,
-}
-
-/// What becomes of the expiry.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Expiry<'a> {
-    /// There is none.
-    Clear,
-    /// It stays what it is.
-    Keep,
-    /// A number, still to be checked.
-    At(&'a [u8], Unit, Basis),
 }
 
 struct Options<'a> {
@@ -51,7 +40,7 @@ pub(super) fn set(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         } else if matches!(options.expiry, None | Some(Expiry::Keep)) && args.keyword("KEEPTTL") {
             options.expiry = Some(Expiry::Keep);
         } else {
-            expiry_option(&mut args, &mut options.expiry)?;
+            expiring::option(&mut args, &mut options.expiry, 0)?;
         }
     }
     set_generic(ctx, key, value, &options, "set")
@@ -83,7 +72,7 @@ pub(super) fn getex(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         if matches!(expiry, None | Some(Expiry::Clear)) && args.keyword("PERSIST") {
             expiry = Some(Expiry::Clear);
         } else {
-            expiry_option(&mut args, &mut expiry)?;
+            expiring::option(&mut args, &mut expiry, 0)?;
         }
     }
     if !ctx.keys()?.meta(key).is_some_and(|meta| Kind(meta.kind).of() == Type::String) {
@@ -91,7 +80,7 @@ pub(super) fn getex(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
         return ctx.send_string(key);
     }
     let deadline = match expiry {
-        Some(Expiry::At(amount, unit, basis)) => Some(deadline(ctx.now(), amount, unit, basis, "getex")?),
+        Some(Expiry::At(amount, unit, basis)) => Some(deadline(ctx.now(), (amount, unit, basis), 1, "getex")?),
         _ => None,
     };
     let outcome = ctx.send_string(key);
@@ -166,27 +155,6 @@ fn set_expiring(ctx: &mut Context<'_, '_>, mut args: Args<'_>, unit: Unit, name:
     set_generic(ctx, key, value, &Options { condition: Condition::None, get: false, expiry }, name)
 }
 
-fn expiry_option<'a>(args: &mut Args<'a>, expiry: &mut Option<Expiry<'a>>) -> Result<(), Stop> {
-    let (unit, basis) = match () {
-        () if args.keyword("EX") => (Unit::Seconds, Basis::Relative),
-        () if args.keyword("PX") => (Unit::Milliseconds, Basis::Relative),
-        () if args.keyword("EXAT") => (Unit::Seconds, Basis::Absolute),
-        () if args.keyword("PXAT") => (Unit::Milliseconds, Basis::Absolute),
-        () => return Err(text::SYNTAX.into()),
-    };
-    // The same option may be given twice; the last one counts. The number is read only when it is needed.
-    let fits = match expiry {
-        None => true,
-        Some(Expiry::At(_, other_unit, other_basis)) => (*other_unit, *other_basis) == (unit, basis),
-        Some(_) => false,
-    };
-    if !fits || args.is_empty() {
-        return Err(text::SYNTAX.into());
-    }
-    *expiry = Some(Expiry::At(args.word()?, unit, basis));
-    Ok(())
-}
-
 fn set_generic(
     ctx: &mut Context<'_, '_>,
     key: &[u8],
@@ -196,7 +164,7 @@ fn set_generic(
 ) -> Outcome {
     let now = ctx.now();
     let mut expiry = match options.expiry {
-        Some(Expiry::At(amount, unit, basis)) => Some(deadline(now, amount, unit, basis, name)?),
+        Some(Expiry::At(amount, unit, basis)) => Some(deadline(now, (amount, unit, basis), 1, name)?),
         _ => None,
     };
     let access = ctx.keys()?;
@@ -230,10 +198,4 @@ fn set_generic(
         }
     }
     Ok(reply)
-}
-
-fn deadline(now: u64, amount: &[u8], unit: Unit, basis: Basis, name: &'static str) -> Result<u64, Stop> {
-    let amount = number::parse_i64(amount).ok_or(text::NOT_AN_INTEGER)?;
-    let deadline = if amount > 0 { time::deadline(now, amount, unit, basis).ok() } else { None };
-    deadline.and_then(|deadline| u64::try_from(deadline).ok()).ok_or_else(|| text::invalid_expire(name))
 }

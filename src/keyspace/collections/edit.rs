@@ -224,12 +224,6 @@ impl<'a, 'k> Edit<'a, 'k> {
         removed
     }
 
-    /// Removes all elements.
-    pub(super) fn clear(&mut self) {
-        self.changed = true;
-        self.form = EditForm::Packed(Pack::new(shape_of(self.of)));
-    }
-
     /// Changes packed elements by their places, which a large collection does not have.
     pub(super) fn pack_mut(&mut self) -> Option<&mut Pack> {
         self.changed = true;

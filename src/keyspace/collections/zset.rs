@@ -199,7 +199,7 @@ impl ZSetEdit<'_, '_> {
 
     /// Removes all members.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.0.begin_anew(self.0.kind);
     }
 
     /// Lets the changes take effect.
