@@ -88,12 +88,20 @@ impl Loader {
 
     /// Counts memory and deadlines of the objects. A hash that has lost its last field by its deadline is no key any more.
     fn settle_objects(&self, bound: &HashMap<u32, Arc<Keydir>>, hasher: &KeyHasher, live: &mut Live<'_>) {
-        let mut empty = Vec::new();
-        self.objects.each(|object, binds| {
-            if binds > 0 && object.is_empty() {
-                empty.extend(object.home());
-            }
+        let (mut empty, mut shared) = (Vec::new(), HashSet::new());
+        self.objects.each(|object, binds| match binds {
+            1 if object.is_empty() => empty.extend(object.home()),
+            2.. if object.is_empty() => _ = shared.insert(object.id),
+            _ => {}
         });
+        // No server writes a log in which one is the value of two keys, but a log that was made up may say so.
+        for keydir in bound.values().filter(|_| !shared.is_empty()) {
+            keydir.each_root(|key, object| {
+                if shared.contains(&object) {
+                    empty.push((keydir.id, key.into()));
+                }
+            });
+        }
         for (keydir, key) in empty {
             let Some(keydir) = bound.get(&keydir) else { continue };
             if let Some(before) = keydir.remove_if(&Slot::of_key(hasher, &key), &key, |_| true) {
@@ -167,7 +175,6 @@ impl Replay for Loader {
         part.live.add_to(&mut self.live.lock());
     }
 
-    // Nothing makes objects yet.
     fn elements(&self, _: usize, records: Records<'_>) {
         self.rooted.call_once(|| self.root());
         let mut live = Live::new(&self.segments);
