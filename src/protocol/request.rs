@@ -1,6 +1,9 @@
-//! Decodes requests from a receive buffer, resumably: no byte is looked at twice, however finely the network cuts it.
+//! Decodes requests from a receive buffer, resumably: no byte is looked at more than twice, however finely the network
+//! cuts it.
 //!
-//! A request is an array of bulk strings, or one line of words (an inline request), in RESP2 and RESP3 alike.
+//! A request is an array of bulk strings, or one line of words (an inline request), in RESP2 and RESP3 alike. One of short
+//! strings that is there as a whole, as nearly all are, is read in one go; every other goes element by element, and each of
+//! those through the frame decoder.
 //! What is always true: arguments are ranges of the caller's buffer (of the decoder's own for an inline request);
 //! memory follows received bytes, never announced lengths; a bulk string is handed to the frame decoder only when it
 //! is there in full and begins with `$`, so that it can neither recurse nor allocate; and the outcome does not depend
@@ -25,6 +28,9 @@ const BULK_BYTES_MAX_DEFAULT: usize = 512 * 1024 * 1024;
 /// Room for this many arguments is kept between requests; what a larger request took is given back.
 const ARGUMENTS_KEPT: usize = 256;
 const INLINE_BYTES_KEPT: usize = 1024;
+
+/// A number of more digits is not read in one go.
+const SHORT_DIGITS_MAX: usize = 4;
 
 /// What one request may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +130,14 @@ impl Decoder {
         if self.stage == Stage::Finished {
             self.reset();
         }
+        // Only at the first look at a request: what is not there as a whole would be looked at again and again.
+        if self.stage == Stage::Start
+            && self.needed == 0
+            && let Some(consumed) = self.whole(buffer, limits)
+        {
+            self.stage = Stage::Finished;
+            return Ok(Decoded::Request { consumed });
+        }
         loop {
             if buffer.len() < self.needed.max(self.position + 1) {
                 return Ok(Decoded::Incomplete { wanted: self.needed.max(self.position + 1) - buffer.len() });
@@ -168,6 +182,42 @@ impl Decoder {
         self.inline = false;
         self.stage = Stage::Start;
         (self.position, self.searched, self.needed) = (0, 0, 0);
+    }
+
+    /// Reads a request that is there as a whole, and that nothing has to be said about; returns where it ends. Of any other,
+    /// nothing has happened.
+    #[inline]
+    fn whole(&mut self, buffer: &[u8], limits: &Limits) -> Option<usize> {
+        let end = self.short_elements(buffer, limits);
+        #[cfg(any(test, feature = "fuzzing"))]
+        {
+            self.work += end.unwrap_or_else(|| self.ranges.last().map_or(0, |last| last.1));
+        }
+        let is_plain = end.is_some() && refuse_cross_protocol(&buffer[self.ranges[0].0..self.ranges[0].1]).is_ok();
+        if is_plain {
+            self.position = end?;
+            return end;
+        }
+        self.ranges.clear();
+        None
+    }
+
+    #[inline]
+    fn short_elements(&mut self, buffer: &[u8], limits: &Limits) -> Option<usize> {
+        let (count, mut at) = short_number(buffer, 0, b'*')?;
+        if count == 0 || count > limits.arguments_max {
+            return None;
+        }
+        for _ in 0..count {
+            let (length, from) = short_number(buffer, at, b'$')?;
+            let to = from + length;
+            at = to + 2;
+            if length > limits.bulk_bytes_max || buffer.len() < at {
+                return None;
+            }
+            self.ranges.push((from, to));
+        }
+        Some(at)
     }
 
     fn first_line(&mut self, buffer: &[u8], limits: &Limits) -> Result<Step, ProtocolError> {
@@ -352,6 +402,28 @@ fn bulk_length(line: &[u8], limits: &Limits) -> Result<usize, ProtocolError> {
         Err(ProtocolError::InvalidLength)
     } else {
         Err(ProtocolError::UnauthenticatedLength)
+    }
+}
+
+/// The number of a line `*N` or `$N` with a few digits, as Redis writes it, and where the line after it begins.
+#[inline]
+fn short_number(buffer: &[u8], at: usize, sigil: u8) -> Option<(usize, usize)> {
+    let line = buffer.get(at..)?;
+    let (&first, line) = line.split_first()?;
+    let mut number = usize::from(line.first()?.wrapping_sub(b'0'));
+    if first != sigil || number > 9 {
+        return None;
+    }
+    let mut digits = 1;
+    loop {
+        match line.get(digits)? {
+            digit @ b'0'..=b'9' if digits < SHORT_DIGITS_MAX && number > 0 => {
+                number = number * 10 + usize::from(digit - b'0');
+                digits += 1;
+            }
+            b'\r' if line.get(digits + 1) == Some(&b'\n') => return Some((number, at + digits + 3)),
+            _ => return None,
+        }
     }
 }
 
