@@ -28,6 +28,10 @@ pub struct Row {
     pub arity: i32,
     pub categories: Categories,
     pub keys: Option<KeyPositions>,
+    /// The place of its key, where each request of it has one key, at the same place.
+    pub only_key: Option<usize>,
+    /// The place of the first element that it looks at of the collection there, if no option comes before it.
+    pub element: Option<usize>,
     pub usage: Vec<Element>,
     /// How many words of a request are its name.
     pub names: usize,
@@ -61,6 +65,15 @@ impl Row {
     /// The keys among the words of a request.
     pub fn keys<'a>(&self, words: Arguments<'a>) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         self.key_places(words).filter_map(move |place| words.get(place))
+    }
+
+    /// Calls `each` with the keys among the words of a request.
+    #[inline]
+    pub fn each_key<'a>(&self, words: Arguments<'a>, each: impl FnMut(&'a [u8])) {
+        match self.only_key {
+            Some(place) => words.get(place).into_iter().for_each(each),
+            None => self.keys(words).for_each(each),
+        }
     }
 
     /// The places of the keys among the words of a request, with what is done to them; none where nobody knows them.
@@ -190,6 +203,20 @@ impl Registry {
         if row.takes(words.len()) { Ok(row) } else { Err(text::wrong_arity(&row.name)) }
     }
 
+    /// As [`Registry::resolve`], where the request before it was for the row with the number `last`: mostly this one is, too.
+    #[inline]
+    pub fn resolve_after(&self, words: Arguments<'_>, last: Option<usize>) -> Result<&Row, Stop> {
+        if let Some(row) = last.map(|last| &self.rows[last])
+            && row.names == 1
+            && row.subcommands.is_empty()
+            && words.get(0).is_some_and(|name| name.eq_ignore_ascii_case(row.name.as_bytes()))
+            && row.takes(words.len())
+        {
+            return Ok(row);
+        }
+        self.resolve(words)
+    }
+
     /// The row that the first words of a request name.
     #[inline]
     pub fn named_by(&self, words: Arguments<'_>) -> Result<&Row, Stop> {
@@ -219,11 +246,22 @@ impl Registry {
         let (index, names) = (self.rows.len(), 1 + usize::from(container.is_some()));
         assert!(name.len() <= NAME_BYTES_MAX, "the name {name} is too long");
         let usage = usage::parse(command.usage);
+        let keys = usage::key_positions(&usage, names);
+        let only_key = match keys {
+            Some(KeyPositions { first, last, counted_by: None, .. })
+                if usize::try_from(last) == Ok(first) && command.further_key.is_none() =>
+            {
+                Some(first)
+            }
+            _ => None,
+        };
         self.by_name.insert(name.as_bytes().into(), index);
         self.rows.push(Row {
             categories: categories::of(command),
             arity: command.arity.unwrap_or_else(|| usage::arity(&usage, names)),
-            keys: usage::key_positions(&usage, names),
+            keys,
+            element: only_key.and_then(|_| usage::element_position(&usage, names)),
+            only_key,
             name: name.clone(),
             subcommands: Vec::new(),
             command,
@@ -281,6 +319,46 @@ mod tests {
             let words = Words::copied(line.split(' ').map(str::as_bytes));
             let row = registry.resolve(words.arguments()).unwrap();
             assert_eq!(uses(row, line).as_deref(), Some(*expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_first_element_is_known_where_it_always_stands_at_the_same_place() {
+        let registry = Registry::new();
+        let places = [
+            ("hget", Some(2)),
+            ("hset", Some(2)),
+            ("hmget", Some(2)),
+            ("sadd", Some(2)),
+            ("zadd", Some(3)),
+            ("zscore", Some(2)),
+            ("lpush", None),
+            ("get", None),
+            ("smove", None),
+            ("hgetall", None),
+        ];
+        for (name, place) in places {
+            assert_eq!(registry.find(name.as_bytes()).unwrap().element, place, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_faster_for_most_requests_is_the_same() {
+        let registry = Registry::new();
+        let lines =
+            ["GET k", "get", "SET k v", "CONFIG GET x", "CONFIG", "HGETALL h", "MSET a 1 b 2", "OBJECT ENCODING k"];
+        for line in lines {
+            let words = Words::copied(line.split(' ').map(str::as_bytes));
+            let index = |row: Result<&Row, Stop>| row.ok().map(|row| row.index);
+            let resolved = index(registry.resolve(words.arguments()));
+            for row in registry.rows() {
+                let after = registry.resolve_after(words.arguments(), Some(row.index));
+                assert_eq!(index(after), resolved, "{line} after {}", row.name);
+            }
+            let Some(row) = resolved.map(|index| &registry.rows()[index]) else { continue };
+            let mut keys = Vec::new();
+            row.each_key(words.arguments(), |key| keys.push(key));
+            assert_eq!(keys, row.keys(words.arguments()).collect::<Vec<_>>(), "{line}");
         }
     }
 

@@ -221,6 +221,12 @@ impl Keydir {
         self.with(slot, key, Entry::object).flatten()
     }
 
+    /// The object whose elements are the value of a key in this slot: nearly always of the only one there is.
+    pub(super) fn object_at(&self, slot: &Slot) -> Option<u64> {
+        let shard = self.map.get()?.shards()[slot.shard].read();
+        shard.get(slot.hash, |(entry, _)| entry.fragment() == slot.fragment).and_then(|(entry, _)| entry.object())
+    }
+
     /// Takes the entry of `key` out, its value in memory with it.
     pub(super) fn take_out(&self, slot: &Slot, key: &[u8]) -> Option<Entry> {
         self.take(slot, |entry| entry.is(slot.fragment, key))

@@ -74,6 +74,13 @@ use moves::Leaving;
 use overlay::{Binding, Overlay, State};
 use watch::Watchers;
 
+/// An element of a collection that is about to be looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead {
+    key: Slot,
+    hash: u64,
+}
+
 /// Fewer keys than this are not worth prefetching: each would wait for memory as long as without.
 const PREFETCHED_MIN: usize = 3;
 
@@ -215,8 +222,8 @@ impl Keyspace {
     /// single change takes effect at once.
     #[inline]
     pub fn access_one(&self, database: u32, key: &[u8], mode: Mode, now: u64, batch: bool) -> Access<'_> {
-        let held = self.bound.latches.one(&Slot::of_key(&self.hasher, key), mode);
-        Access::new(self, held, database, now, batch)
+        let slot = Slot::of_key(&self.hasher, key);
+        Access::new(self, self.bound.latches.one(&slot, mode), database, now, batch).with_only(slot.shard, mode)
     }
 
     /// Access to several keys; what it does to them takes effect together, when it is committed.
@@ -246,10 +253,25 @@ impl Keyspace {
         Slot::of_key(&self.hasher, key)
     }
 
-    /// Tells that keys of a database are about to be looked at, one after the other.
-    pub fn prefetch(&self, database: u32, slots: &[Slot]) {
-        if slots.len() >= PREFETCHED_MIN {
-            self.bound.databases[database as usize].load().prefetch(slots);
+    /// Which element of the collection at a key this is, for [`Keyspace::prefetch`].
+    pub fn element(&self, key: Slot, name: &[u8]) -> Ahead {
+        Ahead { key, hash: self.hasher.hash(name) }
+    }
+
+    /// Tells that keys of a database are about to be looked at, one after the other, and elements of collections there.
+    pub fn prefetch(&self, database: u32, slots: &[Slot], elements: &[Ahead]) {
+        if slots.len() < PREFETCHED_MIN {
+            return;
+        }
+        let keydir = self.bound.databases[database as usize].load();
+        keydir.prefetch(slots);
+        // Requests that follow each other are mostly about the same collection.
+        for of_one in elements.chunk_by(|one, next| one.key == next.key) {
+            if of_one.len() >= PREFETCHED_MIN
+                && let Some(object) = keydir.object_at(&of_one[0].key).and_then(|id| self.bound.objects.get(id))
+            {
+                object.prefetch(of_one.iter().map(|ahead| ahead.hash));
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use crate::commands::Registry;
-use crate::keyspace::{Keyspace, Slot};
+use crate::keyspace::{Ahead, Keyspace, Slot};
 use crate::node::Session;
 use crate::protocol::{Arguments, Decoded, Decoder, Limits, ProtocolError};
 
@@ -17,6 +17,9 @@ const AHEAD: usize = 16;
 
 /// More keys than this would push each other out of the processor's first cache.
 const PREFETCHED_MAX: usize = 64;
+
+/// Of a thread's connections so many at most have their requests found at the same time without new room for them.
+const SPARE_LISTS_MAX: usize = 16;
 
 /// A connection with as many keys to look at does not wait for those of the others.
 const PREFETCHED_ALONE: usize = 16;
@@ -55,12 +58,22 @@ pub(super) struct Requests {
     pub(super) error: Option<ProtocolError>,
 }
 
+/// Keys of a database, and elements of collections there.
+struct Next {
+    database: u32,
+    slots: Vec<Slot>,
+    elements: Vec<Ahead>,
+}
+
 thread_local! {
-    /// The keys that connections of this thread will look at next: a database and its slots.
-    static NEXT: RefCell<(u32, Vec<Slot>)> = const { RefCell::new((0, Vec::new())) };
+    /// What connections of this thread will look at next.
+    static NEXT: RefCell<Next> = const { RefCell::new(Next { database: 0, slots: Vec::new(), elements: Vec::new() }) };
 
     /// Decoders to be used again: nobody owns those whose request has run.
     static SPARE: RefCell<Vec<Decoder>> = const { RefCell::new(Vec::new()) };
+
+    /// Room for requests, to be used again.
+    static SPARE_LISTS: RefCell<Vec<Vec<Found>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Pipeline {
@@ -68,14 +81,17 @@ impl Pipeline {
     /// limits change when it does.
     pub(super) fn find(&mut self, input: &[u8], limits: &Limits, registry: &Registry) -> Requests {
         let most = if limits.authenticated { AHEAD } else { 1 };
-        let mut found = Requests::default();
+        let list = SPARE_LISTS.with_borrow_mut(Vec::pop).unwrap_or_default();
+        let mut found = Requests { list, error: None };
         while found.list.len() < most {
             match self.decoder.decode(&input[self.next..], limits) {
                 Ok(Decoded::Request { consumed }) => {
                     let (start, end) = (self.next, self.next + consumed);
                     let spare = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
                     let decoder = std::mem::replace(&mut self.decoder, spare);
-                    let row = registry.resolve(decoder.arguments(&input[start..])).ok().map(|row| row.index);
+                    let last = found.list.last().and_then(|found: &Found| found.row);
+                    let row =
+                        registry.resolve_after(decoder.arguments(&input[start..]), last).ok().map(|row| row.index);
                     found.list.push(Found { decoder, start, end, row });
                     self.next = end;
                 }
@@ -106,24 +122,39 @@ impl Requests {
     /// Notes the keys of all requests for [`prefetch`]. True if there are so few that it is better to wait until the
     /// other connections of this thread that are ready have noted theirs.
     pub(super) fn announce(&self, input: &[u8], registry: &Registry, session: &Session, keyspace: &Keyspace) -> bool {
-        let rows = self.list.iter().filter_map(|found| Some((&registry.rows()[found.row?], found.words(input))));
-        let keys = rows.flat_map(|(row, words)| row.keys(words)).take(PREFETCHED_MAX);
-        NEXT.with_borrow_mut(|(database, slots)| {
+        NEXT.with_borrow_mut(|Next { database, slots, elements }| {
             if *database != session.database {
-                (*database, *slots) = (session.database, Vec::new());
+                *database = session.database;
+                slots.clear();
+                elements.clear();
             }
             let before = slots.len();
-            slots.extend(keys.map(|key| keyspace.slot(key)));
+            for found in &self.list {
+                if slots.len() >= PREFETCHED_MAX {
+                    break;
+                }
+                let Some(row) = found.row.map(|row| &registry.rows()[row]) else { continue };
+                let words = found.words(input);
+                row.each_key(words, |key| {
+                    if slots.len() < PREFETCHED_MAX {
+                        slots.push(keyspace.slot(key));
+                    }
+                });
+                if let (Some(slot), Some(name)) = (slots.last(), row.element.and_then(|place| words.get(place))) {
+                    elements.push(keyspace.element(*slot, name));
+                }
+            }
             (1..PREFETCHED_ALONE).contains(&(slots.len() - before)) && slots.len() < PREFETCHED_MAX
         })
     }
 }
 
-/// Has all keys that were noted brought near the processor.
+/// Has all that was noted brought near the processor.
 pub(super) fn prefetch(keyspace: &Keyspace) {
-    NEXT.with_borrow_mut(|(database, slots)| {
-        keyspace.prefetch(*database, slots);
+    NEXT.with_borrow_mut(|Next { database, slots, elements }| {
+        keyspace.prefetch(*database, slots, elements);
         slots.clear();
+        elements.clear();
     });
 }
 
@@ -146,5 +177,12 @@ impl Drop for Requests {
             let decoders = self.list.drain(..).map(|found| found.decoder);
             spare.extend(decoders.take(AHEAD.saturating_sub(spare.len())));
         });
+        if self.list.capacity() > 0 {
+            SPARE_LISTS.with_borrow_mut(|spare| {
+                if spare.len() < SPARE_LISTS_MAX {
+                    spare.push(std::mem::take(&mut self.list));
+                }
+            });
+        }
     }
 }

@@ -98,6 +98,23 @@ pub fn key_positions(elements: &[Element], names: usize) -> Option<KeyPositions>
     Some(KeyPositions { first, last: (first + in_a_row - 1) as isize, step: 1, counted_by: None })
 }
 
+/// Where the first element of a collection stands that a request names, if no option comes before it.
+pub fn element_position(elements: &[Element], names: usize) -> Option<usize> {
+    let mut words = elements.iter().flat_map(|element| match &element.shape {
+        Shape::Block(block) if !element.optional => block.iter().collect(),
+        _ => vec![element],
+    });
+    let is_element = |name: &str| matches!(name, "field" | "member");
+    let mut place = names;
+    words.find_map(|element| match &element.shape {
+        Shape::Value(name) if is_element(name) && !element.optional => Some(place),
+        _ => {
+            place += usize::from(!element.optional);
+            None
+        }
+    })
+}
+
 /// Whether a value of this name is a key.
 pub fn is_key_name(name: &str) -> bool {
     matches!(name, "key" | "key1" | "key2" | "newkey" | "source" | "destination" | "src" | "dst")

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::super::entry::{Cached, Entry};
 use super::super::shapes::{Item, Named, Ranked, Table};
 use super::member::{Member, Scored};
+use super::object::Sums;
 use crate::store::{KeyHasher, Location};
 use crate::types::kind::Type;
 
@@ -69,11 +70,10 @@ impl Element {
         }
     }
 
-    /// Bytes of its block.
-    pub(super) fn bytes(&self) -> usize {
+    pub(super) fn seen(&self) -> Seen<'_> {
         match self {
-            Self::Block(entry) => entry.bytes(),
-            Self::Member(member) => member.bytes(),
+            Self::Block(entry) => Seen::Block(entry),
+            Self::Member(member) => Seen::Member(member),
         }
     }
 }
@@ -102,6 +102,19 @@ impl<'a> Seen<'a> {
 
     pub(super) fn expiry(&self) -> Option<u64> {
         if let Self::Block(entry) = self { entry.expiry() } else { None }
+    }
+
+    /// Bytes of its block.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Block(entry) => entry.bytes(),
+            Self::Member(member) => member.bytes(),
+        }
+    }
+
+    /// Whether its value is not at hand: only on the disk, or damaged.
+    pub(super) fn is_absent(&self) -> bool {
+        if let Self::Block(entry) = self { matches!(entry.value(), Cached::Cold) || entry.is_damaged() } else { false }
     }
 
     pub(super) fn cached(&self) -> Cached<'a> {
@@ -199,17 +212,17 @@ impl Elements {
         }
     }
 
-    /// Changes the block of an element in a way that keeps its name, its deadline and its place; returns by how many bytes it grew.
-    pub(super) fn change<R>(&mut self, name: &[u8], change: impl FnOnce(&mut Entry) -> R) -> Option<(R, isize)> {
+    /// Changes the block of an element in a way that keeps its name, its deadline and its place.
+    pub(super) fn change(&mut self, name: &[u8], change: impl FnOnce(&mut Entry)) {
         let entry = match self {
             Self::Hash(fields) => fields.table.get_mut(name),
             Self::Set(table) => table.get_mut(name),
-            Self::List(list) => list.get_mut(rank_of(list, name)?),
+            Self::List(list) => rank_of(list, name).and_then(|rank| list.get_mut(rank)),
             Self::ZSet(_) => None,
-        }?;
-        let before = entry.bytes();
-        let result = change(entry);
-        Some((result, entry.bytes() as isize - before as isize))
+        };
+        if let Some(entry) = entry {
+            change(entry);
+        }
     }
 
     /// Visits all elements.
@@ -222,10 +235,10 @@ impl Elements {
         }
     }
 
-    /// Sends values that `may_go` and, unless `all` go, were not used of late back to the disk. Returns the bytes set free, and
-    /// those of the values that stay.
-    pub(super) fn sweep(&mut self, all: bool, may_go: impl Fn(Location) -> bool) -> (usize, usize) {
-        let (mut freed, mut stay) = (0, 0);
+    /// Sends values that `may_go` and, unless `all` go, were not used of late back to the disk. Returns the bytes of the values
+    /// that stay.
+    pub(super) fn sweep(&mut self, all: bool, may_go: impl Fn(Location) -> bool, sums: &mut Sums) -> usize {
+        let mut stay = 0;
         let mut sweep = |entry: &mut Entry| {
             let Some(value) = entry.value().bytes().map(<[u8]>::len) else { return };
             let is_spared = !all && entry.uses() > 0;
@@ -236,16 +249,26 @@ impl Elements {
                 stay += value;
                 return;
             }
-            let before = entry.bytes();
+            sums.remove(Seen::Block(entry));
             entry.demote();
-            freed += before - entry.bytes();
+            sums.add(Seen::Block(entry));
         };
         match self {
             Self::Hash(fields) => fields.table.iter_mut().for_each(&mut sweep),
             Self::List(list) => list.iter_mut().for_each(&mut sweep),
             Self::Set(_) | Self::ZSet(_) => {}
         }
-        (freed, stay)
+        stay
+    }
+
+    /// Has the elements of these names brought near the processor.
+    pub(super) fn prefetch(&self, hashes: impl Iterator<Item = u64>) {
+        match self {
+            Self::Hash(fields) => hashes.for_each(|hash| fields.table.prefetch(hash, Entry::prefetch)),
+            Self::Set(table) => hashes.for_each(|hash| table.prefetch(hash, Entry::prefetch)),
+            Self::ZSet(scores) => hashes.for_each(|hash| scores.table.prefetch(hash, Member::prefetch)),
+            Self::List(_) => {}
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use triomphe::ThinArc;
 
+use super::super::entry::prefetch;
 use super::super::shapes::{Item, Named};
 use crate::store::Location;
 
@@ -48,6 +49,11 @@ impl Member {
 
     pub(super) fn set_location(&self, location: Location) {
         self.0.header.header.place.store(place(location), Relaxed);
+    }
+
+    /// Has the block brought near the processor.
+    pub(super) fn prefetch(&self) {
+        prefetch(&self.0.header.header);
     }
 
     /// Whether both are the same block.

@@ -18,8 +18,13 @@ use super::super::entry::{Cached, Entry, Meta};
 use super::elements::{Element, Elements, Name, Seen};
 use super::listpack::weight_of;
 use super::member::Member;
+use super::objects::Footprint;
+use super::position::name_between;
 use crate::store::{Batch, Draft, KeyHasher, Location, Look};
 use crate::types::kind::{Kind, Type};
+
+/// Elements are not found by the fragment of a hash, as keys are.
+const NO_FRAGMENT: u16 = 0;
 
 /// See the module.
 pub(in crate::keyspace) struct Object {
@@ -40,14 +45,30 @@ impl fmt::Debug for Object {
 pub(super) struct Inner {
     pub(super) elements: Elements,
     journal: Vec<Change>,
-    /// Bytes of all elements' blocks.
-    block_bytes: usize,
-    /// Of a list: the bytes its elements would take in a listpack.
-    pub(super) weight: usize,
+    pub(super) sums: Sums,
     /// One of the elements cannot be told.
     damaged: bool,
     /// Where the key is whose value this is: the id of its keydir, and its name.
     home: Option<(u32, Box<[u8]>)>,
+}
+
+/// What all elements come to.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Sums {
+    /// Bytes of their blocks.
+    block_bytes: usize,
+    /// How many have values that are not at hand: they are only on the disk, or damaged.
+    pub(super) absent: usize,
+    /// Of a list: the bytes they would take in a listpack.
+    pub(super) weight: usize,
+}
+
+/// What a collection is before more of it is changed.
+pub(super) struct Mark {
+    /// Changes in the journal.
+    pub(super) changes: usize,
+    pub(super) elements: usize,
+    pub(super) footprint: Footprint,
 }
 
 /// What was done to one element.
@@ -70,8 +91,7 @@ impl Object {
         let inner = Inner {
             elements: Elements::new(of, hasher),
             journal: Vec::new(),
-            block_bytes: 0,
-            weight: 0,
+            sums: Sums::default(),
             damaged: false,
             home: None,
         };
@@ -88,28 +108,28 @@ impl Object {
         self.read(|inner| inner.elements.len())
     }
 
+    /// Has the elements whose names have these hashes brought near the processor.
+    pub(in crate::keyspace) fn prefetch(&self, hashes: impl Iterator<Item = u64>) {
+        self.read(|inner| inner.elements.prefetch(hashes));
+    }
+
     /// Bytes of memory it takes.
     pub(in crate::keyspace) fn bytes(&self) -> usize {
         self.read(|inner| inner.bytes())
     }
 
-    /// How many changes are in the journal, and how many elements there are, before more is changed.
-    pub(super) fn mark(&self) -> (usize, usize) {
-        self.read(|inner| (inner.journal.len(), inner.elements.len()))
+    /// What is the case before more is changed.
+    pub(super) fn mark(&self) -> Mark {
+        self.read(|inner| Mark {
+            changes: inner.journal.len(),
+            elements: inner.elements.len(),
+            footprint: inner.footprint(),
+        })
     }
 
     /// Puts an element in, or another value in its place; returns whether it is new.
     pub(super) fn put(&self, name: &[u8], kind: u8, content: &Content<'_>) -> bool {
-        let element = match *content {
-            Content::Value(value, expiry) => {
-                self.note_deadline(expiry);
-                let meta = Meta { location: NOWHERE, kind, expiry };
-                let mut shared = None;
-                let cached = if self.of == Type::Set { Cached::Cold } else { Cached::hot(value, &mut shared) };
-                Element::Block(Entry::new((self.hasher.hash(name) >> 29) as u16, name, &meta, cached))
-            }
-            Content::Score(score) => Element::Member(Member::new(name, score, NOWHERE)),
-        };
+        let element = self.element(name, kind, content, NOWHERE);
         let mut inner = self.inner.write();
         match inner.put(element) {
             Some(before) => {
@@ -123,6 +143,72 @@ impl Object {
         }
     }
 
+    /// The same, of an element whose record is in the log already. Returns where the one is that it takes the place of, and
+    /// what others are to count of the object now.
+    pub(super) fn put_logged(
+        &self,
+        name: &[u8],
+        kind: u8,
+        content: &Content<'_>,
+        location: Location,
+    ) -> (Option<Location>, Footprint) {
+        if let Content::Value(value, None) = *content
+            && let mut inner = self.inner.write()
+            && let Some(before) = inner.replace(name, kind, value, location)
+        {
+            return (Some(before), inner.footprint());
+        }
+        let element = self.element(name, kind, content, location);
+        let mut inner = self.inner.write();
+        let before = inner.put(element).map(|before| before.location());
+        (before, inner.footprint())
+    }
+
+    fn element(&self, name: &[u8], kind: u8, content: &Content<'_>, location: Location) -> Element {
+        match *content {
+            Content::Value(value, expiry) => {
+                self.note_deadline(expiry);
+                let meta = Meta { location, kind, expiry };
+                let mut shared = None;
+                let cached = if self.of == Type::Set { Cached::Cold } else { Cached::hot(value, &mut shared) };
+                Element::Block(Entry::new(NO_FRAGMENT, name, &meta, cached))
+            }
+            Content::Score(score) => Element::Member(Member::new(name, score, location)),
+        }
+    }
+
+    /// Puts an element into a list, before the one of this rank or at the end.
+    pub(super) fn insert(&self, rank: usize, kind: u8, value: &[u8]) {
+        let name = self.name_for(rank);
+        let mut inner = self.inner.write();
+        inner.insert(rank, &name, kind, value, NOWHERE);
+        inner.journal.push(Change::Added(name));
+    }
+
+    /// The same, of an element whose record is in the log already, with the name it has there. Returns what others are to
+    /// count of the object now.
+    pub(super) fn insert_logged(
+        &self,
+        rank: usize,
+        name: &[u8],
+        kind: u8,
+        value: &[u8],
+        location: Location,
+    ) -> Footprint {
+        let mut inner = self.inner.write();
+        inner.insert(rank, name, kind, value, location);
+        inner.footprint()
+    }
+
+    /// The name of an element that is put into a list before the one of this rank, or at the end.
+    pub(super) fn name_for(&self, rank: usize) -> Name {
+        self.read(|inner| {
+            let Elements::List(list) = &inner.elements else { return Name::new() };
+            let before = rank.checked_sub(1).and_then(|rank| list.get(rank));
+            name_between(before.map(Entry::key), list.get(rank).map(Entry::key))
+        })
+    }
+
     /// Removes an element; returns whether there was one.
     pub(super) fn remove(&self, name: &[u8]) -> bool {
         let mut inner = self.inner.write();
@@ -134,12 +220,10 @@ impl Object {
     /// Removes the elements of a list that have these ranks, which there must be.
     pub(super) fn remove_ranks(&self, ranks: Range<usize>) {
         let mut inner = self.inner.write();
-        let Inner { elements: Elements::List(list), journal, block_bytes, weight, .. } = &mut *inner else { return };
+        let Inner { elements: Elements::List(list), journal, sums, .. } = &mut *inner else { return };
         let mut gone = |entry: Entry| {
-            let element = Element::Block(entry);
-            *block_bytes -= element.bytes();
-            *weight -= weight_of(&element);
-            journal.push(Change::Removed(element));
+            sums.remove(Seen::Block(&entry));
+            journal.push(Change::Removed(Element::Block(entry)));
         };
         match ranks {
             Range { start: 0, end: 1 } => list.pop_front().into_iter().for_each(gone),
@@ -310,10 +394,13 @@ impl Object {
     /// Changes the block of the element with this name if its record is the one at `at`.
     pub(super) fn change_at(&self, name: &[u8], at: Location, change: impl FnOnce(&mut Entry)) {
         let mut inner = self.inner.write();
-        if inner.elements.get(name).is_some_and(|seen| seen.location() == at)
-            && let Some(((), grown)) = inner.elements.change(name, change)
-        {
-            inner.block_bytes = inner.block_bytes.wrapping_add_signed(grown);
+        let Inner { elements, sums, .. } = &mut *inner;
+        if elements.get(name).is_some_and(|seen| seen.location() == at) {
+            elements.change(name, |entry| {
+                sums.remove(Seen::Block(entry));
+                change(entry);
+                sums.add(Seen::Block(entry));
+            });
         }
     }
 
@@ -329,8 +416,10 @@ impl Object {
         if !inner.journal.is_empty() {
             return (0, 0);
         }
-        let (freed, stay) = inner.elements.sweep(all, may_go);
-        inner.block_bytes -= freed;
+        let Inner { elements, sums, .. } = &mut *inner;
+        let before = sums.block_bytes;
+        let stay = elements.sweep(all, may_go, sums);
+        let freed = before - sums.block_bytes;
         (freed, inner.bytes() - stay)
     }
 
@@ -354,7 +443,7 @@ impl Object {
                     Some(value) => Cached::Inline(value),
                     None => Cached::Cold,
                 };
-                let mut entry = Entry::new((self.hasher.hash(name) >> 29) as u16, name, &meta, cached);
+                let mut entry = Entry::new(NO_FRAGMENT, name, &meta, cached);
                 if loaded.damaged {
                     entry.set_damaged();
                 }
@@ -386,7 +475,7 @@ impl Object {
         let elements = {
             let mut inner = self.inner.write();
             inner.journal.clear();
-            (inner.block_bytes, inner.weight) = (0, 0);
+            inner.sums = Sums::default();
             std::mem::replace(&mut inner.elements, Elements::new(self.of, &self.hasher))
         };
         elements.each(|seen| {
@@ -451,20 +540,36 @@ impl OnlyChange {
 
 impl Inner {
     fn put(&mut self, element: Element) -> Option<Element> {
-        self.block_bytes += element.bytes();
-        self.weight += weight_of(&element);
+        self.sums.add(element.seen());
         let before = self.elements.put(element);
         if let Some(before) = &before {
-            self.block_bytes -= before.bytes();
-            self.weight -= weight_of(before);
+            self.sums.remove(before.seen());
         }
         before
     }
 
+    /// Gives a field without a deadline another value, in its block where that has the size; returns where its record was.
+    fn replace(&mut self, name: &[u8], kind: u8, value: &[u8], location: Location) -> Option<Location> {
+        let Self { elements: Elements::Hash(fields), sums, .. } = self else { return None };
+        let entry = fields.table.get_mut(name).filter(|entry| entry.expiry().is_none())?;
+        let before = entry.location();
+        sums.remove(Seen::Block(entry));
+        entry.replace(&Meta { location, kind, expiry: None }, Cached::hot(value, &mut None));
+        sums.add(Seen::Block(entry));
+        Some(before)
+    }
+
+    fn insert(&mut self, rank: usize, name: &[u8], kind: u8, value: &[u8], location: Location) {
+        let Self { elements: Elements::List(list), sums, .. } = self else { return };
+        let meta = Meta { location, kind, expiry: None };
+        let entry = Entry::new(NO_FRAGMENT, name, &meta, Cached::hot(value, &mut None));
+        sums.add(Seen::Block(&entry));
+        list.insert(rank.min(list.len()), entry);
+    }
+
     fn take(&mut self, name: &[u8]) -> Option<Element> {
         let element = self.elements.take(name)?;
-        self.block_bytes -= element.bytes();
-        self.weight -= weight_of(&element);
+        self.sums.remove(element.seen());
         Some(element)
     }
 
@@ -474,7 +579,25 @@ impl Inner {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Object>() + self.block_bytes + self.elements.table_bytes()
+        size_of::<Object>() + self.sums.block_bytes + self.elements.table_bytes()
+    }
+
+    pub(super) fn footprint(&self) -> Footprint {
+        Footprint { bytes: self.bytes(), deadline: self.earliest_deadline() }
+    }
+}
+
+impl Sums {
+    pub(super) fn add(&mut self, seen: Seen<'_>) {
+        self.block_bytes += seen.bytes();
+        self.absent += usize::from(seen.is_absent());
+        self.weight += weight_of(seen);
+    }
+
+    pub(super) fn remove(&mut self, seen: Seen<'_>) {
+        self.block_bytes -= seen.bytes();
+        self.absent -= usize::from(seen.is_absent());
+        self.weight -= weight_of(seen);
     }
 }
 

@@ -110,6 +110,16 @@ impl<E: Named, H: NameHash> Table<E, H> {
         self.pages[self.page_of(order(hash))].elements.find(hash, |element| element.name() == name)
     }
 
+    /// Looks for elements with this hash, to `prefetch` what they own. The looks of a loop over several do not wait for each
+    /// other.
+    #[inline]
+    pub fn prefetch(&self, hash: u64, prefetch: impl Fn(&E)) {
+        self.pages[self.page_of(order(hash))].elements.find(hash, |element| {
+            prefetch(element);
+            false
+        });
+    }
+
     /// The element of this name, to be changed in all but its name.
     #[inline]
     pub fn get_mut(&mut self, name: &[u8]) -> Option<&mut E> {
