@@ -18,6 +18,9 @@ fn set(ctx: &mut Context<'_, '_>, mut args: Args<'_>, name: &str) -> Result<usiz
     let Some(pairs) = args.pairs() else { return Err(text::wrong_arity(name)) };
     let mut hash = ctx.keys()?.edit_hash(key)?;
     hash.expect(pairs.len());
+    if pairs.len() == 1 {
+        hash.alone();
+    }
     let added = pairs.filter(|(field, value)| hash.set(field, value, None)).count();
     hash.finish()?;
     ctx.notify(EventClass::HASH, "hset", key);
@@ -30,6 +33,7 @@ pub(super) fn hsetnx(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     if hash.contains(field) {
         return Ok(Reply::Integer(0));
     }
+    hash.alone();
     hash.set(field, value, None);
     hash.finish()?;
     ctx.notify(EventClass::HASH, "hset", key);

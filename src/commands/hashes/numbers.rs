@@ -14,6 +14,7 @@ pub(super) fn hincrby(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome 
     })?;
     let (value, deadline) = found.transpose()?.unwrap_or((0, None));
     let sum = value.checked_add(increment).ok_or(text::OVERFLOW)?;
+    hash.alone();
     hash.set(field, itoa::Buffer::new().format(sum).as_bytes(), deadline);
     hash.finish()?;
     ctx.notify(EventClass::HASH, "hincrby", key);
@@ -39,6 +40,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Out
         return Err(text::NAN_OR_INFINITY.into());
     }
     let sum = sum.format();
+    hash.alone();
     hash.set(field, sum.as_bytes(), deadline);
     hash.finish()?;
     ctx.notify(EventClass::HASH, "hincrbyfloat", key);

@@ -179,6 +179,9 @@ fn push(ctx: &mut Context<'_, '_>, mut args: Args<'_>, end: End, must_exist: boo
         return Ok(Reply::Integer(0));
     }
     list.reserve(args.rest().map(<[u8]>::len).sum());
+    if args.left() == 1 {
+        list.alone();
+    }
     args.rest().for_each(|element| list.push(end, element));
     let length = list.len();
     list.finish()?;

@@ -8,6 +8,9 @@ pub(super) fn sadd(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let key = args.word()?;
     let first = args.peek().unwrap_or_default();
     let mut set = ctx.keys()?.grow_set(key, first, args.left())?;
+    if args.left() == 1 {
+        set.alone();
+    }
     let added = args.rest().filter(|member| set.add(member)).count();
     if added > 0 {
         set.finish()?;

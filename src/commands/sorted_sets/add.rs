@@ -63,6 +63,9 @@ fn add(ctx: &mut Context<'_, '_>, mut args: Args<'_>, mut options: Options) -> O
     }
     let mut zset = ctx.keys()?.edit_zset(key)?;
     zset.expect(pairs.len(), 0);
+    if pairs.len() == 1 {
+        zset.alone();
+    }
     let (mut added, mut updated, mut result) = (0usize, 0usize, None);
     for (mut score, (_, member)) in scores.into_iter().zip(pairs) {
         match zset.score(member) {

@@ -1,6 +1,7 @@
 //! A collection that is changed, in either form.
 //!
-//! Always true: nothing of it takes effect before `finish`; who drops an edit instead has done nothing. A packed one that grows
+//! Always true: nothing of it takes effect before `finish`, unless the caller has said that it is `alone`; who drops an edit
+//! instead has done nothing. A packed one that grows
 //! beyond what is packed becomes a large one within the same change; an empty one is no key.
 
 use std::ops::Range;
@@ -44,6 +45,9 @@ pub(super) struct Edit<'a, 'k> {
     /// The value takes the place of whatever the key was.
     replaces: bool,
     changed: bool,
+    alone: bool,
+    /// What has come of a change that took effect at once.
+    done: Option<Result<(), Halt>>,
 }
 
 enum EditForm {
@@ -84,14 +88,15 @@ impl<'a, 'k> Edit<'a, 'k> {
             Form::Packed(bytes) => EditForm::Packed(Pack::of(&bytes, shape_of(of))),
             Form::Large(object) => {
                 access.expire_fields(key, &object);
-                let ((mark, length), before) = (object.mark(), Footprint::of(&object));
-                changed = length == 0;
+                let mark = object.mark();
+                changed = mark.elements == 0;
                 let root = Some(Kind(kind));
-                EditForm::Large(Large { object, mark, before, root, finished: false })
+                EditForm::Large(Large { object, mark: mark.changes, before: mark.footprint, root, finished: false })
             }
         };
         let (kind, existed) = (Kind(kind), true);
-        Ok(Self { access, key, of, form, kind, expiry, existed, replaces: false, changed })
+        let (replaces, alone, done) = (false, false, None);
+        Ok(Self { access, key, of, form, kind, expiry, existed, replaces, changed, alone, done })
     }
 
     /// Begins with an empty value that takes the place of whatever the key is, once it is finished; an empty one is no key.
@@ -105,7 +110,47 @@ impl<'a, 'k> Edit<'a, 'k> {
     fn fresh(access: &'a mut Access<'k>, key: &'a [u8], kind: Kind, replaces: bool) -> Self {
         let of = kind.of();
         let form = EditForm::Packed(Pack::new(shape_of(of)));
-        Self { access, key, of, form, kind, expiry: None, existed: false, replaces, changed: false }
+        let (expiry, existed, changed, alone, done) = (None, false, false, false, None);
+        Self { access, key, of, form, kind, expiry, existed, replaces, changed, alone, done }
+    }
+
+    /// Says that the next element that is put in is the only change, and that `finish` comes after it whatever happens.
+    pub(super) fn alone(&mut self) {
+        self.alone = true;
+    }
+
+    /// The object of a large collection whose next change can take effect at once.
+    fn at_once(&mut self) -> Option<(&mut Access<'k>, &Large)> {
+        // One that has changed its kind, or may do so when it grows, needs a record of its key as well.
+        let is_settled = self.alone && !self.changed && !self.kind.is_one_block() && self.access.overlay().is_none();
+        match &self.form {
+            EditForm::Large(large) if is_settled && large.mark == 0 && large.root == Some(self.kind) => {
+                Some((self.access, large))
+            }
+            _ => None,
+        }
+    }
+
+    /// Puts an element in with immediate effect, where it can have that; returns whether it is new.
+    fn put_at_once(&mut self, name: &[u8], content: &Content<'_>) -> Option<bool> {
+        let (key, kind) = (self.key, self.kind.0);
+        let (access, large) = self.at_once()?;
+        let put = access.put_element(key, &large.object, &large.before, name, kind, content);
+        let is_new = *put.as_ref().unwrap_or(&false);
+        self.done = Some(put.map(|_| ()));
+        Some(is_new)
+    }
+
+    /// Puts an element into a large list before the one of this rank, or at the end.
+    pub(super) fn insert(&mut self, rank: usize, kind: u8, value: &[u8]) {
+        let key = self.key;
+        if let Some((access, large)) = self.at_once() {
+            let put = access.insert_element(key, &large.object, &large.before, rank, kind, value);
+            self.done = Some(put);
+        } else if let EditForm::Large(large) = &self.form {
+            large.object.insert(rank, kind, value);
+        }
+        self.changed = true;
     }
 
     /// Takes all elements out at once, whatever they are; the key keeps its expiry.
@@ -164,6 +209,9 @@ impl<'a, 'k> Edit<'a, 'k> {
 
     /// Puts an element in, or gives it another value; returns whether it is new.
     pub(super) fn put(&mut self, name: &[u8], content: &Content<'_>) -> bool {
+        if let Some(is_new) = self.put_at_once(name, content) {
+            return is_new;
+        }
         self.changed = true;
         let (value, score, has_deadline) = match *content {
             Content::Value(value, expiry) => (value, 0.0, expiry.is_some()),
@@ -270,7 +318,13 @@ impl<'a, 'k> Edit<'a, 'k> {
     }
 
     /// Lets the changes take effect.
-    pub(super) fn finish(self) -> Result<Edited, Halt> {
+    pub(super) fn finish(mut self) -> Result<Edited, Halt> {
+        if let Some(done) = self.done.take() {
+            if let EditForm::Large(large) = &mut self.form {
+                large.finished = true;
+            }
+            return done.map(|()| Edited { existed: true, exists: true, changed: true });
+        }
         let exists = self.len() > 0;
         let Self { access, key, form, kind, mut expiry, existed, replaces, changed, .. } = self;
         let edited = Edited { existed, exists, changed };

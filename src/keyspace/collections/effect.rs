@@ -18,7 +18,7 @@ use super::found::Wanted;
 use super::object::{Content, Object};
 use super::objects::Footprint;
 use crate::store::{Batch, Draft, Location, Op, Position};
-use crate::types::kind::Type;
+use crate::types::kind::{Kind, Type};
 
 /// Fields whose time is over that one command removes at most before it begins.
 const EXPIRED_TOGETHER_MAX: usize = 1024;
@@ -32,6 +32,10 @@ pub(in crate::keyspace) struct Touched<'k> {
 impl<'k> Touched<'k> {
     pub(in crate::keyspace) fn new(keyspace: &'k Keyspace) -> Self {
         Self { keyspace, objects: SmallVec::new() }
+    }
+
+    pub(in crate::keyspace) fn is_empty(&self) -> bool {
+        self.objects.is_empty()
     }
 
     fn add(&mut self, object: &Arc<Object>) {
@@ -120,6 +124,59 @@ impl Access<'_> {
         self.touched.remove(object);
         self.changed(&slot, key, end, Change::Updated);
         Ok(())
+    }
+
+    /// Puts an element of an object in, which is the value of `key` and has no other changes, outside of a transaction: its
+    /// record comes first, so that nothing has to be undone. Returns whether it is new.
+    ///
+    /// A compaction that meets the record before the element is there takes it for dead, but sees it counted as alive, and
+    /// keeps its segment.
+    pub(super) fn put_element(
+        &mut self,
+        key: &[u8],
+        object: &Object,
+        before: &Footprint,
+        name: &[u8],
+        kind: u8,
+        content: &Content<'_>,
+    ) -> Result<bool, Halt> {
+        let keyspace = self.keyspace();
+        let appended = match content {
+            Content::Value(value, expiry) => {
+                keyspace.store.append(&Draft::set_element(object.id, kind, name, value, *expiry))?
+            }
+            Content::Score(score) => {
+                let score = score.to_le_bytes();
+                keyspace.store.append(&Draft::set_element(object.id, Kind::ZSET_SKIPLIST.0, name, &score, None))?
+            }
+        };
+        let (replaced, after) = object.put_logged(name, kind, content, appended.location);
+        replaced.into_iter().for_each(|location| keyspace.store.retire(location));
+        self.element_is_there(key, object, before, &after, appended.end);
+        Ok(replaced.is_none())
+    }
+
+    /// The same of an element of a list, before the one of this rank or at the end.
+    pub(super) fn insert_element(
+        &mut self,
+        key: &[u8],
+        object: &Object,
+        before: &Footprint,
+        rank: usize,
+        kind: u8,
+        value: &[u8],
+    ) -> Result<(), Halt> {
+        let name = object.name_for(rank);
+        let appended = self.keyspace().store.append(&Draft::set_element(object.id, kind, &name, value, None))?;
+        let after = object.insert_logged(rank, &name, kind, value, appended.location);
+        self.element_is_there(key, object, before, &after, appended.end);
+        Ok(())
+    }
+
+    fn element_is_there(&mut self, key: &[u8], object: &Object, before: &Footprint, after: &Footprint, end: Position) {
+        self.keyspace().bound.objects.changed_to(object.id, before, after);
+        let slot = self.slot(key);
+        self.changed(&slot, key, end, Change::Updated);
     }
 
     /// Makes an object the value of `key`, whatever that was.

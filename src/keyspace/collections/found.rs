@@ -303,7 +303,7 @@ impl Access<'_> {
         loop {
             let (mut cold, mut hidden, mut damaged) = (Vec::new(), false, false);
             object.read(|inner| {
-                if wanted == Wanted::Values {
+                if wanted == Wanted::Values && inner.sums.absent > 0 {
                     walk(inner, &mut |seen| {
                         if let Seen::Block(entry) = seen {
                             damaged |= entry.is_damaged();

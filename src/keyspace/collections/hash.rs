@@ -168,6 +168,12 @@ impl HashEdit<'_, '_> {
         if missing.is_empty() { Ok(()) } else { Err(Halt::Cold(missing)) }
     }
 
+    /// Says that the next field that is set is the only change, and that `finish` comes after it whatever happens: it may take effect at
+    /// once then.
+    pub fn alone(&mut self) {
+        self.0.alone();
+    }
+
     /// Says that up to so many fields are about to be set.
     pub fn expect(&mut self, fields: usize) {
         if fields > LISTPACK_FIELDS_MAX {

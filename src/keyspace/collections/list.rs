@@ -7,13 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::access::{Access, Halt};
-use super::super::entry::Entry;
 use super::edit::{Edit, Edited};
 use super::elements::{Elements, Name, Seen};
 use super::found::{Form, Found, Lent, Wanted};
 use super::listpack::{kind_of, length_of, weight};
 use super::object::{Content, Object};
-use super::position::{name_between, position};
 use crate::types::kind::{Kind, Type};
 use crate::types::packed::Packed;
 
@@ -133,6 +131,12 @@ impl ListEdit<'_, '_> {
         self.len() == 0
     }
 
+    /// Says that the next element that is put in is the only change, and that `finish` comes after it whatever happens: it may take effect at
+    /// once then.
+    pub fn alone(&mut self) {
+        self.edit.alone();
+    }
+
     /// Says that elements of so many bytes are about to be put in: what OBJECT ENCODING says follows from that.
     pub fn reserve(&mut self, bytes: usize) {
         if self.edit.kind != Kind::LIST_LISTPACK {
@@ -165,16 +169,8 @@ impl ListEdit<'_, '_> {
         }
         let is_last = rank >= self.len();
         let place = if is_last { None } else { self.edit.place(rank).map(|at| at.start) };
-        self.edit.note_change();
-        if let Some(object) = self.edit.large() {
-            let name = object.read(|inner| match &inner.elements {
-                Elements::List(list) => {
-                    let before = rank.checked_sub(1).and_then(|rank| list.get(rank));
-                    name_between(before.map(Entry::key), list.get(rank).map(Entry::key))
-                }
-                _ => position(0),
-            });
-            object.put(&name, kind_of(value), &Content::Value(value, None));
+        if self.edit.large().is_some() {
+            self.edit.insert(rank, kind_of(value), value);
         } else if let Some(pack) = self.edit.pack_mut() {
             pack.insert(place, value, &[], 0.0);
         }
@@ -305,7 +301,7 @@ impl ListEdit<'_, '_> {
     fn listpack_bytes(&self) -> usize {
         let elements = match (self.edit.packed(), self.edit.large()) {
             (Some(packed), _) => packed.iter().map(|item| weight(kind_of(item.name), item.name.len())).sum(),
-            (None, Some(object)) => object.read(|inner| inner.weight),
+            (None, Some(object)) => object.read(|inner| inner.sums.weight),
             (None, None) => 0,
         };
         LISTPACK_FRAME_BYTES + elements
@@ -329,7 +325,9 @@ fn range_in(
     access.visit(object, Wanted::Values, visit, |inner, each| {
         let Elements::List(list) = &inner.elements else { return };
         let ranks = ranks.start.min(list.len())..ranks.end.min(list.len());
-        if reverse {
+        if ranks.len() == 1 {
+            list.get(ranks.start).into_iter().for_each(|entry| each(Seen::Block(entry)));
+        } else if reverse {
             list.range(ranks).rev().for_each(|entry| each(Seen::Block(entry)));
         } else {
             list.range(ranks).for_each(|entry| each(Seen::Block(entry)));

@@ -1,7 +1,7 @@
 //! What a list would take in a listpack of Redis, byte by byte: OBJECT ENCODING follows from that.
 
 use super::super::entry::Entry;
-use super::elements::Element;
+use super::elements::Seen;
 use crate::types::kind::{Kind, Type};
 use crate::types::number;
 
@@ -51,11 +51,9 @@ pub(super) fn weight(kind: u8, length: usize) -> usize {
 }
 
 /// Bytes that an element of a list takes in a listpack; none where it is not of a list.
-pub(super) fn weight_of(element: &Element) -> usize {
-    match element {
-        Element::Block(entry) if Kind(entry.meta().kind).of() == Type::List => {
-            weight(entry.meta().kind, length_of(entry))
-        }
+pub(super) fn weight_of(seen: Seen<'_>) -> usize {
+    match seen {
+        Seen::Block(entry) if Kind(entry.meta().kind).of() == Type::List => weight(entry.meta().kind, length_of(entry)),
         _ => 0,
     }
 }

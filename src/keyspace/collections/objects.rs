@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::super::deadlines::Deadlines;
 use super::super::entry::Cached;
-use super::object::Object;
+use super::object::{Inner, Object};
 use crate::store::{KeyHasher, Location, Store};
 use crate::types::kind::Type;
 
@@ -145,7 +145,11 @@ impl Objects {
 
     /// Notes that an object takes another number of bytes, and has other deadlines.
     pub(super) fn changed(&self, object: &Object, before: &Footprint) {
-        let after = Footprint::of(object);
+        self.changed_to(object.id, before, &Footprint::of(object));
+    }
+
+    /// The same, where it is known what it takes now.
+    pub(super) fn changed_to(&self, object: u64, before: &Footprint, after: &Footprint) {
         if after.bytes >= before.bytes {
             self.bytes.fetch_add(after.bytes - before.bytes, Relaxed);
         } else {
@@ -153,7 +157,7 @@ impl Objects {
         }
         if before.deadline != after.deadline {
             self.have_deadlines.store(true, Relaxed);
-            self.deadlines.change(object.id, before.deadline, after.deadline);
+            self.deadlines.change(object, before.deadline, after.deadline);
         }
     }
 
@@ -280,12 +284,12 @@ impl Doomed {
 /// What others count of an object.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Footprint {
-    bytes: usize,
-    deadline: Option<u64>,
+    pub(super) bytes: usize,
+    pub(super) deadline: Option<u64>,
 }
 
 impl Footprint {
     pub(super) fn of(object: &Object) -> Self {
-        object.read(|inner| Self { bytes: inner.bytes(), deadline: inner.earliest_deadline() })
+        object.read(Inner::footprint)
     }
 }

@@ -147,6 +147,12 @@ impl SetEdit<'_, '_> {
         self.0.contains(member)
     }
 
+    /// Says that the next member that is added is the only change, and that `finish` comes after it whatever happens: it may take effect at
+    /// once then.
+    pub fn alone(&mut self) {
+        self.0.alone();
+    }
+
     /// Adds a member; returns whether it is new.
     pub fn add(&mut self, member: &[u8]) -> bool {
         if self.contains(member) {

@@ -181,6 +181,12 @@ impl ZSetEdit<'_, '_> {
         }
     }
 
+    /// Says that the next score that is set is the only change, and that `finish` comes after it whatever happens: it may take effect at
+    /// once then.
+    pub fn alone(&mut self) {
+        self.0.alone();
+    }
+
     /// Gives a member this score, which is a number; returns whether it is new.
     pub fn set(&mut self, member: &[u8], score: f64) -> bool {
         self.expect(0, member.len());

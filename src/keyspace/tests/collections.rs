@@ -74,9 +74,14 @@ impl Change {
     }
 
     fn try_to(&self, access: &mut Access<'_>, key: &[u8], number: usize) -> Result<bool, Halt> {
+        // Half of them have immediate effect.
+        let alone = number % 2 == 0;
         let did = match self {
             Self::SetField(field, length) => {
                 let mut hash = access.edit_hash(key)?;
+                if alone {
+                    hash.alone();
+                }
                 hash.set(field.as_bytes(), &value(number, *length), None);
                 hash.finish()?;
                 true
@@ -84,6 +89,9 @@ impl Change {
             Self::SetFieldEx(field, length, ttl) => {
                 let deadline = access.now() + ttl;
                 let mut hash = access.edit_hash(key)?;
+                if alone {
+                    hash.alone();
+                }
                 hash.set(field.as_bytes(), &value(number, *length), Some(deadline));
                 hash.finish()?;
                 true
@@ -96,6 +104,9 @@ impl Change {
             }
             Self::AddMember(member) => {
                 let mut set = access.edit_set(key)?;
+                if alone {
+                    set.alone();
+                }
                 let did = set.add(member.as_bytes());
                 set.finish()?;
                 did
@@ -108,6 +119,9 @@ impl Change {
             }
             Self::SetScore(member, score) => {
                 let mut zset = access.edit_zset(key)?;
+                if alone {
+                    zset.alone();
+                }
                 zset.set(member.as_bytes(), f64::from(*score));
                 zset.finish()?;
                 true
@@ -120,6 +134,9 @@ impl Change {
             }
             Self::Push(end, length) => {
                 let mut list = access.edit_list(key)?;
+                if alone {
+                    list.alone();
+                }
                 list.push(*end, &value(number, *length));
                 list.finish()?;
                 true
@@ -133,6 +150,9 @@ impl Change {
             Self::Insert(rank, length) => {
                 let mut list = access.edit_list(key)?;
                 let rank = rank % (list.len() + 1);
+                if alone {
+                    list.alone();
+                }
                 list.insert(rank, &value(number, *length));
                 list.finish()?;
                 true
