@@ -11,6 +11,7 @@ use super::effects::{Effect, note_read};
 use super::errand::{Errand, Finished};
 use super::error::Stop;
 use super::gates::{self, has};
+use super::kept::Kept;
 use super::registry::{Registry, Row};
 use super::server::monitor;
 use super::table::Flags;
@@ -101,17 +102,19 @@ pub struct Prepared {
 }
 
 /// Executes one request of a connection. `found` is its row, where that is known already; `prepared` is what earlier
-/// attempts at it have asked for, if there were any.
+/// attempts at it have asked for, if there were any; `kept` is what the request before it has left, and where it may leave
+/// the same to the next.
 #[expect(clippy::too_many_arguments, reason = "everything one request touches, and no place keeps it together")]
-pub fn execute(
-    node: &Node,
-    registry: &Registry,
+pub fn execute<'k>(
+    node: &'k Node,
+    registry: &'k Registry,
     session: &mut Session,
     batch: &mut Batch,
     out: &mut ReplyBuffer,
-    found: Option<&Row>,
+    found: Option<&'k Row>,
     words: Arguments<'_>,
     prepared: Option<&Prepared>,
+    mut kept: Option<&mut Kept<'k>>,
 ) -> Executed {
     let mark = out.mark();
     let mode = session.begin_reply();
@@ -120,7 +123,7 @@ pub fn execute(
     // A command with the wrong number of arguments is known all the same.
     let row_index = row.as_ref().map_or_else(|_| registry.named_by(words).ok(), |row| Some(*row)).map(|row| row.index);
     let outcome = match row {
-        Ok(row) => run(node, registry, session, batch, out, row, words, prepared),
+        Ok(row) => run(node, registry, session, batch, out, row, words, prepared, kept.as_deref_mut()),
         Err(stop) => {
             session.spoil_transaction();
             Err(stop)
@@ -193,6 +196,9 @@ pub fn execute(
     }
     if let Some(row) = std::mem::take(&mut batch.ran).map(|index| &registry.rows()[index]) {
         let taken = batch.timing.end(node, row.index);
+        if let Some(kept) = kept {
+            kept.spend(taken);
+        }
         if node.stats.watching.is_slow(taken) {
             note_slow(node, session, row, words, taken);
         }
@@ -224,7 +230,14 @@ fn run<'k>(
     row: &'k Row,
     words: Arguments<'_>,
     prepared: Option<&Prepared>,
+    kept: Option<&mut Kept<'k>>,
 ) -> Outcome {
+    // What is not used goes now, before anything else is latched.
+    let (mut own, leaves) = (None, kept.is_some());
+    let place = match kept {
+        Some(kept) => kept.place_for(session.database, row, words, batch.now),
+        None => &mut own,
+    };
     let finished = prepared.and_then(|prepared| prepared.finished.as_ref());
     let mut ctx = Context {
         node,
@@ -266,10 +279,12 @@ fn run<'k>(
     if !held_back && !keyspace.store().has_room() && has(registry, ctx.session, row, Flags::WRITE) {
         return Err(Stop::Room);
     }
-    let mut access = open_access(keyspace, registry, ctx.session, row, words, batch.now);
     if node.waiting.is_used() && has(registry, ctx.session, row, Flags::WRITE) {
-        access = follow(node, keyspace, registry, ctx.session, row, words, access);
+        let access =
+            place.take().unwrap_or_else(|| open_access(keyspace, registry, ctx.session, row, words, batch.now));
+        *place = Some(follow(node, keyspace, registry, ctx.session, row, words, access));
     }
+    let access = place.get_or_insert_with(|| open_access(keyspace, registry, ctx.session, row, words, batch.now));
     if let Some(prepared) = prepared {
         access.pins = prepared.pins.clone();
     }
@@ -279,7 +294,7 @@ fn run<'k>(
     let notified = node.notified();
     access.notes_new = notified.has(EventClass::NEW);
     access.notes_misses = notified.has(EventClass::MISS);
-    ctx.access = Some(&mut access);
+    ctx.access = Some(access);
     let acting = node.tracking.is_used().then(|| Tracking::acting(ctx.session.client.id));
     let mut outcome = (row.command.handler)(&mut ctx, arguments(row, words));
     if !matches!(outcome, Err(Stop::Cold(_) | Stop::Errand(_) | Stop::Room)) {
@@ -301,7 +316,13 @@ fn run<'k>(
         drop(acting);
     }
     if is_done(&outcome) {
-        let (wait, tally) = access.take_effect()?;
+        let (wait, tally) = match access.take_effect() {
+            Ok(done) => done,
+            Err(halt) => {
+                *place = None;
+                return Err(halt.into());
+            }
+        };
         batch.wait = batch.wait.max(wait);
         batch.tally.add(&tally);
         if row.is(Flags::WRITE) || row.is(Flags::TRANSACTION) {
@@ -313,7 +334,9 @@ fn run<'k>(
         }
         show(node, lines, wait);
         blocking::answer(node, served, wait);
-        drop(access);
+        if !leaves || !access.is_clean() {
+            *place = None;
+        }
         if !effects.is_empty() {
             // Whoever sends to itself reads the message before the answer.
             session.take_messages(out);
@@ -325,6 +348,7 @@ fn run<'k>(
         show(node, lines, 0);
         // An error may tell what was read, and expiry may have happened.
         let (wait, tally) = access.abandon();
+        *place = None;
         batch.wait = batch.wait.max(wait);
         match outcome {
             // What it looked up is counted when it runs again.
@@ -408,6 +432,9 @@ fn open_access<'k>(
     let mode = if reach.only_reads { Mode::Shared } else { Mode::Exclusive };
     if reach.all {
         return keyspace.access_all(database, mode, now, mode == Mode::Exclusive);
+    }
+    if let Some(key) = row.only_key.and_then(|place| words.get(place)) {
+        return keyspace.access_one(database, key, mode, now, false);
     }
     let mut keys = row.keys(words);
     match (keys.next(), keys.next()) {

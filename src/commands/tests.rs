@@ -96,7 +96,7 @@ impl Bench {
             bytes.extend_from_slice(word.as_bytes());
         }
         let words = Arguments::new(&bytes, &ranges);
-        let executed = execute(&self.node, &self.registry, session, batch, &mut out, None, words, prepared);
+        let executed = execute(&self.node, &self.registry, session, batch, &mut out, None, words, prepared, None);
         (executed, String::from_utf8(out.to_vec()).unwrap())
     }
 

@@ -16,7 +16,7 @@ use super::cold::{Cold, Pins};
 use super::collections::Touched;
 use super::entry::{Cached, Meta};
 use super::keydir::{Keydir, Slot};
-use super::latch::Held;
+use super::latch::{Held, Mode};
 use super::overlay::{Overlay, State};
 use super::watch::{Change, Watch};
 use super::{Keyspace, Tally};
@@ -79,6 +79,8 @@ pub struct Access<'k> {
     pub(super) touched: Touched<'k>,
     keyspace: &'k Keyspace,
     held: Held<'k>,
+    /// The stripe of the only latch that is held, and how.
+    only: Option<(usize, Mode)>,
     database: u32,
     keydir: Guard<Arc<Keydir>>,
     overlay: Option<Box<Overlay>>,
@@ -134,10 +136,35 @@ impl<'k> Access<'k> {
             notes_new: false,
             notes_misses: false,
             noted: Vec::new(),
+            only: None,
             held,
             database,
             now,
         }
+    }
+
+    pub(super) fn with_only(self, stripe: usize, mode: Mode) -> Self {
+        Self { only: Some((stripe, mode)), ..self }
+    }
+
+    /// Whether the next command may go on with it that is about one key only, and may do in this mode what it does.
+    pub fn covers(&self, database: u32, key: &[u8], mode: Mode) -> bool {
+        let stripe = || Slot::of_key(&self.keyspace.hasher, key).shard;
+        self.database == database
+            && self.only.is_some_and(|(at, held)| (held == mode || held == Mode::Exclusive) && at == stripe())
+    }
+
+    /// Whether it can be used by another command: nothing is left of this one, which is done.
+    pub fn is_clean(&self) -> bool {
+        self.only.is_some() && self.overlay.is_none() && !self.is_followed && self.touched.is_empty()
+    }
+
+    /// The same latch for the next command, which runs at `now`.
+    pub fn renew(&mut self, now: u64) {
+        (self.now, self.wait, self.tally) = (now, 0, Tally::default());
+        self.pins = Pins::default();
+        self.noted.clear();
+        self.may_block = false;
     }
 
     /// The keyspace this gives access to.
@@ -361,7 +388,7 @@ impl<'k> Access<'k> {
     }
 
     /// Drops what the overlay collected. What was read still has to be waited for.
-    pub fn abandon(self) -> (Position, Tally) {
+    pub fn abandon(&self) -> (Position, Tally) {
         (self.wait, self.tally)
     }
 

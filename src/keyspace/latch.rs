@@ -22,6 +22,11 @@ pub enum Mode {
     Exclusive,
 }
 
+/// How often a latch that is held is looked at before its thread sleeps, and how long it pauses between two looks: the
+/// commands of one pipeline take some microseconds, and to sleep and be woken costs as much. No test can be scheduled so.
+const LOOKS: usize = if cfg!(test) { 0 } else { 50 };
+const PAUSES: usize = 16;
+
 pub(super) struct Latches {
     stripes: Box<[Stripe]>,
 }
@@ -81,6 +86,16 @@ impl Latches {
     #[inline]
     fn lock(&self, stripe: usize, mode: Mode) -> Guard<'_> {
         let lock = &self.stripes[stripe].lock;
+        let look = || match mode {
+            Mode::Shared => lock.try_read().map(Guard::Shared),
+            Mode::Exclusive => lock.try_write().map(Guard::Exclusive),
+        };
+        for _ in 0..LOOKS {
+            if let Some(guard) = look() {
+                return guard;
+            }
+            (0..PAUSES).for_each(|_| std::hint::spin_loop());
+        }
         match mode {
             Mode::Shared => Guard::Shared(lock.read()),
             Mode::Exclusive => Guard::Exclusive(lock.write()),

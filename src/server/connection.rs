@@ -19,7 +19,7 @@ use super::listen::Stream;
 use super::pipeline::{self, Found, Pipeline};
 use super::waiting::Waits;
 use super::workers::Shared;
-use crate::commands::{self, Batch, Errand, Executed, Finished, Prepared};
+use crate::commands::{self, Batch, Errand, Executed, Finished, Kept, Prepared};
 use crate::keyspace::{Cold, Fetched, Pins};
 use crate::node::{Client, ClientKind, Node, Session, Told};
 use crate::protocol::{Limits, ReplyBuffer, Version};
@@ -192,8 +192,14 @@ impl Connection {
                 }
                 pipeline::prefetch(keyspace);
             }
-            for request in &found.list {
-                self.execute_one(request, batch).await?;
+            let mut rest = &found.list[..];
+            while !rest.is_empty() {
+                let (count, executed) = self.execute_run(&shared, rest, limits.authenticated, batch)?;
+                let request = &rest[count - 1];
+                rest = &rest[count..];
+                if let Some(executed) = executed {
+                    Box::pin(self.execute_prepared(request, batch, executed)).await?;
+                }
                 match self.waits {
                     None => {}
                     Some(Waits::Answer(..)) => {
@@ -230,12 +236,31 @@ impl Connection {
         }
     }
 
-    async fn execute_one(&mut self, request: &Found, batch: &mut Batch) -> Result<(), End> {
-        self.session.take_messages(&mut self.out);
-        match self.attempt(request, batch, None)? {
-            Executed::Done => Ok(()),
-            executed => Box::pin(self.execute_prepared(request, batch, executed)).await,
+    /// Executes requests that follow each other until one of them needs something first, or what may come next is not
+    /// certain. Returns how many began, at least one, and what the last of them needs.
+    fn execute_run(
+        &mut self,
+        shared: &Shared,
+        requests: &[Found],
+        authenticated: bool,
+        batch: &mut Batch,
+    ) -> Result<(usize, Option<Executed>), End> {
+        let mut kept = Kept::default();
+        for (index, request) in requests.iter().enumerate() {
+            self.session.take_messages(&mut self.out);
+            let kept = if requests.len() > 1 { Some(&mut kept) } else { None };
+            let executed = self.attempt(shared, request, batch, None, kept)?;
+            let goes_on = matches!(executed, Executed::Done)
+                && !self.session.closing
+                && !self.session.client.is_killed()
+                && self.out.len() <= self.output_high
+                && shared.node.needs_login(&self.session) != authenticated;
+            if !goes_on {
+                let needs = if matches!(executed, Executed::Done) { None } else { Some(executed) };
+                return Ok((index + 1, needs));
+            }
         }
+        Ok((requests.len(), None))
     }
 
     /// Does what an attempt has asked for, and tries again, until the request has run or has to wait.
@@ -265,17 +290,25 @@ impl Connection {
                     return Ok(());
                 }
             }
-            executed = self.attempt(request, batch, Some(&prepared))?;
+            let shared = self.shared.clone();
+            executed = self.attempt(&shared, request, batch, Some(&prepared), None)?;
         }
     }
 
-    fn attempt(&mut self, request: &Found, batch: &mut Batch, prepared: Option<&Prepared>) -> Result<Executed, End> {
-        let shared = &self.shared;
+    fn attempt<'k>(
+        &mut self,
+        shared: &'k Shared,
+        request: &Found,
+        batch: &mut Batch,
+        prepared: Option<&Prepared>,
+        kept: Option<&mut Kept<'k>>,
+    ) -> Result<Executed, End> {
         let words = request.words(&self.input);
         let row = request.row.map(|row| &shared.registry.rows()[row]);
         let mark = self.out.mark();
         let (session, out) = (&mut self.session, &mut self.out);
-        let run = || commands::execute(&shared.node, &shared.registry, session, batch, out, row, words, prepared);
+        let (node, registry) = (&shared.node, &shared.registry);
+        let run = || commands::execute(node, registry, session, batch, out, row, words, prepared, kept);
         let executed = catch_unwind(AssertUnwindSafe(run));
         executed.map_err(|_| {
             // Half a reply would be sent, of which nobody knows what it has to wait for.

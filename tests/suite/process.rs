@@ -155,7 +155,7 @@ impl Process {
         loop {
             let (session, words) = (&mut client.session, decoder.arguments(&bytes));
             let executed =
-                execute(node, registry, session, &mut batch, &mut client.out, None, words, prepared.as_ref());
+                execute(node, registry, session, &mut batch, &mut client.out, None, words, prepared.as_ref(), None);
             if matches!(executed, Executed::Done) {
                 break;
             }

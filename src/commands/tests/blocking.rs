@@ -419,7 +419,8 @@ fn what_is_held_back_runs_later_and_not_in_part() {
         }
         let words = Arguments::new(&bytes, &ranges);
         let mut batch = Batch::begin(&bench.node);
-        let executed = super::execute(&bench.node, &bench.registry, client, &mut batch, &mut out, None, words, None);
+        let executed =
+            super::execute(&bench.node, &bench.registry, client, &mut batch, &mut out, None, words, None, None);
         matches!(executed, Executed::Paused)
     };
     pause(&mut admin, "CLIENT PAUSE 1000 WRITE");
