@@ -13,7 +13,7 @@ use arc_swap::Guard;
 use bytes::Bytes;
 
 use super::cold::{Cold, Pins};
-use super::collections::Touched;
+use super::collections::{Known, Touched};
 use super::entry::{Cached, Meta};
 use super::keydir::{Keydir, Slot};
 use super::latch::{Held, Mode};
@@ -81,6 +81,8 @@ pub struct Access<'k> {
     held: Held<'k>,
     /// The stripe of the only latch that is held, and how.
     only: Option<(usize, Mode)>,
+    /// What was looked up last.
+    pub(super) known: Option<Known>,
     database: u32,
     keydir: Guard<Arc<Keydir>>,
     overlay: Option<Box<Overlay>>,
@@ -137,6 +139,7 @@ impl<'k> Access<'k> {
             notes_misses: false,
             noted: Vec::new(),
             only: None,
+            known: None,
             held,
             database,
             now,
@@ -152,6 +155,18 @@ impl<'k> Access<'k> {
         let stripe = || Slot::of_key(&self.keyspace.hasher, key).shard;
         self.database == database
             && self.only.is_some_and(|(at, held)| (held == mode || held == Mode::Exclusive) && at == stripe())
+    }
+
+    pub(super) fn holds_one(&self) -> bool {
+        self.only.is_some()
+    }
+
+    /// A key was looked at that is known already.
+    pub(super) fn found_again(&mut self, key: &[u8]) {
+        if let Some((stripe, _)) = self.only {
+            self.wait_for(self.held.last_change(stripe));
+        }
+        self.count(key, true);
     }
 
     /// Whether it can be used by another command: nothing is left of this one, which is done.
@@ -184,6 +199,7 @@ impl<'k> Access<'k> {
 
     /// Looks keys up in another database from now on; returns the old one's number.
     pub fn select(&mut self, database: u32) -> u32 {
+        self.known = None;
         let old = std::mem::replace(&mut self.database, database);
         let bound = self.overlay.as_ref().and_then(|overlay| overlay.bound(database));
         self.keydir = match bound {
@@ -319,6 +335,7 @@ impl<'k> Access<'k> {
 
     /// Deletes `key`; returns whether there was one.
     pub fn delete(&mut self, key: &[u8]) -> Result<bool, Halt> {
+        self.known = None;
         let slot = self.slot(key);
         if self.meta_of(&slot, key).is_none() {
             return Ok(false);
@@ -340,6 +357,7 @@ impl<'k> Access<'k> {
 
     /// Gives `key` another expiry or none, without touching its value; returns whether there is such a key.
     pub fn set_expiry(&mut self, key: &[u8], expiry: Option<u64>) -> Result<bool, Halt> {
+        self.known = None;
         let slot = self.slot(key);
         if self.meta_of(&slot, key).is_none() {
             return Ok(false);
@@ -449,6 +467,7 @@ impl<'k> Access<'k> {
 
     /// The same for a value in any form.
     pub(super) fn stored_as(&mut self, slot: &Slot, key: &[u8], meta: &Meta, value: Cached<'_>, end: Position) {
+        self.known = None;
         if let Cached::Root(object) = value {
             self.keyspace.bound.objects.bind(object, self.keydir.id, key);
         }
@@ -511,6 +530,7 @@ impl<'k> Access<'k> {
     /// Removes a key whose time is over. This writes no record: the log says when its time was over. But the log
     /// must know that the time has come, or a clock that steps back would bring the key back after a restart.
     fn expire(&mut self, slot: &Slot, key: &[u8], stored: &Meta) {
+        self.known = None;
         let keyspace = self.keyspace;
         if self.keeps_expired {
             let end = keyspace.prove_time(&self.held, slot, self.now);

@@ -243,6 +243,7 @@ impl Access<'_> {
     /// Removes a hash of which nothing is left. The latch may be shared: whoever comes first removes it.
     pub(in crate::keyspace) fn remove_over(&mut self, key: &[u8], object: u64) {
         self.prove_time();
+        self.known = None;
         let (keyspace, slot) = (self.keyspace(), self.slot(key));
         if self.keeps_expired || self.has_pending(key) {
             return;

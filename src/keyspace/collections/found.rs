@@ -60,9 +60,36 @@ pub(super) fn shape_of(of: Type) -> Shape {
     }
 }
 
+/// A large collection that was looked up, and that nothing can have taken from its key since, as the latch is still held.
+pub(in crate::keyspace) struct Known {
+    key: SmallVec<[u8; 32]>,
+    object: Arc<Object>,
+    kind: u8,
+    expiry: Option<u64>,
+}
+
 impl Access<'_> {
+    /// The collection that an earlier command of the same pipeline has looked up.
+    fn known(&mut self, key: &[u8], of: Type) -> Option<Found> {
+        // Of a hash that has lost its last field by a deadline, the key has to be removed first.
+        if self.overlay().is_some() || self.keyspace().bound.objects.have_deadlines() {
+            return None;
+        }
+        let (now, known) = (self.now(), self.known.as_ref()?);
+        let is_same = &known.key[..] == key && Kind(known.kind).of() == of;
+        if !is_same || known.expiry.is_some_and(|deadline| deadline <= now) || known.object.is_damaged() {
+            return None;
+        }
+        let found = Found { form: Form::Large(known.object.clone()), kind: known.kind, expiry: known.expiry };
+        self.found_again(key);
+        Some(found)
+    }
+
     /// The value of `key`, which must be of this type.
     pub(super) fn collection(&mut self, key: &[u8], of: Type) -> Result<Option<Found>, Halt> {
+        if let Some(found) = self.known(key, of) {
+            return Ok(Some(found));
+        }
         let found = self.view(key, |view| {
             if Kind(view.kind).of() != of {
                 return Err(Halt::WrongType);
@@ -80,6 +107,10 @@ impl Access<'_> {
                 let object = self.keyspace().bound.objects.get(id).ok_or(Halt::Damaged)?;
                 if object.is_damaged() {
                     return Err(Halt::Damaged);
+                }
+                if self.overlay().is_none() && self.holds_one() {
+                    let (key, object) = (SmallVec::from_slice(key), object.clone());
+                    self.known = Some(Known { key, object, kind, expiry });
                 }
                 Form::Large(object)
             }

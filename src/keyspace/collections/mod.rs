@@ -36,5 +36,6 @@ pub use self::set::{Set, SetEdit, SetKind};
 pub use self::zset::{ZSet, ZSetEdit};
 
 pub(super) use self::effect::Touched;
+pub(super) use self::found::Known;
 pub(super) use self::object::{Loaded as LoadedElement, Object};
 pub(super) use self::objects::Objects;
