@@ -9,6 +9,7 @@ mod compare;
 mod contents;
 mod generator;
 mod lines;
+mod pipelines;
 mod side;
 
 use crate::connection::shown;

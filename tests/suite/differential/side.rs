@@ -2,7 +2,7 @@
 
 use super::contents::{self, COMPACT, CONTENTS, KILL, TERMINATE};
 use super::generator::{CLIENTS, Op};
-use crate::connection::Connection;
+use crate::connection::{Connection, encode};
 use crate::reply::Reply;
 use crate::server::{Program, Server, compaction_passes, wait_until};
 use std::collections::BTreeSet;
@@ -52,6 +52,12 @@ impl<'a> Side<'a> {
         }
         // A closed connection shows in what is received.
         let _ = self.clients[op.client].send(&op.words);
+    }
+
+    /// Sends commands of the first client in one go.
+    pub fn send_together(&mut self, ops: &[Op]) {
+        let all: Vec<u8> = ops.iter().flat_map(|op| encode(&op.words)).collect();
+        let _ = self.clients[0].send_raw(&all);
     }
 
     /// The reply; for a walk, everything of the whole iteration, once and in order; where it is chosen at random, or in no
