@@ -18,6 +18,7 @@
 //! | `blocking` | commands that wait, and who is served when a key is ready |
 //! | `effects` | messages and events, which go out once the changes stand |
 //! | `errand` | what waits for the disk before a command can run |
+//! | `drawing` | elements at random, any number of times |
 //! | `expiring` | options that say when something expires |
 //! | `error` | what a client can read as an error |
 //! | the rest | one module per group of commands |
@@ -30,6 +31,7 @@ mod cluster;
 mod connection;
 mod dispatch;
 pub mod docs;
+mod drawing;
 mod effects;
 mod errand;
 mod error;

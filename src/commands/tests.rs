@@ -2,6 +2,7 @@
 
 mod blocking;
 mod lists;
+mod random;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 
 use super::Keyspace;
-use super::collections::Object;
+use super::collections::{Name, Object};
 use super::keydir::{Keydir, Slot};
 use crate::store::{Location, ReadError};
 
@@ -21,6 +21,20 @@ pub struct Cold {
     /// The key, or the element's name.
     key: Bytes,
     location: Location,
+    /// What the command that asks has drawn at random.
+    drawn: Option<Arc<Drawn>>,
+}
+
+/// Elements that a command has drawn at random. When it runs again, these are the ones whose values were fetched: if it drew
+/// others each time, it would have to wait for theirs.
+#[derive(Debug)]
+pub struct Drawn {
+    /// The database and the key whose elements they are.
+    pub of: (u32, Bytes),
+    /// How many were asked for, as the client said.
+    pub count: i64,
+    /// What they are called.
+    pub names: Vec<Name>,
 }
 
 /// Whose value it is.
@@ -32,11 +46,17 @@ enum Owner {
 
 impl Cold {
     pub(super) fn key(keydir: &Arc<Keydir>, slot: &Slot, key: &[u8], location: Location) -> Self {
-        Self { owner: Owner::Key(keydir.clone(), *slot), key: Bytes::copy_from_slice(key), location }
+        Self { owner: Owner::Key(keydir.clone(), *slot), key: Bytes::copy_from_slice(key), location, drawn: None }
     }
 
     pub(super) fn element(object: &Arc<Object>, name: &[u8], location: Location) -> Self {
-        Self { owner: Owner::Element(object.clone()), key: Bytes::copy_from_slice(name), location }
+        let owner = Owner::Element(object.clone());
+        Self { owner, key: Bytes::copy_from_slice(name), location, drawn: None }
+    }
+
+    /// Has the command find what it has drawn when it runs again.
+    pub fn remember(&mut self, drawn: &Arc<Drawn>) {
+        self.drawn = Some(drawn.clone());
     }
 
     /// The id of the keyspace of the key whose value it is.
@@ -62,7 +82,7 @@ impl Cold {
                     Owner::Key(keydir, slot) => keydir.set_damaged(slot, &self.key, self.location),
                     Owner::Element(object) => object.set_damaged(&self.key, self.location),
                 }
-                return Fetched { location: self.location, value: None };
+                return Fetched { location: self.location, value: None, drawn: self.drawn };
             }
         };
         if let Ok(value) = &value {
@@ -77,7 +97,7 @@ impl Cold {
             }
             keyspace.stats.cold_reads.fetch_add(1, Relaxed);
         }
-        Fetched { location: self.location, value: Some(value) }
+        Fetched { location: self.location, value: Some(value), drawn: self.drawn }
     }
 }
 
@@ -87,22 +107,33 @@ pub struct Fetched {
     location: Location,
     /// None where the record is damaged, which the keydir knows by now.
     value: Option<Result<Bytes, String>>,
+    drawn: Option<Arc<Drawn>>,
 }
 
 /// Values fetched for a command that runs again: it finds them here, even if they have left memory meanwhile. So every
 /// further run gets further than the one before.
 #[derive(Clone, Debug, Default)]
-pub struct Pins(HashMap<Location, Result<Bytes, String>>);
+pub struct Pins {
+    values: HashMap<Location, Result<Bytes, String>>,
+    drawn: Vec<Arc<Drawn>>,
+}
 
 impl Pins {
     pub(super) fn get(&self, location: Location) -> Option<&Result<Bytes, String>> {
-        self.0.get(&location)
+        self.values.get(&location)
+    }
+
+    /// What was drawn of a key's elements when so many were asked for.
+    pub fn drawn(&self, of: (u32, &[u8]), count: i64) -> Option<&Arc<Drawn>> {
+        let is_it = |drawn: &&Arc<Drawn>| (drawn.of.0, &drawn.of.1[..], drawn.count) == (of.0, of.1, count);
+        self.drawn.iter().rev().find(is_it)
     }
 
     /// Keeps a fetched value.
     pub fn add(&mut self, fetched: Fetched) {
+        self.drawn.extend(fetched.drawn);
         if let Some(value) = fetched.value {
-            self.0.insert(fetched.location, value);
+            self.values.insert(fetched.location, value);
         }
     }
 }

@@ -52,7 +52,7 @@ use arc_swap::ArcSwap;
 pub use access::{Access, Halt, Noted, Usage, Value, View};
 pub use catalog::Catalog;
 pub use changes::Changes;
-pub use cold::{Cold, Fetched, Pins};
+pub use cold::{Cold, Drawn, Fetched, Pins};
 pub use collections::{Edited, End, Hash, HashEdit, List, ListEdit, Name, Set, SetEdit, SetKind, ZSet, ZSetEdit};
 pub use entry::Meta;
 pub use keydir::Slot;

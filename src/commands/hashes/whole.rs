@@ -1,8 +1,13 @@
 //! All fields of a hash, some of them at random, and walks over them.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
 use super::{Args, Context, Outcome, Reply, Stop, send, text};
+use crate::commands::drawing::{self, Drawing};
 use crate::commands::generic::walk::{ElementScan, cursor};
-use crate::keyspace::{Access, Halt, Hash, Name};
+use crate::keyspace::{Access, Drawn, Halt, Hash, Name};
 use crate::protocol::{ReplyBuffer, Version};
 use crate::types::number;
 
@@ -80,21 +85,36 @@ pub(super) fn hrandfield(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outco
     }
     if count < 0 && !with_values {
         out.array(usize::try_from(times).unwrap_or(usize::MAX));
-        hash.draw(access, times, |field| out.bulk(field));
+        drawing::draw(out, times, |out, times| hash.draw(access, times, |field| out.bulk(field)))?;
         return Err(Stop::Written);
     }
+    if !with_values {
+        let fields = hash.sample(access, times as usize)?;
+        begin(out, fields.len(), with_values);
+        fields.iter().for_each(|field| out.bulk(field));
+        return Err(Stop::Written);
+    }
+    let before = access.pins.drawn((access.database(), key), count).cloned();
+    // Since it was drawn, a field may have gone.
+    let drawn = match before.filter(|drawn| drawn.names.iter().all(|field| hash.contains(access, field))) {
+        Some(drawn) => drawn,
+        None => {
+            let names = if count < 0 { repeated(access, &hash, times)? } else { hash.sample(access, times as usize)? };
+            Arc::new(Drawn { of: (access.database(), Bytes::copy_from_slice(key)), count, names })
+        }
+    };
+    begin(out, drawn.names.len(), with_values);
+    send_with_values(access, out, &hash, &drawn)
+}
+
+/// Fields at random, so many times.
+fn repeated(access: &Access<'_>, hash: &Hash, times: u64) -> Result<Vec<Name>, Stop> {
     let mut fields: Vec<Name> = Vec::new();
-    if count < 0 {
+    let mut drawing = Drawing::begin(times)?;
+    while let Some(times) = drawing.next(fields.len() * size_of::<Name>())? {
         hash.draw(access, times, |field| fields.push(field.into()));
-    } else {
-        fields = hash.sample(access, times as usize)?;
     }
-    begin(out, fields.len(), with_values);
-    if with_values {
-        return send_with_values(access, out, &hash, &fields);
-    }
-    fields.iter().for_each(|field| out.bulk(field));
-    Err(Stop::Written)
+    Ok(fields)
 }
 
 /// Begins so many fields, as pairs in themselves where the protocol has a way to say so.
@@ -110,9 +130,13 @@ fn field_of(out: &mut ReplyBuffer, field: &[u8], with_values: bool) {
     out.bulk(field);
 }
 
-fn send_with_values(access: &mut Access<'_>, out: &mut ReplyBuffer, hash: &Hash, fields: &[Name]) -> Outcome {
+fn send_with_values(access: &mut Access<'_>, out: &mut ReplyBuffer, hash: &Hash, drawn: &Arc<Drawn>) -> Outcome {
     let mut cold = Vec::new();
-    for field in fields {
+    let began = out.len();
+    for field in &drawn.names {
+        if drawn.count < 0 {
+            drawing::check(out.len() - began)?;
+        }
         field_of(out, field, true);
         match hash.get(access, field, |value, shared| send(out, value, shared)) {
             Ok(Some(())) => {}
@@ -122,7 +146,9 @@ fn send_with_values(access: &mut Access<'_>, out: &mut ReplyBuffer, hash: &Hash,
             Err(halt) => return Err(halt.into()),
         }
     }
-    if cold.is_empty() { Err(Stop::Written) } else { Err(Stop::Cold(cold)) }
+    let Some(first) = cold.first_mut() else { return Err(Stop::Written) };
+    first.remember(drawn);
+    Err(Stop::Cold(cold))
 }
 
 pub(super) fn hscan(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Args, Context, Outcome, Reply, Stop, tell_emptied, text};
+use crate::commands::drawing;
 use crate::keyspace::Name;
 use crate::node::notify::EventClass;
 use crate::types::number;
@@ -29,7 +30,7 @@ pub(super) fn srandmember(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outc
     let times = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     if count < 0 {
         out.array(times);
-        set.draw(access, times as u64, |member| out.bulk(member));
+        drawing::draw(out, times as u64, |out, times| set.draw(access, times, |member| out.bulk(member)))?;
     } else if times >= set.len() {
         out.array(set.len());
         set.each(access, |member| out.bulk(member))?;

@@ -3,15 +3,12 @@
 use super::bounds::{By, Span};
 use super::{Args, Context, Outcome, send_head, send_member};
 use crate::commands::generic::parse_cursor;
-use crate::commands::{Stop, text};
+use crate::commands::{Stop, drawing, text};
 use crate::protocol::{DoubleBuffer, Reply, format_double};
 use crate::types::{glob, number};
 
 /// How many members ZSCAN looks at unless told.
 const SCAN_COUNT: usize = 10;
-
-/// The most members that ZRANDMEMBER answers more than once each: the reply stands in memory.
-const REPEATED_MAX: u64 = 1 << 27;
 
 pub(super) fn zcard(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let key = args.word()?;
@@ -117,11 +114,12 @@ pub(super) fn zrandmember(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outc
             send_head(out, members.len(), with_scores);
             members.iter().for_each(|member| send(out, member));
         }
-        Err(_) if count.unsigned_abs() > REPEATED_MAX => return Err(text::OUT_OF_RANGE.into()),
         Err(_) => {
-            let count = count.unsigned_abs() as usize;
-            send_head(out, count, with_scores);
-            (0..count).filter_map(|_| zset.any(access)).for_each(|member| send(out, &member));
+            let times = count.unsigned_abs();
+            send_head(out, usize::try_from(times).unwrap_or(usize::MAX), with_scores);
+            drawing::draw(out, times, |out, times| {
+                (0..times).filter_map(|_| zset.any(access)).for_each(|member| send(out, &member));
+            })?;
         }
     }
     Err(Stop::Written)
