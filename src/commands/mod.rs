@@ -144,7 +144,11 @@ impl<'k> Context<'_, 'k> {
             let (class, event) = match noted {
                 Noted::New => (EventClass::NEW, "new"),
                 Noted::Miss => (EventClass::MISS, "keymiss"),
-                Noted::FieldsExpired => (EventClass::HASH, "hexpired"),
+                Noted::FieldsExpired => {
+                    // Whoever caches the key hears of it from nobody else, should the command change nothing.
+                    access.signal_in(database, &key);
+                    (EventClass::HASH, "hexpired")
+                }
             };
             self.effects.push(Effect::Event { class, event, database, key });
         }

@@ -407,3 +407,18 @@ fn who_listens_to_what_its_user_may_not_any_more_is_ended() {
     assert_eq!(bench.run(&mut own, "ACL SETUSER alice resetchannels"), "+OK\r\n");
     assert!(own.closing && !own.client.is_killed() && sessions[3].client.is_killed());
 }
+
+/// Whoever caches or watches a hash hears that fields of it are over, also from a command that changes nothing itself.
+#[test]
+fn fields_that_are_over_are_a_change_whoever_removes_them() {
+    let bench = Bench::new();
+    let (mut session, mut other) = (bench.session(), bench.session());
+    bench.run(&mut session, "HSET hash field value stays value");
+    bench.run(&mut session, "HPEXPIRE hash 100 FIELDS 1 field");
+    bench.run(&mut session, "WATCH hash");
+    bench.clock.advance(Duration::from_millis(100));
+    assert_eq!(bench.run(&mut other, "HSETNX hash stays another"), ":0\r\n");
+    bench.run(&mut session, "MULTI");
+    bench.run(&mut session, "PING");
+    assert_eq!(bench.run(&mut session, "EXEC"), "*-1\r\n");
+}

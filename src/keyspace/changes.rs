@@ -31,6 +31,11 @@ impl Access<'_> {
 
     /// Says to whoever watches or caches `key` that it was changed, as a command may where it has left everything as it was.
     pub fn signal(&mut self, key: &[u8]) {
-        self.keyspace().watchers.changed(self.database(), key, Change::Updated);
+        self.signal_in(self.database(), key);
+    }
+
+    /// The same for a key of another database.
+    pub fn signal_in(&mut self, database: u32, key: &[u8]) {
+        self.keyspace().watchers.changed(database, key, Change::Updated);
     }
 }
