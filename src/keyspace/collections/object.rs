@@ -376,8 +376,9 @@ impl Object {
     pub(in crate::keyspace) fn look(&self, name: &[u8], at: Location) -> Look {
         self.read(|inner| match inner.elements.get(name) {
             Some(seen) if seen.location() == at => Look::Here,
-            Some(seen) if inner.journal.is_empty() => Look::Elsewhere(seen.expiry()),
-            _ => Look::Absent,
+            _ if !inner.journal.is_empty() => Look::Unsettled,
+            Some(seen) => Look::Elsewhere(seen.expiry()),
+            None => Look::Absent,
         })
     }
 

@@ -11,6 +11,7 @@
 //! | `compaction` | what it leaves and takes away |
 //! | `crash` | crashes at every call |
 //! | `damage` | bytes change, files are cut, exchanged or gone |
+//! | `elements` | elements of large collections while others are at work |
 //! | `faults` | the disk fails at every call |
 //! | `listeners` | who is told of changes |
 //! | `moves` | keys that go from one database to another |
@@ -25,6 +26,7 @@ mod collections;
 mod compaction;
 mod crash;
 mod damage;
+mod elements;
 mod faults;
 mod listeners;
 mod loading;

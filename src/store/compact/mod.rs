@@ -73,6 +73,8 @@ pub enum Look {
     Elsewhere(Option<u64>),
     /// There is no such key, or no such element.
     Absent,
+    /// A command is changing elements of this object: the record may be what is there once more, or there may be nothing.
+    Unsettled,
     /// No database is bound to its keyspace, or no key's value names its object.
     Unbound,
 }

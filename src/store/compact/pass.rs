@@ -279,12 +279,13 @@ impl Pass<'_> {
         match record.op {
             Op::Mark | Op::Seal => Fate::Dead,
             Op::Put | Op::SetElement => match look() {
-                Look::Here => Fate::Alive,
+                // What is in the middle of a change is copied: the change may be lost after the segment has gone.
+                Look::Here | Look::Unsettled => Fate::Alive,
                 Look::Absent if is_over => Fate::Hides(false),
                 _ => Fate::Dead,
             },
             Op::Delete | Op::RemoveElement => match look() {
-                Look::Absent => Fate::Hides(false),
+                Look::Absent | Look::Unsettled => Fate::Hides(false),
                 _ => Fate::Dead,
             },
             Op::Expire => match look() {

@@ -1,0 +1,167 @@
+//! Elements of large collections while others are at work: compaction, and readers who bring values back into memory.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use parking_lot::Mutex;
+
+use super::super::{Access, Halt, Keyspace, Mode};
+use super::runner::{START, open, options};
+use crate::store::Fsync;
+use crate::store::disk::sim::Survival;
+use crate::store::disk::{Disk, File, Mode as Opening, SimDisk};
+
+/// A disk on which one sync waits, once it is done, until it may return.
+struct Gated {
+    disk: SimDisk,
+    gate: Arc<Gate>,
+}
+
+#[derive(Default)]
+struct Gate {
+    /// The next sync of one of these files waits: it tells the one, and is told by the other.
+    next: Mutex<Option<(Vec<String>, Sender<()>, Receiver<()>)>>,
+}
+
+struct GatedFile {
+    file: Box<dyn File>,
+    name: String,
+    gate: Arc<Gate>,
+}
+
+impl Disk for Gated {
+    fn open(&self, name: &str, mode: Opening) -> io::Result<Box<dyn File>> {
+        let file = self.disk.open(name, mode)?;
+        Ok(Box::new(GatedFile { file, name: name.into(), gate: self.gate.clone() }))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.disk.sync_directory()
+    }
+
+    fn free_space(&self) -> io::Result<u64> {
+        self.disk.free_space()
+    }
+
+    fn directory(&self, name: &str) -> io::Result<Arc<dyn Disk>> {
+        self.disk.directory(name)
+    }
+
+    fn link(&self, name: &str, into: &dyn Disk) -> io::Result<()> {
+        self.disk.link(name, into)
+    }
+}
+
+impl File for GatedFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+
+    fn read_at_nowait(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        self.file.read_at_nowait(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_at(bytes, offset)
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        self.file.allocate(length)
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.file.truncate(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()?;
+        let mut next = self.gate.next.lock();
+        if next.as_ref().is_some_and(|(names, ..)| names.contains(&self.name))
+            && let Some((_, arrived, go)) = next.take()
+        {
+            drop(next);
+            arrived.send(()).expect("somebody waits for it");
+            go.recv().expect("somebody lets it go on");
+        }
+        Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+}
+
+fn set(keyspace: &Keyspace, fields: impl Iterator<Item = (String, Vec<u8>)>) {
+    let mut access = keyspace.access_one(0, b"hash", Mode::Exclusive, keyspace.now(), false);
+    let mut hash = access.edit_hash(b"hash").unwrap();
+    fields.for_each(|(field, value)| _ = hash.set(field.as_bytes(), &value, None));
+    hash.finish().unwrap();
+}
+
+fn get(access: &mut Access<'_>, field: &str) -> Result<Option<Vec<u8>>, Halt> {
+    let Some(hash) = access.hash(b"hash")? else { return Ok(None) };
+    hash.get(access, field.as_bytes(), |value, _| value.to_vec())
+}
+
+/// What a command in the middle has changed and compaction passes by is there as it was, as long as the change may be lost.
+#[test]
+fn an_element_that_is_being_changed_outlives_a_compaction_and_a_loss_of_power() {
+    let disk = SimDisk::new();
+    let gate = Arc::<Gate>::default();
+    let gated = Arc::new(Gated { disk: disk.clone(), gate: gate.clone() });
+    let keyspace = open(gated, START, options(Fsync::Everysec)).unwrap();
+    // The key itself is in a segment of which all is alive: compaction looks at no record that it had to wait for.
+    set(&keyspace, (0..6).map(|number| (format!("first {number}"), vec![b'f'; 100])));
+    let fillers = (0..).map(|number| format!("filler {number}"));
+    let filler = { fillers }.find(|key| keyspace.slot(key.as_bytes()).shard != keyspace.slot(b"hash").shard).unwrap();
+    let fill = || {
+        let mut access = keyspace.access_one(0, filler.as_bytes(), Mode::Exclusive, keyspace.now(), false);
+        access.put(filler.as_bytes(), 0, &[b's'; 300], None).unwrap();
+        drop(access);
+        keyspace.store().tick().unwrap();
+    };
+    (0..20).for_each(|_| fill());
+    while keyspace.compact_once(true).unwrap() {}
+    // Several segments of which all but the last are sealed, and half of each is dead.
+    for number in 0..40 {
+        set(&keyspace, std::iter::once((format!("field {number}"), vec![b'o'; 300])));
+        fill();
+    }
+    // What compaction has to make durable, and waits for.
+    set(&keyspace, std::iter::once(("another".to_owned(), b"value".to_vec())));
+    let (arrived, arrives) = channel();
+    let (go, goes) = channel();
+    *gate.next.lock() = Some((disk.list().unwrap(), arrived, goes));
+    std::thread::scope(|scope| {
+        let mut access = keyspace.access_one(0, b"hash", Mode::Exclusive, keyspace.now(), false);
+        let mut hash = access.edit_hash(b"hash").unwrap();
+        hash.set(b"field 0", b"new", None);
+        hash.remove(b"field 1");
+        let compacting = scope.spawn(|| keyspace.compact_once(true));
+        arrives.recv().unwrap();
+        hash.finish().unwrap();
+        drop(access);
+        go.send(()).unwrap();
+        assert!(compacting.join().unwrap().unwrap(), "something is won");
+    });
+    let again = open(Arc::new(disk.survivors(Survival::Durable)), START, options(Fsync::Everysec)).unwrap();
+    let mut access = again.access_one(0, b"hash", Mode::Shared, again.now(), false);
+    access.may_block = true;
+    let found = [0, 1].map(|number| get(&mut access, &format!("field {number}")).unwrap());
+    // All of the change is lost, or nothing of it.
+    let old = Some(vec![b'o'; 300]);
+    assert!(found == [old.clone(), old] || found == [Some(b"new".to_vec()), None], "{found:?}");
+}
