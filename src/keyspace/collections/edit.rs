@@ -10,7 +10,6 @@ use std::sync::Arc;
 use super::super::access::{Access, Halt};
 use super::found::{Form, Found, Lent, Wanted, shape_of};
 use super::object::{Content, Object};
-use super::objects::Footprint;
 use crate::types::kind::{Kind, Type};
 use crate::types::packed::{Pack, Packed};
 
@@ -60,7 +59,8 @@ struct Large {
     object: Arc<Object>,
     /// Changes that were in the journal before.
     mark: usize,
-    before: Footprint,
+    /// The earliest deadline of any field, before.
+    before: Option<u64>,
     /// The kind its root says, if there is one.
     root: Option<Kind>,
     finished: bool,
@@ -91,7 +91,7 @@ impl<'a, 'k> Edit<'a, 'k> {
                 let mark = object.mark();
                 changed = mark.elements == 0;
                 let root = Some(Kind(kind));
-                EditForm::Large(Large { object, mark: mark.changes, before: mark.footprint, root, finished: false })
+                EditForm::Large(Large { object, mark: mark.changes, before: mark.deadline, root, finished: false })
             }
         };
         let (kind, existed) = (Kind(kind), true);
@@ -135,7 +135,7 @@ impl<'a, 'k> Edit<'a, 'k> {
     fn put_at_once(&mut self, name: &[u8], content: &Content<'_>) -> Option<bool> {
         let (key, kind) = (self.key, self.kind.0);
         let (access, large) = self.at_once()?;
-        let put = access.put_element(key, &large.object, &large.before, name, kind, content);
+        let put = access.put_element(key, &large.object, large.before, name, kind, content);
         let is_new = *put.as_ref().unwrap_or(&false);
         self.done = Some(put.map(|_| ()));
         Some(is_new)
@@ -145,7 +145,7 @@ impl<'a, 'k> Edit<'a, 'k> {
     pub(super) fn insert(&mut self, rank: usize, kind: u8, value: &[u8]) {
         let key = self.key;
         if let Some((access, large)) = self.at_once() {
-            let put = access.insert_element(key, &large.object, &large.before, rank, kind, value);
+            let put = access.insert_element(key, &large.object, large.before, rank, kind, value);
             self.done = Some(put);
         } else if let EditForm::Large(large) = &self.form {
             large.object.insert(rank, kind, value);
@@ -292,7 +292,7 @@ impl<'a, 'k> Edit<'a, 'k> {
     pub(super) fn unpack(&mut self) -> &Arc<Object> {
         if let EditForm::Packed(pack) = &self.form {
             let object = self.access.create_object(self.of);
-            let before = Footprint::of(&object);
+            let before = object.earliest_deadline();
             for (index, item) in pack.read().iter().enumerate() {
                 match self.of {
                     Type::List => {
@@ -346,7 +346,7 @@ impl<'a, 'k> Edit<'a, 'k> {
             EditForm::Large(mut large) => {
                 let root = (large.root != Some(kind)).then_some((kind.0, expiry));
                 large.finished = true;
-                access.put_elements(key, &large.object, &large.before, root)?;
+                access.put_elements(key, &large.object, large.before, root)?;
             }
         }
         Ok(edited)

@@ -16,7 +16,6 @@ use super::super::overlay::State;
 use super::super::watch::Change;
 use super::found::Wanted;
 use super::object::{Content, Object};
-use super::objects::Footprint;
 use crate::store::{Batch, Draft, Location, Op, Position};
 use crate::types::kind::{Kind, Type};
 
@@ -66,10 +65,10 @@ impl<'k> Touched<'k> {
 impl Drop for Touched<'_> {
     fn drop(&mut self) {
         for object in &self.objects {
-            let before = Footprint::of(object);
+            let before = object.earliest_deadline();
             object.undo(0);
             let objects = &self.keyspace.bound.objects;
-            objects.changed(object, &before);
+            objects.changed(object, before);
             objects.let_go(object.id, &self.keyspace.store);
         }
     }
@@ -89,7 +88,7 @@ impl Access<'_> {
         &mut self,
         key: &[u8],
         object: &Arc<Object>,
-        before: &Footprint,
+        before: Option<u64>,
         root: Option<(u8, Option<u64>)>,
     ) -> Result<(), Halt> {
         let keyspace = self.keyspace();
@@ -135,7 +134,7 @@ impl Access<'_> {
         &mut self,
         key: &[u8],
         object: &Object,
-        before: &Footprint,
+        before: Option<u64>,
         name: &[u8],
         kind: u8,
         content: &Content<'_>,
@@ -150,9 +149,9 @@ impl Access<'_> {
                 keyspace.store.append(&Draft::set_element(object.id, Kind::ZSET_SKIPLIST.0, name, &score, None))?
             }
         };
-        let (replaced, after) = object.put_logged(name, kind, content, appended.location);
+        let replaced = object.put_logged(name, kind, content, appended.location);
         replaced.into_iter().for_each(|location| keyspace.store.retire(location));
-        self.element_is_there(key, object, before, &after, appended.end);
+        self.element_is_there(key, object, before, appended.end);
         Ok(replaced.is_none())
     }
 
@@ -161,20 +160,20 @@ impl Access<'_> {
         &mut self,
         key: &[u8],
         object: &Object,
-        before: &Footprint,
+        before: Option<u64>,
         rank: usize,
         kind: u8,
         value: &[u8],
     ) -> Result<(), Halt> {
         let name = object.name_for(rank);
         let appended = self.keyspace().store.append(&Draft::set_element(object.id, kind, &name, value, None))?;
-        let after = object.insert_logged(rank, &name, kind, value, appended.location);
-        self.element_is_there(key, object, before, &after, appended.end);
+        object.insert_logged(rank, &name, kind, value, appended.location);
+        self.element_is_there(key, object, before, appended.end);
         Ok(())
     }
 
-    fn element_is_there(&mut self, key: &[u8], object: &Object, before: &Footprint, after: &Footprint, end: Position) {
-        self.keyspace().bound.objects.changed_to(object.id, before, after);
+    fn element_is_there(&mut self, key: &[u8], object: &Object, before: Option<u64>, end: Position) {
+        self.keyspace().bound.objects.changed(object, before);
         let slot = self.slot(key);
         self.changed(&slot, key, end, Change::Updated);
     }
@@ -283,7 +282,7 @@ impl Access<'_> {
             return self.put(key, value.kind, &value.bytes, value.expiry);
         };
         let copy = self.create_object(source.of);
-        let before = Footprint::of(&copy);
+        let before = copy.earliest_deadline();
         let wanted = if matches!(source.of, Type::Hash | Type::List) { Wanted::Values } else { Wanted::Names };
         let kind = value.kind;
         let mut add = |lent: super::found::Lent<'_>| {
@@ -297,7 +296,7 @@ impl Access<'_> {
         self.visit(&source, wanted, &mut add, |inner, each| inner.elements.each(each))?;
         let slot = self.slot(key);
         self.note_if_new(&slot, key);
-        self.keyspace().bound.objects.changed(&copy, &before);
+        self.keyspace().bound.objects.changed(&copy, before);
         self.put_root(key, &copy, value.kind, value.expiry)
     }
 }
@@ -319,9 +318,9 @@ impl Keyspace {
         now: u64,
         at_most: usize,
     ) -> Vec<super::elements::Name> {
-        let before = Footprint::of(object);
+        let before = object.earliest_deadline();
         let expired = object.expire(now, at_most);
-        self.bound.objects.changed(object, &before);
+        self.bound.objects.changed(object, before);
         let retire = |location: Location| self.store.retire(location);
         expired
             .into_iter()

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -18,7 +18,6 @@ use super::super::entry::{Cached, Entry, Meta};
 use super::elements::{Element, Elements, Name, Seen};
 use super::listpack::weight_of;
 use super::member::Member;
-use super::objects::Footprint;
 use super::position::name_between;
 use crate::store::{Batch, Draft, KeyHasher, Location, Look};
 use crate::types::kind::{Kind, Type};
@@ -34,6 +33,8 @@ pub(in crate::keyspace) struct Object {
     inner: RwLock<Inner>,
     /// A field has had a deadline: only then is any looked for.
     has_deadlines: AtomicBool,
+    /// The bytes that are counted for it among those of all objects.
+    counted: AtomicUsize,
 }
 
 impl fmt::Debug for Object {
@@ -68,7 +69,8 @@ pub(super) struct Mark {
     /// Changes in the journal.
     pub(super) changes: usize,
     pub(super) elements: usize,
-    pub(super) footprint: Footprint,
+    /// The earliest of any field.
+    pub(super) deadline: Option<u64>,
 }
 
 /// What was done to one element.
@@ -95,7 +97,14 @@ impl Object {
             damaged: false,
             home: None,
         };
-        Self { id, of, hasher: hasher.clone(), inner: RwLock::new(inner), has_deadlines: AtomicBool::new(false) }
+        Self {
+            id,
+            of,
+            hasher: hasher.clone(),
+            inner: RwLock::new(inner),
+            has_deadlines: AtomicBool::new(false),
+            counted: AtomicUsize::new(0),
+        }
     }
 
     /// Looks at the elements.
@@ -118,12 +127,27 @@ impl Object {
         self.read(|inner| inner.bytes())
     }
 
+    /// Counts its bytes among those of all objects, and returns the earliest deadline of any field. Under the lock: whoever
+    /// else counts them sees the same elements.
+    pub(super) fn count_in(&self, all: &AtomicUsize) -> Option<u64> {
+        self.read(|inner| {
+            self.count_as(inner.bytes(), all);
+            inner.earliest_deadline()
+        })
+    }
+
+    /// Counts it as so many bytes among those of all objects.
+    pub(super) fn count_as(&self, bytes: usize, all: &AtomicUsize) {
+        let before = self.counted.swap(bytes, Relaxed);
+        all.fetch_add(bytes.wrapping_sub(before), Relaxed);
+    }
+
     /// What is the case before more is changed.
     pub(super) fn mark(&self) -> Mark {
         self.read(|inner| Mark {
             changes: inner.journal.len(),
             elements: inner.elements.len(),
-            footprint: inner.footprint(),
+            deadline: inner.earliest_deadline(),
         })
     }
 
@@ -143,25 +167,21 @@ impl Object {
         }
     }
 
-    /// The same, of an element whose record is in the log already. Returns where the one is that it takes the place of, and
-    /// what others are to count of the object now.
+    /// The same, of an element whose record is in the log already. Returns where the one is that it takes the place of.
     pub(super) fn put_logged(
         &self,
         name: &[u8],
         kind: u8,
         content: &Content<'_>,
         location: Location,
-    ) -> (Option<Location>, Footprint) {
+    ) -> Option<Location> {
         if let Content::Value(value, None) = *content
-            && let mut inner = self.inner.write()
-            && let Some(before) = inner.replace(name, kind, value, location)
+            && let Some(before) = self.inner.write().replace(name, kind, value, location)
         {
-            return (Some(before), inner.footprint());
+            return Some(before);
         }
         let element = self.element(name, kind, content, location);
-        let mut inner = self.inner.write();
-        let before = inner.put(element).map(|before| before.location());
-        (before, inner.footprint())
+        self.inner.write().put(element).map(|before| before.location())
     }
 
     fn element(&self, name: &[u8], kind: u8, content: &Content<'_>, location: Location) -> Element {
@@ -185,19 +205,9 @@ impl Object {
         inner.journal.push(Change::Added(name));
     }
 
-    /// The same, of an element whose record is in the log already, with the name it has there. Returns what others are to
-    /// count of the object now.
-    pub(super) fn insert_logged(
-        &self,
-        rank: usize,
-        name: &[u8],
-        kind: u8,
-        value: &[u8],
-        location: Location,
-    ) -> Footprint {
-        let mut inner = self.inner.write();
-        inner.insert(rank, name, kind, value, location);
-        inner.footprint()
+    /// The same, of an element whose record is in the log already, with the name it has there.
+    pub(super) fn insert_logged(&self, rank: usize, name: &[u8], kind: u8, value: &[u8], location: Location) {
+        self.inner.write().insert(rank, name, kind, value, location);
     }
 
     /// The name of an element that is put into a list before the one of this rank, or at the end.
@@ -581,10 +591,6 @@ impl Inner {
 
     pub(super) fn bytes(&self) -> usize {
         size_of::<Object>() + self.sums.block_bytes + self.elements.table_bytes()
-    }
-
-    pub(super) fn footprint(&self) -> Footprint {
-        Footprint { bytes: self.bytes(), deadline: self.earliest_deadline() }
     }
 }
 

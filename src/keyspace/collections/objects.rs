@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::super::deadlines::Deadlines;
 use super::super::entry::Cached;
-use super::object::{Inner, Object};
+use super::object::Object;
 use crate::store::{KeyHasher, Location, Store};
 use crate::types::kind::Type;
 
@@ -80,7 +80,7 @@ impl Objects {
         let mut part = self.part(id).write();
         let held = part.entry(id).or_insert_with(|| {
             let object = Arc::new(Object::new(id, of, hasher));
-            self.bytes.fetch_add(object.bytes(), Relaxed);
+            object.count_in(&self.bytes);
             Held { object, binds: 0 }
         });
         held.object.clone()
@@ -143,27 +143,18 @@ impl Objects {
         self.dissolve_apart(doomed);
     }
 
-    /// Notes that an object takes another number of bytes, and has other deadlines.
-    pub(super) fn changed(&self, object: &Object, before: &Footprint) {
-        self.changed_to(object.id, before, &Footprint::of(object));
-    }
-
-    /// The same, where it is known what it takes now.
-    pub(super) fn changed_to(&self, object: u64, before: &Footprint, after: &Footprint) {
-        if after.bytes >= before.bytes {
-            self.bytes.fetch_add(after.bytes - before.bytes, Relaxed);
-        } else {
-            self.bytes.fetch_sub(before.bytes - after.bytes, Relaxed);
-        }
-        if before.deadline != after.deadline {
+    /// Notes that an object takes another number of bytes, and has other deadlines: the earliest was `before`.
+    pub(super) fn changed(&self, object: &Object, before: Option<u64>) {
+        let after = object.count_in(&self.bytes);
+        if before != after {
             self.have_deadlines.store(true, Relaxed);
-            self.deadlines.change(object, before.deadline, after.deadline);
+            self.deadlines.change(object.id, before, after);
         }
     }
 
     /// Puts a value that was read from the log into memory, if its element's record is still the one it was read from.
     pub(in crate::keyspace) fn warm(&self, object: &Object, name: &[u8], from: Location, value: &Bytes, now: u32) {
-        let before = Footprint::of(object);
+        let before = object.earliest_deadline();
         object.change_at(name, from, |entry| {
             if matches!(entry.value(), Cached::Cold) && !entry.is_damaged() {
                 let mut shared = Some(value.clone());
@@ -171,7 +162,7 @@ impl Objects {
                 entry.touch(now);
             }
         });
-        self.changed(object, &before);
+        self.changed(object, before);
     }
 
     /// Up to `limit` objects with fields whose time is over at `now`.
@@ -226,7 +217,7 @@ impl Objects {
                     return (freed, elements);
                 }
                 let swept = object.sweep(all, &may_go);
-                self.bytes.fetch_sub(swept.0, Relaxed);
+                object.count_in(&self.bytes);
                 (freed, elements) = (freed + swept.0, elements + swept.1);
             }
         }
@@ -242,15 +233,15 @@ impl Objects {
 
     /// Counts the memory and the deadlines of all objects anew, after they were loaded.
     pub(in crate::keyspace) fn settle(&self) {
-        let mut bytes = 0;
+        self.bytes.store(0, Relaxed);
         self.each(|object, _| {
-            bytes += object.bytes();
+            object.count_as(0, &AtomicUsize::new(0));
+            object.count_in(&self.bytes);
             if let Some(deadline) = object.earliest_deadline() {
                 self.have_deadlines.store(true, Relaxed);
                 self.deadlines.change(object.id, None, Some(deadline));
             }
         });
-        self.bytes.store(bytes, Relaxed);
     }
 
     fn dissolve_apart(&self, doomed: Doomed) {
@@ -276,20 +267,7 @@ impl Objects {
 
 impl Doomed {
     fn dissolve(self) {
-        self.bytes.fetch_sub(self.object.bytes(), Relaxed);
+        self.object.count_as(0, &self.bytes);
         self.object.dissolve(|location| self.store.retire(location));
-    }
-}
-
-/// What others count of an object.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Footprint {
-    pub(super) bytes: usize,
-    pub(super) deadline: Option<u64>,
-}
-
-impl Footprint {
-    pub(super) fn of(object: &Object) -> Self {
-        object.read(Inner::footprint)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use parking_lot::Mutex;
 
-use super::super::{Access, Halt, Keyspace, Mode};
+use super::super::{Access, Halt, Keyspace, Mode, Pins};
 use super::runner::{START, open, options};
 use crate::store::Fsync;
 use crate::store::disk::sim::Survival;
@@ -164,4 +164,38 @@ fn an_element_that_is_being_changed_outlives_a_compaction_and_a_loss_of_power() 
     // All of the change is lost, or nothing of it.
     let old = Some(vec![b'o'; 300]);
     assert!(found == [old.clone(), old] || found == [Some(b"new".to_vec()), None], "{found:?}");
+}
+
+/// Readers who bring values back at the same time, while others go, count the memory that they take.
+#[test]
+fn memory_is_counted_right_where_many_read_what_was_on_the_disk() {
+    const FIELDS: usize = 200;
+    const ROUNDS: usize = 50;
+    let keyspace = open(Arc::new(SimDisk::new()), START, options(Fsync::Everysec)).unwrap();
+    set(&keyspace, (0..FIELDS).map(|number| (format!("field {number}"), vec![b'v'; 300])));
+    keyspace.store().sync().unwrap();
+    let counted = || keyspace.bound.objects.bytes();
+    let before = counted();
+    for _ in 0..ROUNDS {
+        keyspace.set_memory_limit(1);
+        keyspace.govern(0);
+        keyspace.set_memory_limit(0);
+        keyspace.govern(0);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let keyspace = &keyspace;
+                scope.spawn(move || {
+                    for number in 0..FIELDS / 4 {
+                        let mut access = keyspace.access_one(0, b"hash", Mode::Shared, keyspace.now(), false);
+                        access.may_block = true;
+                        access.pins = Pins::default();
+                        get(&mut access, &format!("field {}", number * 4 + thread)).unwrap().unwrap();
+                    }
+                });
+            }
+        });
+    }
+    let mut is = 0;
+    keyspace.bound.objects.each(|object, _| is += object.bytes());
+    assert_eq!(counted(), is, "{before} before");
 }
