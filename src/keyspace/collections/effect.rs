@@ -336,11 +336,12 @@ impl Keyspace {
         let due = self.bound.objects.due(now, limit);
         let looked_at = due.len();
         for (deadline, id) in due {
-            let home = self.bound.objects.get(id).and_then(|object| Some((object.home()?, object)));
-            let Some(((keydir, key), object)) = home else {
+            let Some(object) = self.bound.objects.get(id) else {
                 self.bound.objects.forget_deadline(id, deadline);
                 continue;
             };
+            // One that is no key's value yet is looked at once it is.
+            let Some((keydir, key)) = object.home() else { continue };
             let slot = Slot::of_key(&self.hasher, &key);
             let held = self.bound.latches.one(&slot, Mode::Exclusive);
             let place = self.bound.databases.iter().position(|database| database.load().id == keydir);

@@ -3,12 +3,14 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::super::{Access, Halt, Keyspace, Mode, Pins};
-use super::runner::{START, open, options};
+use super::runner::{DATABASES, START, open, options};
 use crate::store::Fsync;
+use crate::store::clock::TestClock;
 use crate::store::disk::sim::Survival;
 use crate::store::disk::{Disk, File, Mode as Opening, SimDisk};
 
@@ -198,4 +200,24 @@ fn memory_is_counted_right_where_many_read_what_was_on_the_disk() {
     let mut is = 0;
     keyspace.bound.objects.each(|object, _| is += object.bytes());
     assert_eq!(counted(), is, "{before} before");
+}
+
+/// A hash whose field's time comes before the transaction that makes it is committed is removed all the same.
+#[test]
+fn a_field_that_is_over_before_its_hash_is_there_expires() {
+    let clock = Arc::new(TestClock::new(START));
+    let opened =
+        Keyspace::open(Arc::new(SimDisk::new()), clock.clone(), options(Fsync::Everysec), DATABASES, &mut |_, _| {});
+    let keyspace = opened.unwrap().0;
+    let mut access = keyspace.access_one(0, b"hash", Mode::Exclusive, keyspace.now(), true);
+    let deadline = access.now() + 10;
+    let mut hash = access.edit_hash(b"hash").unwrap();
+    hash.set(b"field", b"value", Some(deadline));
+    hash.finish().unwrap();
+    clock.advance(Duration::from_millis(20));
+    keyspace.expire_due(keyspace.now(), usize::MAX);
+    access.commit().unwrap();
+    keyspace.expire_due(keyspace.now(), usize::MAX);
+    assert_eq!(keyspace.size(0).keys, 0);
+    assert_eq!(keyspace.access_all(0, Mode::Shared, keyspace.now(), false).keys(), 0);
 }
