@@ -20,6 +20,7 @@ mod differential;
 mod durability;
 mod facts;
 mod keys;
+mod large;
 mod listening;
 mod memory;
 mod observing;

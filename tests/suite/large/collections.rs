@@ -1,0 +1,114 @@
+//! One collection of each type, with millions of elements.
+
+use std::time::{Duration, Instant};
+
+use super::elements::{Elements, Phase, Type};
+use super::filling::{change, fill};
+use super::reading::check;
+use super::{Diary, MEGABYTE, PATIENCE, info, is_within};
+use crate::connection::Connection;
+use crate::server::{Program, Server, number, wait_until};
+
+const ELEMENTS: u64 = 20_000;
+
+/// What a server may take beside the state of its elements and what `maxmemory` lets it have: its program and threads,
+/// what is not yet synced, buffers of clients, the bytes of one batch.
+const BASE: u64 = 128 * MEGABYTE;
+
+/// What is left of `maxmemory` for values, and for names of hashes and lists that have not left memory yet.
+const ROOM: u64 = 32 * MEGABYTE;
+
+/// The longest that DEL may take: what would walk through 5,000,000 elements takes longer than that.
+const AT_ONCE: Duration = Duration::from_millis(250);
+
+/// Bytes of memory for each element whose value is only on the disk, at most; lengths of names and values as in
+/// `elements`.
+fn state_bytes(of: Type) -> u64 {
+    match of {
+        Type::Hash => 64,
+        Type::Set => 64,
+        Type::List => 64,
+        Type::SortedSet => 112,
+    }
+}
+
+#[test]
+fn a_large_hash_is_kept() {
+    prove(Type::Hash);
+}
+
+#[test]
+fn a_large_set_is_kept() {
+    prove(Type::Set);
+}
+
+#[test]
+fn a_large_list_is_kept() {
+    prove(Type::List);
+}
+
+#[test]
+fn a_large_sorted_set_is_kept() {
+    prove(Type::SortedSet);
+}
+
+fn prove(of: Type) {
+    let elements = Elements { of, count: number("CASKADE_LARGE_ELEMENTS", ELEMENTS) };
+    let state = elements.count * state_bytes(of);
+    let maxmemory = (state + ROOM).to_string();
+    let arguments = ["--appendfsync", "everysec", "--maxmemory", &maxmemory, "--space-amplification", "1.2"];
+    let (key, title) = ("large", format!("{of:?} of {}", elements.count));
+    let mut diary = Diary::new(&title);
+    let mut server = Server::start(Program::Caskade, &arguments);
+    let mut client = server.connect();
+    let empty = info(&mut client, "used_memory");
+
+    fill(&mut client, key, elements);
+    diary.note(&server, "filled");
+    check(&mut client, key, elements, Phase::Filled);
+    diary.note(&server, "read");
+    is_within(&server, state + ROOM + BASE);
+
+    assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
+    server = server.restart();
+    client = server.connect();
+    diary.note(&server, "ended and started");
+    check(&mut client, key, elements, Phase::Filled);
+    diary.note(&server, "read");
+
+    let before = info(&mut client, "log_disk_bytes");
+    change(&mut client, key, elements);
+    diary.note(&server, "half of it taken away, a quarter overwritten");
+    wait_until("compaction", PATIENCE, || is_compact(&mut client, before));
+    diary.note(&server, "compacted");
+    check(&mut client, key, elements, Phase::Changed);
+    diary.note(&server, "read");
+    is_within(&server, state + ROOM + BASE);
+
+    server = server.restart();
+    client = server.connect();
+    diary.note(&server, "killed and started");
+    check(&mut client, key, elements, Phase::Changed);
+    diary.note(&server, "read");
+
+    let began = Instant::now();
+    client.ask(&["DEL", key]);
+    let took = began.elapsed();
+    assert!(took < AT_ONCE, "DEL took {took:?}");
+    diary.note(&server, "deleted");
+    wait_until("memory to be given back", PATIENCE, || info(&mut client, "used_memory") < empty + 16 * MEGABYTE);
+    wait_until("memory to go to the system", PATIENCE, || server.memory() < BASE / 2);
+    diary.note(&server, "given back");
+    is_within(&server, state + ROOM + BASE);
+    assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
+    server = server.restart();
+    assert_eq!(server.connect().ask(&["DBSIZE"]).integer(), Some(0));
+    diary.note(&server, "ended and started with nothing");
+}
+
+/// Nothing is to be won any more; where there were many elements, files are smaller than they were.
+fn is_compact(client: &mut Connection, before: u64) -> bool {
+    let (disk, live) = (info(client, "log_disk_bytes"), info(client, "log_live_bytes"));
+    let spared = 96 * MEGABYTE;
+    disk <= live / 2 * 3 + spared && (before < 4 * spared || disk < before)
+}
