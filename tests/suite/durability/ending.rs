@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::load::{Load, check, writers};
+use super::queues::queues;
 use crate::reply::Reply;
 use crate::server::{Program, Server, wait_until};
 
@@ -12,13 +13,13 @@ use crate::server::{Program, Server, wait_until};
 fn sigterm_under_load_exits_with_0_and_loses_nothing() {
     for policy in ["always", "everysec", "no"] {
         let mut server = Server::start(Program::Caskade, &["--appendfsync", policy]);
-        let load = Load::start(&server, writers(50), u64::MAX);
+        let load = Load::start(&server, writers(50), queues());
         load.wait_for(2_000);
         let status = server.terminate();
-        let mut writers = load.finish();
+        let (mut writers, mut queues) = load.finish();
         assert_eq!(status.code(), Some(0), "{status} with appendfsync {policy}\n{}", server.log());
         let server = server.restart();
-        check(&server, &mut writers);
+        check(&server, &mut writers, &mut queues);
     }
 }
 

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::load::{Load, check, writers};
+use super::queues::queues;
 use crate::server::{Program, Server, compaction_passes, number, wait_until};
 
 const CLIENTS: usize = 50;
@@ -38,22 +39,22 @@ fn kill_9_loses_nothing_acknowledged() {
     let (mut random, mut compacted) = (fastrand::Rng::with_seed(9), 0);
     for first in (0..rounds).step_by(ROUNDS_PER_DIRECTORY as usize) {
         let mut server = Server::start(Program::Caskade, &arguments(first));
-        let mut writers = writers(CLIENTS);
+        let (mut writers, mut queues) = (writers(CLIENTS), queues());
         for round in first..rounds.min(first + ROUNDS_PER_DIRECTORY) {
             let mut watching = server.connect();
-            let load = Load::start(&server, writers, u64::MAX);
+            let load = Load::start(&server, writers, queues);
             load.wait_for(random.u64(500..8_000));
             // Then one or the other pass is under way, or the next.
             wait_until("a pass of compaction", PATIENCE, || load.has_stopped() || compaction_passes(&mut watching) > 0);
             compacted += compaction_passes(&mut watching);
             server.kill();
-            writers = load.finish();
+            (writers, queues) = load.finish();
             for _ in 0..random.u64(0..3) {
                 // Killed while it recovers from the last time.
                 server.respawn();
             }
             server = server.restart_with(&arguments(round + 1));
-            check(&server, &mut writers);
+            check(&server, &mut writers, &mut queues);
         }
     }
     println!("{rounds} kills, after {compacted} passes of compaction");

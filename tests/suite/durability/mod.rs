@@ -6,19 +6,24 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `model` | what a client's own keys hold after each thing it asked for |
-//! | `writer` | one client: what it asks for, what it was told |
-//! | `load` | many of them at once, and the check afterwards |
+//! | `model`, `collections` | what a client's own keys hold after each thing it asked for |
+//! | `writer`, `planning` | one client: what it asks for, what it was told |
+//! | `queues` | clients that wait for what others push |
+//! | `load`, `stored` | many of them at once, and the check afterwards |
 //! | `kill` | `kill -9` in the middle of it, again and again |
 //! | `ending` | SIGTERM, SIGINT and every form of SHUTDOWN |
 //! | `power`, `images` | the power cut in the middle of it, on file systems that `tests/power.sh` makes |
 //! | `starting` | what is answered while loading, and who may not start |
 
+mod collections;
 mod ending;
 mod images;
 mod kill;
 mod load;
 mod model;
+mod planning;
 mod power;
+mod queues;
 mod starting;
+mod stored;
 mod writer;

@@ -2,15 +2,73 @@
 //!
 //! Always true: one step takes effect whole or not at all; a client's steps take effect in the order it sent them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::collections::{Edit, Score};
+use crate::connection::shown;
 use crate::reply::Reply;
 
 /// A value and its deadline in milliseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
-    pub value: Vec<u8>,
+    pub value: Value,
     pub deadline: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Value {
+    Text(Vec<u8>),
+    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    Set(BTreeSet<Vec<u8>>),
+    List(VecDeque<Vec<u8>>),
+    SortedSet(BTreeMap<Vec<u8>, Score>),
+}
+
+impl Entry {
+    /// Text that never expires.
+    pub fn of(text: impl Into<Vec<u8>>) -> Entry {
+        Entry { value: Value::Text(text.into()), deadline: None }
+    }
+
+    /// # Panics
+    /// When it is a collection.
+    pub fn text(&self) -> &[u8] {
+        match &self.value {
+            Value::Text(text) => text,
+            other => panic!("{other:?} is no text"),
+        }
+    }
+
+    fn text_mut(&mut self) -> &mut Vec<u8> {
+        match &mut self.value {
+            Value::Text(text) => text,
+            other => panic!("{other:?} is no text"),
+        }
+    }
+}
+
+impl Value {
+    /// Whether it is a collection of which nothing is left.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Value::Text(_) => false,
+            Value::Hash(hash) => hash.is_empty(),
+            Value::Set(set) => set.is_empty(),
+            Value::List(list) => list.is_empty(),
+            Value::SortedSet(sorted) => sorted.is_empty(),
+        }
+    }
+
+    /// It, or its elements one after the other.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Value::Text(text) => vec![shown(&[text])],
+            Value::Hash(hash) => hash.iter().map(|(field, value)| shown(&[field, value])).collect(),
+            Value::Set(set) => set.iter().map(|member| shown(&[member])).collect(),
+            Value::List(list) => list.iter().map(|item| shown(&[item])).collect(),
+            Value::SortedSet(sorted) => sorted.iter().map(|(member, score)| shown(&[member, &score.text()])).collect(),
+        }
+    }
 }
 
 /// What one client's own keys hold. Of a key that all clients append to, it is what this client appended.
@@ -45,6 +103,10 @@ pub enum Change {
     Get {
         key: String,
     },
+    Edit {
+        key: String,
+        edit: Edit,
+    },
 }
 
 /// What takes effect at once: a command, or a transaction of several.
@@ -60,6 +122,8 @@ pub enum Expected {
     Ok,
     Integer(i64),
     Value(Option<Vec<u8>>),
+    Values(Option<Vec<Vec<u8>>>),
+    Error(&'static str),
     /// Others change the key, too, or time does.
     Anything,
 }
@@ -71,6 +135,12 @@ impl Expected {
             Expected::Integer(value) => *reply == Reply::Integer(*value),
             Expected::Value(Some(value)) => *reply == Reply::Bulk(value.clone()),
             Expected::Value(None) => *reply == Reply::Null,
+            Expected::Values(None) => *reply == Reply::NullArray,
+            Expected::Values(Some(values)) => reply.elements().is_some_and(|items| {
+                let items = items.iter().map(Reply::bytes);
+                items.eq(values.iter().map(|value| Some(&value[..])))
+            }),
+            Expected::Error(text) => *reply == Reply::Error(text.as_bytes().to_vec()),
             Expected::Anything => matches!(reply, Reply::Integer(_) | Reply::Bulk(_) | Reply::Null),
         }
     }
@@ -93,7 +163,38 @@ impl Change {
             }
             Change::ExpireAt { key, deadline } => vec![text("PEXPIREAT"), text(key), text(&deadline.to_string())],
             Change::Get { key } => vec![text("GET"), text(key)],
+            Change::Edit { key, edit } => edit.words(key),
         }
+    }
+
+    /// The keys that it may change.
+    pub fn keys(&self) -> Vec<&str> {
+        match self {
+            Change::Set { key, .. }
+            | Change::Delete { key }
+            | Change::Increment { key }
+            | Change::Append { key, .. }
+            | Change::ExpireAt { key, .. } => vec![key],
+            Change::SetMany { pairs } => pairs.iter().map(|(key, _)| &key[..]).collect(),
+            Change::Get { .. } => Vec::new(),
+            Change::Edit { key, edit } => std::iter::once(&key[..]).chain(edit.other_key()).collect(),
+        }
+    }
+
+    /// How many members this takes out of which set, if only the answer says which ones.
+    pub fn popped(&self, model: &Model) -> Option<(&str, usize)> {
+        let Change::Edit { key, edit: Edit::SetPop(count) } = self else { return None };
+        let length = match model.get(key).map(|entry| &entry.value) {
+            Some(Value::Set(set)) => set.len(),
+            Some(other) => panic!("{key} is {other:?}"),
+            None => 0,
+        };
+        Some((key, length.min(*count)))
+    }
+
+    /// The same with what is known by now of the members that it took out.
+    pub fn with_popped(&self, members: Vec<Vec<u8>>) -> Change {
+        Change::Edit { key: self.keys()[0].to_owned(), edit: Edit::SetRemove(members) }
     }
 
     /// Changes the model and says what the reply must be.
@@ -113,9 +214,9 @@ impl Change {
             }
             Change::Increment { key } => Expected::Integer(add(model, key, 1)),
             Change::Append { key, text } => {
-                let entry = model.entry(key.clone()).or_insert(Entry { value: Vec::new(), deadline: None });
-                entry.value.extend_from_slice(text);
-                let length = entry.value.len() as i64;
+                let entry = model.entry(key.clone()).or_insert(Entry::of(""));
+                entry.text_mut().extend_from_slice(text);
+                let length = entry.text().len() as i64;
                 if is_shared(key) { Expected::Anything } else { Expected::Integer(length) }
             }
             Change::SetMany { pairs } => {
@@ -131,7 +232,8 @@ impl Change {
                 Expected::Integer(i64::from(found))
             }
             Change::Get { key } if is_shared(key) || is_brief(key) => Expected::Anything,
-            Change::Get { key } => Expected::Value(model.get(key).map(|entry| entry.value.clone())),
+            Change::Get { key } => Expected::Value(model.get(key).map(|entry| entry.text().to_vec())),
+            Change::Edit { key, edit } => edit.apply(key, model),
         }
     }
 }
@@ -147,13 +249,13 @@ pub fn is_shared(key: &str) -> bool {
 }
 
 fn set(model: &mut Model, key: &str, value: &[u8], deadline: Option<u64>) {
-    model.insert(key.to_owned(), Entry { value: value.to_vec(), deadline });
+    model.insert(key.to_owned(), Entry { deadline, ..Entry::of(value) });
 }
 
 fn add(model: &mut Model, key: &str, by: i64) -> i64 {
-    let entry = model.entry(key.to_owned()).or_insert(Entry { value: b"0".to_vec(), deadline: None });
-    let value = number(&entry.value) + by;
-    entry.value = value.to_string().into_bytes();
+    let entry = model.entry(key.to_owned()).or_insert(Entry::of("0"));
+    let value = number(entry.text()) + by;
+    *entry.text_mut() = value.to_string().into_bytes();
     value
 }
 

@@ -146,7 +146,7 @@ impl Plan {
         let mounted = image.mount();
         let mut server = Server::start_on(&mounted.data(), &self.arguments())?;
         known.iter_mut().for_each(Writer::remember);
-        let load = Load::start(&server, known, u64::MAX);
+        let load = Load::start(&server, known, Vec::new());
         wait_until("a compaction", Duration::from_secs(60), || is_compacted(&mounted) || load.has_stopped());
         let mut cuts = Vec::new();
         for _ in 0..count {
@@ -175,7 +175,7 @@ impl Plan {
         totals.under_way += cut.writers.iter().map(|writer| writer.pending.len() as u64).sum::<u64>();
         totals.note(&mounted);
         let server = Server::start_on(&mounted.data(), &self.arguments())?;
-        let checked = catch_unwind(AssertUnwindSafe(|| check(&server, &mut cut.writers)));
+        let checked = catch_unwind(AssertUnwindSafe(|| check(&server, &mut cut.writers, &mut [])));
         checked.map_err(|panic| match panic.downcast::<String>() {
             Ok(text) => *text,
             Err(panic) => std::panic::resume_unwind(panic),

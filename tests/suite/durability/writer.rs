@@ -3,7 +3,7 @@
 //! Always true: a step is in `pending` from before its first byte is sent until its last reply is read; only then does
 //! it count in `model`. Nobody holds a writer while it waits for the server, so that it can be looked at any time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,7 +24,7 @@ const PIPELINE: usize = 6;
 const BRIEF: Duration = Duration::from_millis(300);
 
 /// A deadline that no test reaches.
-const FAR: Duration = Duration::from_secs(100_000);
+pub(super) const FAR: Duration = Duration::from_secs(100_000);
 
 /// One of this many changes of texts is of a key that is seldom changed, and outlives many that are around it.
 const SELDOM: u32 = 12;
@@ -41,8 +41,10 @@ pub struct Writer {
     pub seen: [i64; COUNTERS],
     /// What was so a while ago, and what was acknowledged since, for whoever asks.
     past: Option<Past>,
-    sequence: u64,
-    random: fastrand::Rng,
+    pub(super) sequence: u64,
+    /// Sets of which steps that are being planned pop something.
+    pub(super) popped: BTreeSet<String>,
+    pub(super) random: fastrand::Rng,
 }
 
 /// A writer as it was, and how it became what it is.
@@ -67,7 +69,7 @@ impl Writer {
     pub fn new(number: usize) -> Writer {
         let random = fastrand::Rng::with_seed(number as u64);
         let (model, pending, seen) = (Model::new(), VecDeque::new(), [0; COUNTERS]);
-        Writer { number, model, pending, seen, past: None, sequence: 0, random }
+        Writer { number, model, pending, seen, past: None, sequence: 0, popped: BTreeSet::new(), random }
     }
 
     /// From now on, remembers what was acknowledged when.
@@ -93,12 +95,23 @@ impl Writer {
         let since = past.steps.iter().map(|acknowledged| acknowledged.step.clone());
         let pending = since.chain(self.pending.iter().cloned()).collect();
         let (number, sequence, random) = (self.number, self.sequence, self.random.clone());
-        Writer { number, model: past.model.clone(), pending, seen: past.seen, past: None, sequence, random }
+        let (model, popped) = (past.model.clone(), BTreeSet::new());
+        Writer { number, model, pending, seen: past.seen, past: None, sequence, popped, random }
     }
 
-    fn note(&mut self, step: Step, replies: &[Reply]) {
-        for (change, reply) in step.changes.iter().zip(replies) {
-            let expected = change.apply(&mut self.model);
+    fn note(&mut self, mut step: Step, replies: &[Reply]) {
+        for (change, reply) in step.changes.iter_mut().zip(replies) {
+            let expected = match change.popped(&self.model) {
+                Some((_, count)) => {
+                    let members = reply.elements().unwrap_or_default().iter().map(Reply::bytes);
+                    let members: Vec<Vec<u8>> = members.map(|member| member.unwrap_or_default().to_vec()).collect();
+                    *change = change.with_popped(members.clone());
+                    let removed = change.apply(&mut self.model);
+                    assert_eq!(removed, Expected::Integer(count as i64), "client {}: {change:?} by SPOP", self.number);
+                    Expected::Values(Some(members))
+                }
+                None => change.apply(&mut self.model),
+            };
             assert!(
                 expected.is_met_by(reply),
                 "client {}: {} answered {reply:?} instead of {expected:?}",
@@ -130,6 +143,7 @@ impl Writer {
 
     /// Plans the next steps, and returns the bytes that ask for them.
     fn next_steps(&mut self) -> Vec<u8> {
+        self.popped.clear();
         self.pending = (0..self.random.usize(1..=PIPELINE)).map(|_| self.plan()).collect();
         self.pending.iter().flat_map(encode_step).collect()
     }
@@ -155,6 +169,9 @@ impl Writer {
     }
 
     fn own_change(&mut self) -> Change {
+        if self.random.bool() {
+            return self.collection_change();
+        }
         match self.random.u32(0..100) {
             0..30 => Change::Set { key: self.own_text(), value: self.value(), deadline: None },
             30..40 => Change::Set { key: self.own_text(), value: self.value(), deadline: Some(deadline(FAR)) },
@@ -215,12 +232,12 @@ impl Writer {
     }
 }
 
-/// Writes until the connection ends, or `enough` answers have come to all writers.
+/// Writes until the connection ends.
 ///
 /// # Panics
 /// When an answer is not what it must be.
-pub fn run(writer: &Mutex<Writer>, connection: &mut Connection, answered: &AtomicU64, enough: u64) {
-    while answered.load(Ordering::Relaxed) < enough {
+pub fn run(writer: &Mutex<Writer>, connection: &mut Connection, answered: &AtomicU64) {
+    loop {
         let bytes = locked(writer).next_steps();
         // Answers may have come although the rest could not be sent.
         let _ = connection.send_raw(&bytes);
@@ -253,7 +270,7 @@ pub fn group(index: usize, part: usize) -> String {
 }
 
 /// Says who wrote what: `3.17;`
-fn token(writer: usize, sequence: u64) -> String {
+pub(super) fn token(writer: usize, sequence: u64) -> String {
     format!("{writer}.{sequence};")
 }
 

@@ -11,7 +11,7 @@ const VALUE_BYTES: u64 = 4 * MEGABYTE;
 const BASE: u64 = 64 * MEGABYTE;
 
 /// How often the value may be in memory at once.
-const COPIES: u64 = 4;
+const COPIES: u64 = 6;
 
 #[test]
 fn a_large_value_in_a_hash_is_kept() {
