@@ -134,6 +134,12 @@ impl Edit {
                     Expected::Values(existed.then_some(items))
                 })
             }
+            // What is put back at once has never left: not even the only one takes the key's deadline with it.
+            Edit::Move { to, from_end, to_end } if to == key => list(model, key, |list| {
+                let item = pop(list, *from_end);
+                item.iter().for_each(|item| push(list, *to_end, item.clone()));
+                Expected::Value(item)
+            }),
             Edit::Move { to, from_end, to_end } => {
                 let mut item = None;
                 list(model, key, |list| item = pop(list, *from_end));

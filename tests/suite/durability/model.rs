@@ -103,6 +103,10 @@ pub enum Change {
     Get {
         key: String,
     },
+    /// Changes nothing either.
+    Deadline {
+        key: String,
+    },
     Edit {
         key: String,
         edit: Edit,
@@ -163,6 +167,7 @@ impl Change {
             }
             Change::ExpireAt { key, deadline } => vec![text("PEXPIREAT"), text(key), text(&deadline.to_string())],
             Change::Get { key } => vec![text("GET"), text(key)],
+            Change::Deadline { key } => vec![text("PEXPIRETIME"), text(key)],
             Change::Edit { key, edit } => edit.words(key),
         }
     }
@@ -176,7 +181,7 @@ impl Change {
             | Change::Append { key, .. }
             | Change::ExpireAt { key, .. } => vec![key],
             Change::SetMany { pairs } => pairs.iter().map(|(key, _)| &key[..]).collect(),
-            Change::Get { .. } => Vec::new(),
+            Change::Get { .. } | Change::Deadline { .. } => Vec::new(),
             Change::Edit { key, edit } => std::iter::once(&key[..]).chain(edit.other_key()).collect(),
         }
     }
@@ -233,6 +238,11 @@ impl Change {
             }
             Change::Get { key } if is_shared(key) || is_brief(key) => Expected::Anything,
             Change::Get { key } => Expected::Value(model.get(key).map(|entry| entry.text().to_vec())),
+            Change::Deadline { key } => Expected::Integer(match model.get(key).map(|entry| entry.deadline) {
+                Some(Some(deadline)) => deadline as i64,
+                Some(None) => -1,
+                None => -2,
+            }),
             Change::Edit { key, edit } => edit.apply(key, model),
         }
     }

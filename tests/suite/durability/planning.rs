@@ -35,7 +35,8 @@ impl Writer {
         let change = match self.random.u32(0..100) {
             0..2 => Change::Delete { key },
             2..5 => Change::ExpireAt { key, deadline: deadline(FAR) + self.sequence },
-            5..10 => {
+            5..10 => Change::Deadline { key },
+            10..15 => {
                 let other = (which + self.random.u32(1..COLLECTIONS)) % COLLECTIONS;
                 let to = self.collection(kind, other);
                 Change::Edit { key, edit: if self.random.bool() { Edit::Rename(to) } else { Edit::Copy(to) } }
