@@ -282,17 +282,34 @@ impl<'k> Access<'k> {
         self.note_if_new(&slot, key);
         let draft = Draft { op: Op::Put, keyspace: self.keydir.id, kind, expiry, object: None, key, value };
         self.note_overlaid(expiry);
-        if let Some(overlay) = &mut self.overlay {
-            let record = overlay.batch.push(&draft);
+        // Text grows by being set as well; of a collection, something was taken out.
+        let may_shrink = Kind(kind).of() != Type::String;
+        if self.overlay.is_some() {
+            let shrinks = may_shrink && self.shrinks(&slot, &draft);
+            let Some(overlay) = &mut self.overlay else { return Ok(()) };
+            let record = if shrinks { overlay.batch.push_smaller(&draft) } else { overlay.batch.push(&draft) };
             let value = Bytes::copy_from_slice(value);
             let state = State::Present { kind, expiry, value, object: None, record };
             overlay.set(&self.keydir, self.database, &slot, key, state);
         } else {
-            let appended = self.keyspace.store.append(&draft)?;
+            let appended = match self.keyspace.store.append(&draft) {
+                Err(_) if may_shrink && self.shrinks(&slot, &draft) => self.keyspace.store.append_smaller(&draft)?,
+                appended => appended?,
+            };
             let meta = Meta { location: appended.location, kind, expiry };
             self.stored(&slot, key, &meta, value, appended.end);
         }
         Ok(())
+    }
+
+    /// Whether the record of a packed collection is shorter than the one whose place it takes.
+    fn shrinks(&mut self, slot: &Slot, draft: &Draft<'_>) -> bool {
+        let pending = self.overlay.as_ref().and_then(|overlay| overlay.get(self.keydir.id, draft.key));
+        if let Some(State::Present { value, object: None, .. }) = pending {
+            return draft.value.len() < value.len();
+        }
+        let before = self.meta_of(slot, draft.key).map_or(0, |meta| meta.location.length);
+        draft.record_bytes().is_some_and(|bytes| bytes < before)
     }
 
     /// Notes that a key is about to be set that there was not before.

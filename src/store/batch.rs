@@ -30,6 +30,13 @@ impl Batch {
 
     /// Adds a record and returns its index. One too large for the format makes the append refuse the batch.
     pub fn push(&mut self, draft: &Draft<'_>) -> usize {
+        self.grows |= !draft.op.uses_reserve();
+        self.push_smaller(draft)
+    }
+
+    /// As [`Batch::push`], for a record that is no longer than the one whose place it takes: it may use the reserve when the
+    /// disk is full.
+    pub fn push_smaller(&mut self, draft: &Draft<'_>) -> usize {
         match draft.measure() {
             Ok(measured) => {
                 self.offsets.push(self.bytes.len());
@@ -43,7 +50,6 @@ impl Batch {
                 self.refused = Some(refused);
             }
         }
-        self.grows |= !draft.op.uses_reserve();
         self.records.len() - 1
     }
 

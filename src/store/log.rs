@@ -165,11 +165,11 @@ pub struct Appended {
 }
 
 impl Log {
-    pub(super) fn append(&self, draft: &Draft<'_>) -> Result<Appended, Refused> {
+    pub(super) fn append(&self, draft: &Draft<'_>, uses_reserve: bool) -> Result<Appended, Refused> {
         debug_assert!(!matches!(draft.op, Op::Mark | Op::Seal), "marks and seals are the store's own");
         let measured = draft.measure()?;
         let mut active = self.active.lock();
-        self.admit(&mut active, u64::from(measured.length), 1, draft.op.uses_reserve())?;
+        self.admit(&mut active, u64::from(measured.length), 1, uses_reserve)?;
         Ok(self.push(&mut active, draft, &measured))
     }
 

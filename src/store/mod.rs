@@ -119,7 +119,16 @@ impl Store {
     /// # Errors
     /// When the record is too large, the disk full, or the log read-only. The record is not in the log then.
     pub fn append(&self, draft: &Draft<'_>) -> Result<Appended, Refused> {
-        self.log.append(draft)
+        self.log.append(draft, draft.op.uses_reserve())
+    }
+
+    /// Appends a record that is shorter than the one whose place it takes: when the disk is full, it may use what is kept for
+    /// deletions.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn append_smaller(&self, draft: &Draft<'_>) -> Result<Appended, Refused> {
+        self.log.append(draft, true)
     }
 
     /// Appends the records of a batch, all or none of which are there after a crash. Afterwards

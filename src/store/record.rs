@@ -105,6 +105,11 @@ impl<'a> Draft<'a> {
         (if self.expiry.is_some() { EXPIRY } else { 0 }) | (if self.object.is_some() { OBJECT } else { 0 })
     }
 
+    /// Bytes that the record takes in the log; none where it is larger than the format allows.
+    pub fn record_bytes(&self) -> Option<u32> {
+        self.measure().ok().map(|measured| measured.length)
+    }
+
     /// Everything that can be known of the record before the log's lock is taken.
     pub(super) fn measure(&self) -> Result<Measured, Refused> {
         let fits = is_shaped(self.op, self.expiry, self.object, self.keyspace, self.value.len());

@@ -15,7 +15,7 @@ use crate::store::disk::SimDisk;
 use crate::store::disk::sim::{CallKind, Often, Survival};
 use crate::store::{Fsync, Refused};
 
-const MODES: [Fsync; 3] = [Fsync::Always, Fsync::Everysec, Fsync::No];
+pub(super) const MODES: [Fsync; 3] = [Fsync::Always, Fsync::Everysec, Fsync::No];
 
 /// What there is of paths of their own: batches, segment after segment, hints, restarts, compaction.
 const PATHS: [&str; 3] = ["transactions", "restarts", "compaction"];

@@ -13,6 +13,7 @@
 //! | `damage` | bytes change, files are cut, exchanged or gone |
 //! | `elements` | elements of large collections while others are at work |
 //! | `faults` | the disk fails at every call |
+//! | `full` | collections on a full disk |
 //! | `listeners` | who is told of changes |
 //! | `moves` | keys that go from one database to another |
 //! | `random` | random steps, restarts, crashes and faults |
@@ -28,6 +29,7 @@ mod crash;
 mod damage;
 mod elements;
 mod faults;
+mod full;
 mod listeners;
 mod loading;
 mod model;
