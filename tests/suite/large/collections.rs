@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::elements::{Elements, Phase, Type};
 use super::filling::{change, fill};
 use super::reading::check;
-use super::{Diary, MEGABYTE, PATIENCE, info, is_within};
+use super::{Diary, MEGABYTE, PATIENCE, end_and_start, info, is_within};
 use crate::connection::Connection;
 use crate::server::{Program, Server, number, wait_until};
 
@@ -77,8 +77,7 @@ fn prove(of: Type) {
     diary.note(&server, "read");
     is_within(&server, limit);
 
-    assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
-    server = server.restart();
+    server = end_and_start(server);
     client = server.connect();
     diary.note(&server, "ended and started");
     check(&mut client, key, elements, Phase::Filled);
@@ -107,8 +106,7 @@ fn prove(of: Type) {
     wait_until("memory to go to the system", PATIENCE, || server.memory() < BASE);
     diary.note(&server, "given back");
     is_within(&server, limit);
-    assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
-    server = server.restart();
+    server = end_and_start(server);
     assert_eq!(server.connect().ask(&["DBSIZE"]).integer(), Some(0));
     diary.note(&server, "ended and started with nothing");
 }

@@ -22,12 +22,14 @@ mod value;
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::connection::Connection;
-use crate::server::Server;
+use crate::server::{Server, wait_until};
 
 const MEGABYTE: u64 = 1 << 20;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A number of INFO.
 fn info(connection: &mut Connection, name: &str) -> u64 {
@@ -35,6 +37,15 @@ fn info(connection: &mut Connection, name: &str) -> u64 {
     let text = String::from_utf8_lossy(reply.bytes().expect("INFO is text")).into_owned();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
+}
+
+/// SIGTERM, and then a start on the same directory. Much may have to be written at the end, and read at the beginning.
+fn end_and_start(mut server: Server) -> Server {
+    server.signal(Signal::TERM);
+    wait_until("the server to end", PATIENCE, || !server.is_running());
+    let status = server.wait_exit("after SIGTERM");
+    assert_eq!(status.code(), Some(0), "{status}\n{}", server.log());
+    server.restart()
 }
 
 /// Asserts what memory a server has taken since it was started.

@@ -1,6 +1,6 @@
 //! One value of a hundred megabytes in a hash.
 
-use super::{Diary, MEGABYTE, PATIENCE, info, is_within};
+use super::{Diary, MEGABYTE, PATIENCE, end_and_start, info, is_within};
 use crate::connection::Connection;
 use crate::reply::Reply;
 use crate::server::{Program, Server, number, wait_until};
@@ -31,8 +31,7 @@ fn a_large_value_in_a_hash_is_kept() {
     diary.note(&server, "read");
     is_within(&server, limit);
 
-    assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
-    server = server.restart();
+    server = end_and_start(server);
     client = server.connect();
     diary.note(&server, "ended and started");
     check(&mut client, &first);
