@@ -189,8 +189,8 @@ impl Queue {
             Kind::Pop | Kind::PopLowest => None,
         };
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let ends = std::iter::once(state.acknowledged).chain(state.under_way.iter().copied());
-        let Some(end) = ends.filter(|&end| state.fits(end, &waiting, moved.as_deref(), self.consumers)).last() else {
+        let mut ends = std::iter::once(state.acknowledged).chain(state.under_way.iter().copied());
+        let Some(end) = ends.rfind(|&end| state.fits(end, &waiting, moved.as_deref(), self.consumers)) else {
             panic!(
                 "{:?} {}: {} to {} were acknowledged as pushed, steps under way end at {:?}; handed out were {:?}; waiting \
                  are {:?}, moved {:?}",
