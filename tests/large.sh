@@ -10,7 +10,7 @@
 # `maxmemory` is what names and states take and little more, so that values of hashes and lists are on the disk.
 #
 # CASKADE_TEST_SERVER names the server, which should be a release build; without it, target/release/caskade is built.
-# It takes 3 GB of disk under TMPDIR, 1 GB of memory and about three minutes on two cores.
+# It takes 3 GB of disk under TMPDIR, 1 GB of memory, and three to four minutes on two cores that do nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
