@@ -15,8 +15,9 @@ pub(super) const READ_BYTES: usize = 16 * 1024;
 /// A buffer that grew beyond this is freed instead of being kept for others.
 const BYTES_KEPT: usize = 64 * 1024;
 
-/// So many of each kind are kept by a thread.
-const SPARE_MAX: usize = 32;
+/// So many of each kind are kept by a thread: as many connections have some at once while they wait for each other before
+/// their requests run.
+pub(super) const SPARE_MAX: usize = 128;
 
 /// What begins a request that is not whole yet stays in a buffer of its own size, if the one it came in is so many times
 /// larger.

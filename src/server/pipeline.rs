@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::task::Poll;
 
+use super::buffers::SPARE_MAX;
 use crate::commands::Registry;
 use crate::keyspace::{Ahead, Keyspace, Slot};
 use crate::node::Session;
@@ -17,9 +18,6 @@ const AHEAD: usize = 16;
 
 /// More keys than this would push each other out of the processor's first cache.
 const PREFETCHED_MAX: usize = 64;
-
-/// Of a thread's connections so many at most have their requests found at the same time without new room for them.
-const SPARE_LISTS_MAX: usize = 16;
 
 /// A connection with as many keys to look at does not wait for those of the others.
 const PREFETCHED_ALONE: usize = 16;
@@ -174,12 +172,15 @@ pub(super) async fn let_others_run() {
 impl Drop for Requests {
     fn drop(&mut self) {
         SPARE.with_borrow_mut(|spare| {
-            let decoders = self.list.drain(..).map(|found| found.decoder);
-            spare.extend(decoders.take(AHEAD.saturating_sub(spare.len())));
+            while let Some(found) = self.list.pop() {
+                if spare.len() < SPARE_MAX {
+                    spare.push(found.decoder);
+                }
+            }
         });
         if self.list.capacity() > 0 {
             SPARE_LISTS.with_borrow_mut(|spare| {
-                if spare.len() < SPARE_LISTS_MAX {
+                if spare.len() < SPARE_MAX {
                     spare.push(std::mem::take(&mut self.list));
                 }
             });

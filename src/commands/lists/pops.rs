@@ -102,9 +102,13 @@ impl Context<'_, '_> {
         }
         let count = count.min(length);
         open(out, count);
-        let ranks = if end == End::Left { 0..count } else { length - count..length };
-        list.range(ranks.clone(), end == End::Right, |value, shared| send(out, value, shared))?;
-        list.remove(ranks);
+        if count == 1 {
+            list.pop_to(end, |value, shared| send(out, value, shared))?;
+        } else {
+            let ranks = if end == End::Left { 0..count } else { length - count..length };
+            list.range(ranks.clone(), end == End::Right, |value, shared| send(out, value, shared))?;
+            list.remove(ranks);
+        }
         let edited = list.finish()?;
         if count > 0 {
             self.notify(EventClass::LIST, if end == End::Left { "lpop" } else { "rpop" }, key);

@@ -167,13 +167,32 @@ impl ListEdit<'_, '_> {
         if self.edit.is_full_with(value) {
             self.edit.unpack();
         }
+        if self.edit.large().is_some() {
+            return self.edit.insert(rank, kind_of(value), value);
+        }
         let is_last = rank >= self.len();
         let place = if is_last { None } else { self.edit.place(rank).map(|at| at.start) };
-        if self.edit.large().is_some() {
-            self.edit.insert(rank, kind_of(value), value);
-        } else if let Some(pack) = self.edit.pack_mut() {
+        if let Some(pack) = self.edit.pack_mut() {
             pack.insert(place, value, &[], 0.0);
         }
+    }
+
+    /// Takes the element out that stands at an end, and lends its value to `look`; there must be one.
+    ///
+    /// # Errors
+    /// When its value cannot be read.
+    pub fn pop_to(&mut self, end: End, mut look: impl FnMut(&[u8], Option<&Bytes>)) -> Result<(), Halt> {
+        if let Some(object) = self.edit.large()
+            && object.pop_hot(end == End::Left, &mut look).is_some()
+        {
+            self.has_shrunk = true;
+            self.edit.note_change();
+            return Ok(());
+        }
+        let rank = if end == End::Left { 0 } else { self.len().saturating_sub(1) };
+        self.range(rank..rank + 1, false, look)?;
+        self.remove(rank..rank + 1);
+        Ok(())
     }
 
     /// Takes the element out that stands at an end.

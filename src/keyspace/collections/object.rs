@@ -242,6 +242,22 @@ impl Object {
         }
     }
 
+    /// Removes the first or the last element of a list and lends its value to `look`, if that is in memory.
+    pub(super) fn pop_hot<R>(&self, first: bool, look: impl FnOnce(&[u8], Option<&Bytes>) -> R) -> Option<R> {
+        let mut inner = self.inner.write();
+        let Inner { elements: Elements::List(list), journal, sums, .. } = &mut *inner else { return None };
+        let seen = Seen::Block(if first { list.first() } else { list.last() }?);
+        if seen.is_absent() {
+            return None;
+        }
+        let entry = if first { list.pop_front() } else { list.pop_back() }?;
+        sums.remove(Seen::Block(&entry));
+        let shared = if let Cached::Shared(bytes) = entry.value() { Some(bytes) } else { None };
+        let result = look(entry.value().bytes().unwrap_or_default(), shared);
+        journal.push(Change::Removed(Element::Block(entry)));
+        Some(result)
+    }
+
     /// Undoes all changes but the first so many.
     pub(super) fn undo(&self, mark: usize) {
         let mut inner = self.inner.write();

@@ -143,7 +143,12 @@ impl Change {
             }
             Self::Pop(end) => {
                 let mut list = access.edit_list(key)?;
-                let did = list.pop(*end)?.is_some();
+                let did = if alone && !list.is_empty() {
+                    list.pop_to(*end, |_, _| ())?;
+                    true
+                } else {
+                    list.pop(*end)?.is_some()
+                };
                 list.finish()?;
                 did
             }
