@@ -23,6 +23,7 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::hash::{Hash, Hasher};
+use std::ops::{ControlFlow, Range};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
@@ -461,10 +462,22 @@ pub(super) fn for_each<V>(shard: &RawTable<(Entry, V)>, mut visit: impl FnMut(&E
     unsafe { shard.iter().for_each(|bucket| visit(&bucket.as_ref().0)) }
 }
 
-/// Calls `visit` with every entry of a shard, which it may change but for the key.
-pub(super) fn for_each_mut<V>(shard: &mut RawTable<(Entry, V)>, mut visit: impl FnMut(&mut Entry)) {
-    // SAFETY: as above; the borrow is exclusive and each bucket is visited once.
-    unsafe { shard.iter().for_each(|bucket| visit(&mut bucket.as_mut().0)) }
+/// Calls `visit` with the entries in these buckets of a shard, which it may change but for their keys, until it has had enough.
+/// Returns the bucket where to go on, nothing at the end.
+pub(super) fn walk_mut<V>(
+    shard: &mut RawTable<(Entry, V)>,
+    buckets: Range<usize>,
+    mut visit: impl FnMut(&mut Entry) -> ControlFlow<()>,
+) -> Option<usize> {
+    // A table without entries says that it has a bucket.
+    let end = if shard.is_empty() { 0 } else { shard.buckets() };
+    let ended = (buckets.start..end.min(buckets.end)).find_map(|index| {
+        // SAFETY: the index is below the number of buckets, and the bucket is looked at only when it is full; the borrow is
+        // exclusive, and ends before the next bucket is looked at.
+        let entry = unsafe { shard.is_bucket_full(index).then(|| &mut shard.bucket(index).as_mut().0) };
+        entry.is_some_and(|entry| visit(entry).is_break()).then_some(index + 1)
+    });
+    ended.or((buckets.end < end).then_some(buckets.end))
 }
 
 /// The first entry at or after bucket `start`, going round.

@@ -15,6 +15,7 @@ use hashbrown::raw::RawTable;
 pub(super) use self::bulk::Bulk;
 use super::deadlines::Deadlines;
 use super::entry::{self, Cached, Entry, Meta};
+use super::hand::Step;
 use crate::store::{KeyHasher, Location};
 use crate::sync::point;
 
@@ -372,30 +373,20 @@ impl Keydir {
         entry::next_from(&shard, start).map(|entry| (entry.key().into(), entry.meta()))
     }
 
-    /// Sends one shard's values that `may_go` (are safe in the log) and, unless `all` go, were not used of late back to
-    /// the disk. Returns the bytes set free, and those that the shard's keys take without any values.
-    pub(super) fn sweep(&self, shard: usize, all: bool, may_go: impl Fn(Location) -> bool) -> (usize, usize) {
-        let Some(map) = self.map.get() else { return (0, 0) };
+    /// Lets the hand take a step through one shard, from this bucket on. Returns the bucket where it goes on, nothing at the
+    /// end; and the bytes that the keys it passed take without any values.
+    pub(super) fn sweep(&self, shard: usize, from: usize, step: &mut Step<'_>) -> (Option<usize>, usize) {
+        let Some(map) = self.map.get() else { return (None, 0) };
         let mut shard = map.shards()[shard].write();
-        let (mut before, mut after, mut keys) = (0, 0, 0);
-        entry::for_each_mut(&mut shard, |entry| {
-            let value = entry.value().bytes().map(<[u8]>::len);
-            keys += entry.bytes() - value.unwrap_or(0);
-            if value.is_none() {
-                return;
-            }
-            if !all && entry.uses() > 0 {
-                return entry.forget_use();
-            }
-            if may_go(entry.location()) {
-                before += entry.bytes();
-                entry.demote();
-                after += entry.bytes();
-            }
+        let (freed, mut bare) = (step.freed, 0);
+        let next = entry::walk_mut(&mut shard, from..step.until.passed, |entry| {
+            let flow = step.pass(entry);
+            bare += entry.bytes() - entry.value().bytes().map_or(0, <[u8]>::len);
+            flow
         });
         drop(shard);
-        self.resized(before, after);
-        (before - after, keys)
+        self.resized(step.freed - freed, 0);
+        (next, bare)
     }
 
     /// Visits the keys whose values are objects.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::Keyspace;
-use super::keydir::SHARDS;
+use super::hand::{Hand, Swept};
 
 /// How many rounds the hand makes at most for one call before it spares nothing: a value used three times survives
 /// three of them.
@@ -16,7 +16,7 @@ pub(super) struct Memory {
     crowded: AtomicBool,
     /// The keys and elements alone are over the limit.
     full: AtomicBool,
-    hand: AtomicU64,
+    pub(super) hand: Hand,
 }
 
 impl Memory {
@@ -70,7 +70,8 @@ impl Keyspace {
     }
 
     /// Keeps to the limit: sends values back to the disk, those not used of late first, until `other` bytes and
-    /// the keyspace's own fit. To be called on a schedule; it takes one shard's lock at a time.
+    /// the keyspace's own fit. To be called on a schedule, from a thread that may take its time; whoever waits for one of
+    /// its locks waits for a step of the hand.
     pub fn govern(&self, other: u64) {
         let limit = self.memory.limit.load(Relaxed);
         if limit == 0 {
@@ -79,40 +80,18 @@ impl Keyspace {
         }
         let memory = self.memory_use();
         let mut excess = (memory.total() + other).saturating_sub(limit);
-        let mut keys = 0;
+        let mut swept = Swept::default();
         // Where it did not help a moment ago, sparing what was used of late would not either.
         let spared_nothing_before = self.memory.crowded.load(Relaxed);
         for round in if spared_nothing_before { ROUNDS_MAX } else { 0 }..=ROUNDS_MAX {
             if excess == 0 {
                 break;
             }
-            let all = round == ROUNDS_MAX;
-            keys = self.sweep_round(&mut excess, all);
-            let may_go = |location| self.store.is_written(location);
-            let swept = self.bound.objects.sweep(excess as usize, all, may_go);
-            excess = excess.saturating_sub(swept.0 as u64);
-            keys += swept.1 as u64;
+            swept = self.sweep_round(excess as usize, round < ROUNDS_MAX);
+            excess = excess.saturating_sub(swept.freed as u64);
         }
         self.memory.crowded.store(excess > 0, Relaxed);
-        // What a fast writer has added since the hand passed can go soon; the keys cannot.
-        self.memory.full.store(excess > 0 && keys + memory.tables > limit, Relaxed);
-    }
-
-    /// Lets the hand go round once, or until `excess` bytes are free; `all` spares nothing. Returns the bytes of the
-    /// keys it passed, without values.
-    fn sweep_round(&self, excess: &mut u64, all: bool) -> u64 {
-        let (mut freed, mut keys) = (0, 0);
-        for _ in 0..SHARDS {
-            let shard = self.memory.hand.fetch_add(1, Relaxed) as usize % SHARDS;
-            for database in &self.bound.databases {
-                let swept = database.load().sweep(shard, all, |location| self.store.is_written(location));
-                (freed, keys) = (freed + swept.0 as u64, keys + swept.1 as u64);
-            }
-            if freed >= *excess {
-                break;
-            }
-        }
-        *excess = excess.saturating_sub(freed);
-        keys
+        // What a fast writer has added since the hand passed can go soon; the keys cannot. The last round was a whole one.
+        self.memory.full.store(excess > 0 && swept.bare as u64 + memory.tables > limit, Relaxed);
     }
 }

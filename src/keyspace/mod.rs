@@ -15,7 +15,7 @@
 //! | `keydir`, `entry` | the map from key to record and cached value |
 //! | `deadlines` | what expires when |
 //! | `watch` | who is told of changes |
-//! | `memory` | the limit |
+//! | `memory`, `hand` | the limit, and what keeps to it |
 //! | `moves` | a key from one database to another |
 //! | `loader`, `keydir/bulk` | from the log back to the map |
 //! | `bound` | the keydirs the databases are bound to, as compaction asks them |
@@ -31,6 +31,7 @@ mod deadlines;
 mod entry;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod hand;
 mod keydir;
 mod latch;
 mod loader;

@@ -44,7 +44,7 @@ async fn expire(shared: &Shared) {
     }
 }
 
-async fn govern(shared: &Shared) {
+async fn govern(shared: &Arc<Shared>) {
     let mut tick = interval(GOVERN_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -52,10 +52,15 @@ async fn govern(shared: &Shared) {
         let node = &shared.node;
         node.stats.memory.note(allocator::allocated());
         node.sample();
-        if let Some(keyspace) = node.keyspace() {
-            keyspace.set_memory_limit(node.config.get().maxmemory);
-            keyspace.govern(keyspace.store().status().window_bytes);
-        }
+        let shared = shared.clone();
+        let govern = move || {
+            if let Some(keyspace) = shared.node.keyspace() {
+                keyspace.set_memory_limit(shared.node.config.get().maxmemory);
+                keyspace.govern(keyspace.store().status().window_bytes);
+            }
+        };
+        // Gigabytes of values take a while, and keys must expire meanwhile. It fails only when the server ends.
+        let _ = tokio::task::spawn_blocking(govern).await;
     }
 }
 

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use smallvec::SmallVec;
 
 use super::super::entry::{Cached, Entry};
-use super::super::shapes::{Item, Named, Ranked, Table};
+use super::super::hand::Step;
+use super::super::shapes::{Cursor, Item, Named, Ranked, Table};
 use super::member::{Member, Scored};
 use super::object::Sums;
 use crate::store::{KeyHasher, Location};
@@ -235,30 +236,25 @@ impl Elements {
         }
     }
 
-    /// Sends values that `may_go` and, unless `all` go, were not used of late back to the disk. Returns the bytes of the values
-    /// that stay.
-    pub(super) fn sweep(&mut self, all: bool, may_go: impl Fn(Location) -> bool, sums: &mut Sums) -> usize {
-        let mut stay = 0;
-        let mut sweep = |entry: &mut Entry| {
-            let Some(value) = entry.value().bytes().map(<[u8]>::len) else { return };
-            let is_spared = !all && entry.uses() > 0;
-            if is_spared {
-                entry.forget_use();
-            }
-            if is_spared || !may_go(entry.location()) {
-                stay += value;
-                return;
-            }
+    /// Lets the hand take a step, from where it has come to. Returns where it goes on, nothing at the end.
+    pub(super) fn sweep(&mut self, from: Cursor, step: &mut Step<'_>, sums: &mut Sums) -> Option<Cursor> {
+        let until = step.until;
+        let mut pass = |entry: &mut Entry| {
             sums.remove(Seen::Block(entry));
-            entry.demote();
+            let flow = step.pass(entry);
             sums.add(Seen::Block(entry));
+            flow
         };
         match self {
-            Self::Hash(fields) => fields.table.iter_mut().for_each(&mut sweep),
-            Self::List(list) => list.iter_mut().for_each(&mut sweep),
-            Self::Set(_) | Self::ZSet(_) => {}
+            Self::Hash(fields) => fields.table.walk_mut(from, until, pass),
+            Self::List(list) => {
+                let (length, end) = (list.len(), list.len().min(until.passed));
+                let mut entries = (from.passed..end).zip(list.iter_mut_from(from.passed));
+                let ended = entries.find_map(|(rank, entry)| pass(entry).is_break().then_some(rank + 1));
+                ended.or((end < length).then_some(end)).map(|passed| Cursor { order: 0, passed })
+            }
+            Self::Set(_) | Self::ZSet(_) => None,
         }
-        stay
     }
 
     /// Has the elements of these names brought near the processor.

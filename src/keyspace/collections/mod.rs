@@ -38,4 +38,4 @@ pub use self::zset::{ZSet, ZSetEdit};
 pub(super) use self::effect::Touched;
 pub(super) use self::found::Known;
 pub(super) use self::object::{Loaded as LoadedElement, Object};
-pub(super) use self::objects::Objects;
+pub(super) use self::objects::{OBJECT_PARTS, Objects};

@@ -10,11 +10,13 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 use smallvec::SmallVec;
 
 use super::super::access::NOWHERE;
 use super::super::entry::{Cached, Entry, Meta};
+use super::super::hand::Step;
+use super::super::shapes::Cursor;
 use super::elements::{Element, Elements, Name, Seen};
 use super::listpack::weight_of;
 use super::member::Member;
@@ -49,15 +51,19 @@ pub(super) struct Inner {
     pub(super) sums: Sums,
     /// One of the elements cannot be told.
     damaged: bool,
+    /// It was taken apart, and takes no memory that counts.
+    dissolved: bool,
     /// Where the key is whose value this is: the id of its keydir, and its name.
     home: Option<(u32, Box<[u8]>)>,
 }
 
 /// What all elements come to.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sums {
     /// Bytes of their blocks.
     block_bytes: usize,
+    /// Bytes of values that are in memory.
+    value_bytes: usize,
     /// How many have values that are not at hand: they are only on the disk, or damaged.
     pub(super) absent: usize,
     /// Of a list: the bytes they would take in a listpack.
@@ -95,6 +101,7 @@ impl Object {
             journal: Vec::new(),
             sums: Sums::default(),
             damaged: false,
+            dissolved: false,
             home: None,
         };
         Self {
@@ -436,18 +443,22 @@ impl Object {
         self.change_at(name, at, Entry::set_damaged);
     }
 
-    /// Sends values that `may_go` back to the disk; nothing in the middle of a command. Returns the bytes set free, and those
-    /// that the elements take without any values.
-    pub(in crate::keyspace) fn sweep(&self, all: bool, may_go: impl Fn(Location) -> bool) -> (usize, usize) {
-        let mut inner = self.inner.write();
-        if !inner.journal.is_empty() {
-            return (0, 0);
+    /// Lets the hand take a step, from where it has come to. Returns where it goes on, nothing at the end.
+    pub(in crate::keyspace) fn sweep(&self, from: Cursor, step: &mut Step<'_>) -> Option<Cursor> {
+        if self.read(|inner| inner.sums.value_bytes) == 0 {
+            return None;
         }
+        let mut inner = self.inner.write();
         let Inner { elements, sums, .. } = &mut *inner;
-        let before = sums.block_bytes;
-        let stay = elements.sweep(all, may_go, sums);
-        let freed = before - sums.block_bytes;
-        (freed, inner.bytes() - stay)
+        let next = elements.sweep(from, step, sums);
+        // The hand would have the lock again before whoever waits for it has woken up.
+        RwLockWriteGuard::unlock_fair(inner);
+        next
+    }
+
+    /// Bytes of memory that it takes without any values.
+    pub(in crate::keyspace) fn bare_bytes(&self) -> usize {
+        self.read(|inner| inner.bytes().saturating_sub(inner.sums.value_bytes))
     }
 
     /// Takes in an element as the log says it is; returns where the one was that it replaces.
@@ -497,14 +508,16 @@ impl Object {
         }
     }
 
-    /// Takes all elements out and tells where their records are.
-    pub(in crate::keyspace) fn dissolve(&self, mut retire: impl FnMut(Location)) {
+    /// Takes all elements out, counts it no more among `all`, and tells where the records are.
+    pub(in crate::keyspace) fn dissolve(&self, all: &AtomicUsize, mut retire: impl FnMut(Location)) {
         let elements = {
             let mut inner = self.inner.write();
+            inner.dissolved = true;
             inner.journal.clear();
             inner.sums = Sums::default();
             std::mem::replace(&mut inner.elements, Elements::new(self.of, &self.hasher))
         };
+        self.count_in(all);
         elements.each(|seen| {
             if seen.location().segment != NOWHERE.segment {
                 retire(seen.location());
@@ -516,6 +529,28 @@ impl Object {
     #[cfg(test)]
     pub(in crate::keyspace) fn each_location(&self, mut visit: impl FnMut(Location)) {
         self.read(|inner| inner.elements.each(|seen| visit(seen.location())));
+    }
+
+    /// Visits the blocks of all elements that have one.
+    #[cfg(test)]
+    pub(in crate::keyspace) fn each_block(&self, mut visit: impl FnMut(&Entry)) {
+        self.read(|inner| {
+            inner.elements.each(|seen| {
+                if let Seen::Block(entry) = seen {
+                    visit(entry);
+                }
+            });
+        });
+    }
+
+    /// Whether what all elements come to is what they come to one by one.
+    #[cfg(test)]
+    pub(in crate::keyspace) fn is_counted_right(&self) -> bool {
+        self.read(|inner| {
+            let mut sums = Sums::default();
+            inner.elements.each(|seen| sums.add(seen));
+            sums == inner.sums
+        })
     }
 
     pub(in crate::keyspace) fn is_empty(&self) -> bool {
@@ -606,19 +641,22 @@ impl Inner {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Object>() + self.sums.block_bytes + self.elements.table_bytes()
+        // Whoever still has it, as the hand may, counts it once more: that must come to nothing.
+        if self.dissolved { 0 } else { size_of::<Object>() + self.sums.block_bytes + self.elements.table_bytes() }
     }
 }
 
 impl Sums {
     pub(super) fn add(&mut self, seen: Seen<'_>) {
         self.block_bytes += seen.bytes();
+        self.value_bytes += seen.cached().bytes().map_or(0, <[u8]>::len);
         self.absent += usize::from(seen.is_absent());
         self.weight += weight_of(seen);
     }
 
     pub(super) fn remove(&mut self, seen: Seen<'_>) {
         self.block_bytes -= seen.bytes();
+        self.value_bytes -= seen.cached().bytes().map_or(0, <[u8]>::len);
         self.absent -= usize::from(seen.is_absent());
         self.weight -= weight_of(seen);
     }

@@ -14,12 +14,14 @@ use parking_lot::{Mutex, RwLock};
 
 use super::super::deadlines::Deadlines;
 use super::super::entry::Cached;
+use super::super::hand::Step;
+use super::super::shapes::Cursor;
 use super::object::Object;
 use crate::store::{KeyHasher, Location, Store};
 use crate::types::kind::Type;
 
 /// How many parts the table is split into, so that commands seldom meet.
-const PARTS: usize = 64;
+pub(in crate::keyspace) const OBJECT_PARTS: usize = 64;
 
 /// An object with more elements than this is taken apart by a thread of its own.
 const DISSOLVE_INLINE_ELEMENTS_MAX: usize = 256;
@@ -56,7 +58,7 @@ impl Objects {
     /// None; ids begin at `first`.
     pub(in crate::keyspace) fn new(first: u64) -> Self {
         Self {
-            parts: (0..PARTS).map(|_| RwLock::default()).collect(),
+            parts: (0..OBJECT_PARTS).map(|_| RwLock::default()).collect(),
             next: AtomicU64::new(first),
             bytes: Arc::default(),
             deadlines: Deadlines::new(),
@@ -201,27 +203,22 @@ impl Objects {
         self.bytes.load(Relaxed)
     }
 
-    /// Sends values that `may_go` back to the disk until `excess` bytes are free. Returns how many are, and what the objects it
-    /// passed take without any values.
-    pub(in crate::keyspace) fn sweep(
-        &self,
-        excess: usize,
-        all: bool,
-        may_go: impl Fn(Location) -> bool,
-    ) -> (usize, usize) {
-        let (mut freed, mut elements) = (0, 0);
-        for part in &self.parts {
-            let objects: Vec<Arc<Object>> = part.read().values().map(|held| held.object.clone()).collect();
-            for object in objects {
-                if freed >= excess {
-                    return (freed, elements);
-                }
-                let swept = object.sweep(all, &may_go);
-                object.count_in(&self.bytes);
-                (freed, elements) = (freed + swept.0, elements + swept.1);
-            }
-        }
-        (freed, elements)
+    /// The ids in a part of the table, from this one on, the lowest last.
+    pub(in crate::keyspace) fn ids_from(&self, part: usize, from: u64) -> Vec<u64> {
+        let mut ids: Vec<u64> = self.parts[part].read().keys().copied().filter(|id| *id >= from).collect();
+        ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
+        ids
+    }
+
+    /// Lets the hand take a step through an object, from where it has come to. Returns where it goes on, nothing at the end; and,
+    /// once it has passed all of the object, the bytes that this takes without any values.
+    pub(in crate::keyspace) fn sweep(&self, id: u64, from: Cursor, step: &mut Step<'_>) -> (Option<Cursor>, usize) {
+        let Some(object) = self.get(id) else { return (None, 0) };
+        let next = object.sweep(from, step);
+        object.count_in(&self.bytes);
+        // A round that comes back to the object in the midst of which it began has counted it then.
+        let is_counted = next.is_some() || step.until != Cursor::MAX;
+        (next, if is_counted { 0 } else { object.bare_bytes() })
     }
 
     /// All objects with the numbers of keys whose values they are.
@@ -261,13 +258,12 @@ impl Objects {
     }
 
     fn part(&self, id: u64) -> &RwLock<Part> {
-        &self.parts[id as usize % PARTS]
+        &self.parts[id as usize % OBJECT_PARTS]
     }
 }
 
 impl Doomed {
     fn dissolve(self) {
-        self.object.count_as(0, &self.bytes);
-        self.object.dissolve(|location| self.store.retire(location));
+        self.object.dissolve(&self.bytes, |location| self.store.retire(location));
     }
 }

@@ -16,3 +16,18 @@ mod tests;
 
 pub use ranked::{Item, Ranked};
 pub use table::{Named, Table};
+
+/// Where a walk that changes elements goes on. It is a hint: elements that come, go or move meanwhile may be met twice or not
+/// at all, but the walk gets on and comes to an end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// Of a table: where in the order of its elements the page begins that it has come to.
+    pub order: u64,
+    /// How many elements it has passed from there on, or how many buckets.
+    pub passed: usize,
+}
+
+impl Cursor {
+    /// Beyond the end.
+    pub const MAX: Self = Self { order: u64::MAX, passed: usize::MAX };
+}

@@ -213,9 +213,9 @@ impl<T: Item> Ranked<T> {
         Items::new(&self.root, ranks)
     }
 
-    /// All items in order, to be changed in all but their keys.
-    pub fn iter_mut(&mut self) -> ItemsMut<'_, T> {
-        ItemsMut::new(&mut self.root)
+    /// The items from this rank on in order, to be changed in all but their keys; none where there is no such rank.
+    pub fn iter_mut_from(&mut self, rank: usize) -> ItemsMut<'_, T> {
+        if rank < self.len { ItemsMut::from(&mut self.root, rank) } else { ItemsMut::none() }
     }
 
     /// The bytes that the nodes take, without what their items own elsewhere.

@@ -9,9 +9,11 @@
 //! hashes agree that should not.
 
 use std::mem;
+use std::ops::ControlFlow;
 
 use hashbrown::HashTable;
 
+use super::Cursor;
 use crate::store::KeyHasher;
 
 /// Buckets of a page that is not to grow any more.
@@ -159,9 +161,28 @@ impl<E: Named, H: NameHash> Table<E, H> {
         self.pages.iter().flat_map(|page| page.elements.iter())
     }
 
-    /// All elements, in no order, to be changed in all but their names.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut E> {
-        self.pages.iter_mut().flat_map(|page| page.elements.iter_mut())
+    /// Visits elements, which may be changed in all but their names, from where a walk has come to up to `until`, or until
+    /// `visit` has had enough. Returns where to go on; nothing at the end.
+    pub fn walk_mut(
+        &mut self,
+        mut from: Cursor,
+        until: Cursor,
+        mut visit: impl FnMut(&mut E) -> ControlFlow<()>,
+    ) -> Option<Cursor> {
+        loop {
+            let at = self.page_of(from.order);
+            let page = &mut self.pages[at];
+            for element in page.elements.iter_mut().skip(from.passed) {
+                if from >= until {
+                    return Some(from);
+                }
+                from.passed += 1;
+                if visit(element).is_break() {
+                    return Some(from);
+                }
+            }
+            from = Cursor { order: page.end()?, passed: 0 };
+        }
     }
 
     /// Visits elements from where a walk has come to, `count` of them and those that share the last one's order.

@@ -14,6 +14,7 @@
 //! | `elements` | elements of large collections while others are at work |
 //! | `faults` | the disk fails at every call |
 //! | `full` | collections on a full disk |
+//! | `hand` | what it sends back to the disk, and how far it goes at once |
 //! | `listeners` | who is told of changes |
 //! | `moves` | keys that go from one database to another |
 //! | `random` | random steps, restarts, crashes and faults |
@@ -30,6 +31,7 @@ mod damage;
 mod elements;
 mod faults;
 mod full;
+mod hand;
 mod listeners;
 mod loading;
 mod model;

@@ -116,15 +116,31 @@ impl<'a, T: Item> Ahead<'a, T> {
     }
 }
 
-/// All items in order, to be changed.
+/// The items from some rank on in order, to be changed.
 pub struct ItemsMut<'a, T: Item> {
     path: Vec<slice::IterMut<'a, Node<T>>>,
     leaf: vec_deque::IterMut<'a, T>,
 }
 
 impl<'a, T: Item> ItemsMut<'a, T> {
-    pub(super) fn new(root: &'a mut Node<T>) -> Self {
-        Self { path: vec![slice::from_mut(root).iter_mut()], leaf: vec_deque::IterMut::default() }
+    pub(super) fn none() -> Self {
+        Self { path: Vec::new(), leaf: vec_deque::IterMut::default() }
+    }
+
+    /// What begins with the item of this rank, which there must be.
+    pub(super) fn from(mut node: &'a mut Node<T>, mut rank: usize) -> Self {
+        let mut path = Vec::new();
+        loop {
+            match node {
+                Node::Leaf(items) => return Self { path, leaf: items.range_mut(rank..) },
+                Node::Inner(inner) => {
+                    let (child, within) = inner.child_with(rank);
+                    let (before, rest) = inner.nodes.split_at_mut(child + 1);
+                    path.push(rest.iter_mut());
+                    (node, rank) = (&mut before[child], within);
+                }
+            }
+        }
     }
 }
 

@@ -124,7 +124,9 @@ proptest! {
         for at in 0..=model.len() {
             prop_assert_eq!(ranked.get(at), model.get(at));
         }
-        prop_assert!(ranked.iter_mut().map(|item| &*item).eq(&model));
+        for from in [0, model.len() / 3, model.len()] {
+            prop_assert!(ranked.iter_mut_from(from).map(|item| &*item).eq(model.iter().skip(from)));
+        }
     }
 
     /// Items put where a search says are sorted, and are found again by key, by item and by bounds.
@@ -198,7 +200,7 @@ fn nothing_is_found_where_nothing_is() {
     assert_eq!(ranked.find(|_| Greater), Err(0));
     assert_eq!(ranked.find_item(|_| Greater, |_| Greater), Err(0));
     assert_eq!((ranked.iter().next(), ranked.iter().next_back()), (None, None));
-    assert!(ranked.iter_mut().next().is_none());
+    assert!(ranked.iter_mut_from(0).next().is_none());
     ranked.remove_range(0..0, |_| panic!("an item"));
     check(&ranked);
 }

@@ -2,10 +2,10 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use crate::keyspace::shapes::table::{MERGED_MAX, NameHash, PAGE_MAX, bucket_bytes, buckets_for, capacity_of, order};
-use crate::keyspace::shapes::{Named, Table};
+use crate::keyspace::shapes::{Cursor, Named, Table};
 use crate::store::KeyHasher;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -298,7 +298,22 @@ fn same<H: NameHash>(table: &mut Table<Element, H>, model: &HashMap<u32, u32>) {
     let of = |element: &Element| (u32::from_be_bytes(element.name), element.value);
     assert_eq!(table.len(), model.len());
     assert_eq!(table.iter().map(of).collect::<HashMap<_, _>>(), *model);
-    assert_eq!(table.iter_mut().map(|element| of(element)).collect::<HashMap<_, _>>(), *model);
+    let (mut walked, mut from, mut steps) = (HashMap::new(), Cursor::default(), 0);
+    while let Some(next) = table.walk_mut(from, Cursor::MAX, |element| {
+        walked.extend([of(element)]);
+        steps += 1;
+        if steps % 100 == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }) {
+        assert!(next > from, "a walk gets on");
+        let mut again = 0;
+        let stopped = table.walk_mut(from, next, |_| {
+            again += 1;
+            ControlFlow::Continue(())
+        });
+        assert_eq!((again, stopped.is_none_or(|at| at >= next)), (100, true), "up to where it was");
+        from = next;
+    }
+    assert_eq!((walked, steps), (model.clone(), model.len()), "each once");
 }
 
 /// What the module says is always true.

@@ -1,0 +1,151 @@
+//! The hand that goes round over all values in memory, those of keys and those of elements alike, and sends back to the disk
+//! what was not used of late.
+//!
+//! Always true: it goes on where it stopped, so that everything has its turn; a step holds one lock, looks at
+//! [`STEP_ENTRIES_MAX`] entries at most, and ends as soon as enough is free; what was used since the hand passed last loses
+//! one use and stays.
+
+use std::ops::ControlFlow;
+
+use parking_lot::Mutex;
+
+use super::Keyspace;
+use super::collections::OBJECT_PARTS;
+use super::entry::Entry;
+use super::keydir::SHARDS;
+use super::shapes::Cursor;
+use crate::store::Location;
+
+/// How many entries a step looks at. Each may become a new block, which takes some 300 ns, and a command that sets hundreds of
+/// fields takes the lock as often: with 1024, HSET of 500 fields waited 120 ms for the hand.
+pub(super) const STEP_ENTRIES_MAX: usize = 128;
+
+/// How many bytes a step sets free: to give large blocks back to the system takes time, too.
+const STEP_BYTES_MAX: usize = 1 << 20;
+
+/// Where the hand is.
+#[derive(Default)]
+pub(super) struct Hand(Mutex<Place>);
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// One shard of one database, or after all of those one part of the table of objects.
+    stop: usize,
+    /// In such a part, the lowest id of an object that is still to come, or that it is in the midst of.
+    object: u64,
+    within: Cursor,
+}
+
+/// What a step may do, and has done.
+pub(super) struct Step<'a> {
+    spares: bool,
+    may_go: &'a dyn Fn(Location) -> bool,
+    bytes_wanted: usize,
+    /// It ends here at the latest.
+    pub(super) until: Cursor,
+    pub(super) looked_at: usize,
+    pub(super) freed: usize,
+}
+
+/// What the hand has done on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Swept {
+    /// Bytes that are free now.
+    pub(super) freed: usize,
+    /// Bytes that what it passed takes without any values.
+    pub(super) bare: usize,
+}
+
+impl<'a> Step<'a> {
+    /// A step after which `bytes_wanted` or more are free, if it comes by so many in values that `may_go`.
+    pub(super) fn new(spares: bool, bytes_wanted: usize, may_go: &'a dyn Fn(Location) -> bool) -> Self {
+        let bytes_wanted = bytes_wanted.min(STEP_BYTES_MAX);
+        Self { spares, may_go, bytes_wanted, until: Cursor::MAX, looked_at: 0, freed: 0 }
+    }
+
+    /// Passes an entry, whose value leaves memory if it may and was not used of late. Says whether the step goes on.
+    pub(super) fn pass(&mut self, entry: &mut Entry) -> ControlFlow<()> {
+        self.looked_at += 1;
+        if entry.value().bytes().is_some() {
+            if self.spares && entry.uses() > 0 {
+                entry.forget_use();
+            } else if (self.may_go)(entry.location()) {
+                let before = entry.bytes();
+                entry.demote();
+                self.freed += before - entry.bytes();
+            }
+        }
+        let is_enough = self.looked_at >= STEP_ENTRIES_MAX || self.freed >= self.bytes_wanted;
+        if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+impl Place {
+    fn next_stop(self) -> Self {
+        Self { stop: self.stop + 1, ..Self::default() }
+    }
+}
+
+impl Keyspace {
+    /// Lets the hand go round once, or until `excess` bytes are free.
+    pub(super) fn sweep_round(&self, excess: usize, spares: bool) -> Swept {
+        let may_go = |location| self.store.is_written(location);
+        let stops = self.bound.databases.len() * SHARDS + OBJECT_PARTS;
+        let start = *self.memory.hand.0.lock();
+        let (mut at, mut has_wrapped, mut ids) = (start, false, None);
+        let mut swept = Swept::default();
+        while swept.freed < excess && !(has_wrapped && at >= start) {
+            let mut step = Step::new(spares, excess - swept.freed, &may_go);
+            let (next, bare) = self.sweep_at(at, has_wrapped.then_some(start), &mut ids, &mut step);
+            swept = Swept { freed: swept.freed + step.freed, bare: swept.bare + bare };
+            at = if next.stop < stops { next } else { Place::default() };
+            has_wrapped |= next.stop == stops;
+        }
+        *self.memory.hand.0.lock() = at;
+        swept
+    }
+
+    /// One step, which ends before `end`; returns where the next one is, and what was passed takes without any values. `ids` are
+    /// those of the objects that are still to come in the same part, the next one last.
+    fn sweep_at(
+        &self,
+        mut at: Place,
+        end: Option<Place>,
+        ids: &mut Option<Vec<u64>>,
+        step: &mut Step<'_>,
+    ) -> (Place, usize) {
+        let (databases, objects) = (&self.bound.databases, &self.bound.objects);
+        let part = at.stop.checked_sub(databases.len() * SHARDS);
+        if let Some(part) = part {
+            let Some(&id) = ids.get_or_insert_with(|| objects.ids_from(part, at.object)).last() else {
+                *ids = None;
+                return (at.next_stop(), 0);
+            };
+            if id != at.object {
+                at = Place { object: id, within: Cursor::default(), ..at };
+            }
+        }
+        match end {
+            Some(end) if at >= end => return (at, 0),
+            Some(end) if (at.stop, at.object) == (end.stop, end.object) => step.until = end.within,
+            _ => {}
+        }
+        let (next, bare) = match part {
+            None => {
+                let keydir = databases[at.stop % databases.len()].load();
+                let (next, bare) = keydir.sweep(at.stop / databases.len(), at.within.passed, step);
+                (next.map(|passed| Cursor { order: 0, passed }), bare)
+            }
+            Some(_) => objects.sweep(at.object, at.within, step),
+        };
+        let next = match (next, part, ids) {
+            (Some(within), ..) => Place { within, ..at },
+            (None, Some(_), Some(ids)) => {
+                ids.pop();
+                Place { object: at.object + 1, within: Cursor::default(), ..at }
+            }
+            (None, ..) => at.next_stop(),
+        };
+        (next, bare)
+    }
+}
