@@ -113,27 +113,38 @@ pub struct Fetched {
 /// Values fetched for a command that runs again: it finds them here, even if they have left memory meanwhile. So every
 /// further run gets further than the one before.
 #[derive(Clone, Debug, Default)]
-pub struct Pins {
+pub struct Pins(Option<Arc<Pinned>>);
+
+/// Shared, since each run has them: a copy would cost as much as all that was fetched before.
+#[derive(Clone, Debug, Default)]
+struct Pinned {
     values: HashMap<Location, Result<Bytes, String>>,
     drawn: Vec<Arc<Drawn>>,
 }
 
 impl Pins {
     pub(super) fn get(&self, location: Location) -> Option<&Result<Bytes, String>> {
-        self.values.get(&location)
+        self.0.as_ref()?.values.get(&location)
+    }
+
+    /// How many values there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |pinned| pinned.values.len())
     }
 
     /// What was drawn of a key's elements when so many were asked for.
     pub fn drawn(&self, of: (u32, &[u8]), count: i64) -> Option<&Arc<Drawn>> {
         let is_it = |drawn: &&Arc<Drawn>| (drawn.of.0, &drawn.of.1[..], drawn.count) == (of.0, of.1, count);
-        self.drawn.iter().rev().find(is_it)
+        self.0.as_ref()?.drawn.iter().rev().find(is_it)
     }
 
     /// Keeps a fetched value.
     pub fn add(&mut self, fetched: Fetched) {
-        self.drawn.extend(fetched.drawn);
+        // The run that asked for it is over, and has let go of them.
+        let pinned = Arc::make_mut(self.0.get_or_insert_default());
+        pinned.drawn.extend(fetched.drawn);
         if let Some(value) = fetched.value {
-            self.values.insert(fetched.location, value);
+            pinned.values.insert(fetched.location, value);
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::store::{Location, ReadError};
 use crate::types::kind::{Kind, Type};
 use crate::types::packed::{Packed, Shape};
 
-/// How many values that are only on the disk are asked for together.
-const COLD_TOGETHER_MAX: usize = 4096;
+/// How many values that are only on the disk are asked for together at first.
+const COLD_TOGETHER_MIN: usize = 4096;
 
 /// The value of a key as it was found.
 pub(super) struct Found {
@@ -322,6 +322,11 @@ impl Access<'_> {
     }
 
     /// Lends those elements of a large collection that `walk` walks over.
+    ///
+    /// Values that are only on the disk are looked for in rounds, since all have to be at hand before the first is lent, and
+    /// each round begins anew, for the elements may be others by then. A round asks for as many values as were found before it,
+    /// and looks at no element behind them: so all rounds together look at little more than twice as many elements as there
+    /// are, and what is asked for never takes more memory than what is at hand.
     pub(super) fn visit(
         &mut self,
         object: &Arc<Object>,
@@ -333,10 +338,13 @@ impl Access<'_> {
         let mut fetched = Fetched::new();
         loop {
             let (mut cold, mut hidden, mut damaged) = (Vec::new(), false, false);
+            let most = COLD_TOGETHER_MIN.max(fetched.len()).max(self.pins.len() * 2);
             object.read(|inner| {
                 if wanted == Wanted::Values && inner.sums.absent > 0 {
                     walk(inner, &mut |seen| {
-                        if let Seen::Block(entry) = seen {
+                        if let Seen::Block(entry) = seen
+                            && cold.len() < most
+                        {
                             damaged |= entry.is_damaged();
                             let is_cold = matches!(entry.value(), Cached::Cold) && is_alive(&seen, now);
                             if is_cold && !fetched.contains_key(&seen.location()) {
@@ -377,9 +385,6 @@ impl Access<'_> {
             for (name, location) in cold {
                 if let Some(value) = self.fetch_element(object, &name, location, &mut missing)? {
                     fetched.insert(location, value);
-                }
-                if missing.len() >= COLD_TOGETHER_MAX {
-                    break;
                 }
             }
             if !missing.is_empty() {

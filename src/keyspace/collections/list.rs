@@ -368,7 +368,8 @@ fn find_in(
         let count = left.len().min(most);
         let ranks = if reverse { left.end - count..left.end } else { left.start..left.start + count };
         left = if reverse { left.start..ranks.start } else { ranks.end..left.end };
-        most = (most * 2).min(COMPARED_MAX);
+        // What was fetched is passed again in each run, which is to get further than the one before by as much.
+        most = (most * 2).min(COMPARED_MAX.max(access.pins.len()));
         let candidates = RefCell::new(Vec::new());
         let mut is_equal = Vec::new();
         let mut compare = |lent: Lent<'_>| is_equal.push(lent.value == value);

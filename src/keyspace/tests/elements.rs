@@ -9,10 +9,10 @@ use parking_lot::Mutex;
 
 use super::super::{Access, Halt, Keyspace, Mode, Pins};
 use super::runner::{DATABASES, START, open, options};
-use crate::store::Fsync;
 use crate::store::clock::TestClock;
 use crate::store::disk::sim::Survival;
 use crate::store::disk::{Disk, File, Mode as Opening, SimDisk};
+use crate::store::Fsync;
 
 /// A disk on which one sync waits, once it is done, until it may return.
 struct Gated {
@@ -220,4 +220,41 @@ fn a_field_that_is_over_before_its_hash_is_there_expires() {
     keyspace.expire_due(keyspace.now(), usize::MAX);
     assert_eq!(keyspace.size(0).keys, 0);
     assert_eq!(keyspace.access_all(0, Mode::Shared, keyspace.now(), false).keys(), 0);
+}
+
+/// Each run of a command that needs many values asks for as many as it was given before; none is asked for twice.
+#[test]
+fn many_values_on_the_disk_are_fetched_in_few_rounds() {
+    const FIELDS: usize = 50_000;
+    let disk = SimDisk::new();
+    disk.set_cold(true);
+    let keyspace = open(Arc::new(disk), START, options(Fsync::Everysec)).unwrap();
+    set(&keyspace, (0..FIELDS).map(|number| (format!("field {number}"), number.to_string().into_bytes())));
+    keyspace.store().sync().unwrap();
+    // What is fetched finds no room in memory.
+    keyspace.set_memory_limit(1);
+    keyspace.govern(0);
+    let (mut pins, mut asked) = (Pins::default(), Vec::new());
+    let lent = loop {
+        let mut access = keyspace.access_one(0, b"hash", Mode::Shared, keyspace.now(), false);
+        access.pins = pins.clone();
+        let mut lent = 0;
+        let found = access.hash(b"hash").unwrap().unwrap();
+        let visited = found.each(&mut access, true, |field, value, _| {
+            assert_eq!(field, [b"field ", value].concat());
+            lent += 1;
+        });
+        match visited {
+            Ok(()) => break lent,
+            Err(Halt::Cold(cold)) => {
+                drop(access);
+                assert_eq!(lent, 0);
+                asked.push(cold.len());
+                cold.into_iter().for_each(|cold| pins.add(cold.fetch(&keyspace)));
+            }
+            Err(halt) => panic!("{halt:?}"),
+        }
+    };
+    assert_eq!((lent, asked.iter().sum::<usize>()), (FIELDS, FIELDS), "{asked:?}");
+    assert!(asked.len() <= 5, "{asked:?}");
 }
