@@ -19,7 +19,7 @@ use super::object::{Content, Object};
 use crate::store::{Batch, Draft, Location, Op, Position};
 use crate::types::kind::{Kind, Type};
 
-/// Fields whose time is over that one command removes at most before it begins.
+/// Fields whose time is over that are removed together at most: whoever waits for the key, or its elements, waits for so many.
 const EXPIRED_TOGETHER_MAX: usize = 1024;
 
 /// The objects that a command, or a transaction, has changed or made, and whose changes are not in the log.
@@ -331,10 +331,11 @@ impl Keyspace {
             .collect()
     }
 
-    /// Removes fields whose time is over, of up to `limit` hashes. Returns how many it looked at.
+    /// Removes fields whose time is over, some of each of up to `limit` hashes. Returns how many it looked at; where a hash has
+    /// more of them, it was all.
     pub(in crate::keyspace) fn expire_due_fields(&self, now: u64, limit: usize) -> usize {
         let due = self.bound.objects.due(now, limit);
-        let looked_at = due.len();
+        let mut looked_at = due.len();
         for (deadline, id) in due {
             let Some(object) = self.bound.objects.get(id) else {
                 self.bound.objects.forget_deadline(id, deadline);
@@ -348,11 +349,14 @@ impl Keyspace {
             let is_there = object.home().is_some_and(|home| home == (keydir, key.clone()));
             // One that is on its way to another key, or is no key's value any more, is looked at in the next round.
             let Some(database) = place.filter(|_| is_there) else { continue };
-            self.expire_fields_of(&held, database as u32, &slot, &key, &object, now);
+            if self.expire_fields_of(&held, database as u32, &slot, &key, &object, now) {
+                looked_at = limit;
+            }
         }
         looked_at
     }
 
+    /// Removes fields of one hash whose time is over, as many as one latch is held for. Returns whether there may be more.
     fn expire_fields_of(
         &self,
         held: &Held<'_>,
@@ -361,17 +365,19 @@ impl Keyspace {
         key: &[u8],
         object: &Arc<Object>,
         now: u64,
-    ) {
+    ) -> bool {
         let end = self.prove_time(held, slot, now);
         if object.is_over(now) {
             let keydir = self.bound.databases[database as usize].load();
             self.remove_over(held, database, &keydir, slot, key, object.id);
-            return;
+            return false;
         }
-        if !self.remove_expired_fields(object, now, usize::MAX).is_empty() {
+        let expired = self.remove_expired_fields(object, now, EXPIRED_TOGETHER_MAX).len();
+        if expired > 0 {
             self.watchers.changed(database, key, Change::Updated);
             self.watchers.fields_expired(database, key, false, end.unwrap_or(0));
         }
+        expired == EXPIRED_TOGETHER_MAX
     }
 
     /// Removes a hash of which nothing is left, which the log knows to have come, if nobody else did. Returns what to wait for.

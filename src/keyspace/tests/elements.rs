@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::super::watch::Listener;
 use super::super::{Access, Halt, Keyspace, Mode, Pins};
 use super::runner::{DATABASES, START, open, options};
 use crate::store::clock::TestClock;
 use crate::store::disk::sim::Survival;
 use crate::store::disk::{Disk, File, Mode as Opening, SimDisk};
-use crate::store::Fsync;
+use crate::store::{Fsync, Position};
 
 /// A disk on which one sync waits, once it is done, until it may return.
 struct Gated {
@@ -257,4 +258,55 @@ fn many_values_on_the_disk_are_fetched_in_few_rounds() {
     };
     assert_eq!((lent, asked.iter().sum::<usize>()), (FIELDS, FIELDS), "{asked:?}");
     assert!(asked.len() <= 5, "{asked:?}");
+}
+
+struct Told(Sender<bool>);
+
+impl Listener for Told {
+    fn expired(&self, _: u32, _: &[u8], _: Position) {}
+
+    fn fields_expired(&self, _: u32, _: &[u8], emptied: bool, _: Position) {
+        self.0.send(emptied).expect("the test is there");
+    }
+
+    fn changed(&self, _: &[u8]) {}
+
+    fn rebound(&self) {}
+}
+
+/// A latch is held for some of the fields that are over, and what is left is said to be waiting.
+#[test]
+fn many_fields_that_are_over_are_removed_some_at_a_time() {
+    let clock = Arc::new(TestClock::new(START));
+    let opened =
+        Keyspace::open(Arc::new(SimDisk::new()), clock.clone(), options(Fsync::Everysec), DATABASES, &mut |_, _| {});
+    let keyspace = opened.unwrap().0;
+    let (tell, told) = channel();
+    keyspace.watchers.set_listener(Box::new(Told(tell)));
+    let mut access = keyspace.access_one(0, b"hash", Mode::Exclusive, keyspace.now(), false);
+    let deadline = access.now() + 10;
+    let mut hash = access.edit_hash(b"hash").unwrap();
+    for number in 0..3000 {
+        hash.set(format!("field {number}").as_bytes(), b"value", Some(deadline + number % 5));
+    }
+    hash.set(b"stays", b"value", None);
+    hash.finish().unwrap();
+    drop(access);
+    clock.advance(Duration::from_millis(20));
+    let left = || {
+        let mut fields = 0;
+        keyspace.bound.objects.each(|object, _| object.each_block(|_| fields += 1));
+        fields
+    };
+    let (mut lefts, limit) = (Vec::new(), 100);
+    while keyspace.expire_due(keyspace.now(), limit) >= limit {
+        lefts.push(left());
+    }
+    assert_eq!((&lefts[..], left()), (&[3001 - 1024, 3001 - 2048][..], 1));
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [false; 3], "once for each time");
+    assert_eq!(keyspace.expire_due(keyspace.now(), limit), 0);
+    assert_eq!(
+        get(&mut keyspace.access_one(0, b"hash", Mode::Shared, keyspace.now(), false), "stays").unwrap().unwrap(),
+        b"value"
+    );
 }
