@@ -90,7 +90,7 @@ impl Latches {
             Mode::Shared => lock.try_read().map(Guard::Shared),
             Mode::Exclusive => lock.try_write().map(Guard::Exclusive),
         };
-        for _ in 0..LOOKS {
+        for _ in std::iter::repeat_n((), LOOKS) {
             if let Some(guard) = look() {
                 return guard;
             }

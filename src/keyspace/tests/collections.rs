@@ -75,7 +75,7 @@ impl Change {
 
     fn try_to(&self, access: &mut Access<'_>, key: &[u8], number: usize) -> Result<bool, Halt> {
         // Half of them have immediate effect.
-        let alone = number % 2 == 0;
+        let alone = number.is_multiple_of(2);
         let did = match self {
             Self::SetField(field, length) => {
                 let mut hash = access.edit_hash(key)?;

@@ -21,10 +21,12 @@ struct Gated {
     gate: Arc<Gate>,
 }
 
+/// The next sync of one of these files waits: it tells the one, and is told by the other.
+type Waits = (Vec<String>, Sender<()>, Receiver<()>);
+
 #[derive(Default)]
 struct Gate {
-    /// The next sync of one of these files waits: it tells the one, and is told by the other.
-    next: Mutex<Option<(Vec<String>, Sender<()>, Receiver<()>)>>,
+    next: Mutex<Option<Waits>>,
 }
 
 struct GatedFile {
