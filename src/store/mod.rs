@@ -64,6 +64,7 @@ pub use self::record::{DATABASES_MAX, Draft, Op, RECORD_BYTES_MAX, Record};
 pub use self::recovery::{Beginning, OnProgress, Records, Recovered, Replay};
 pub use self::segment::{Count, Location, Position};
 pub use self::status::{Slowest, Status};
+pub(crate) use self::threads::let_others_go_first;
 
 /// A log of records on a disk. See the [module](self).
 pub struct Store {

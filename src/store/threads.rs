@@ -203,7 +203,7 @@ impl Log {
 }
 
 /// Gives the calling thread a lower priority: `niceness` as of nice(2). Where the system refuses, it goes on as it is.
-pub(super) fn let_others_go_first(niceness: i32) {
+pub(crate) fn let_others_go_first(niceness: i32) {
     // On Linux, the process that is named by nothing is this thread alone.
     let _ = rustix::process::setpriority_process(None, niceness);
 }

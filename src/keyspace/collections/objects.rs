@@ -17,7 +17,7 @@ use super::super::entry::Cached;
 use super::super::hand::Step;
 use super::super::shapes::Cursor;
 use super::object::Object;
-use crate::store::{KeyHasher, Location, Store};
+use crate::store::{KeyHasher, Location, Store, let_others_go_first};
 use crate::types::kind::Type;
 
 /// How many parts the table is split into, so that commands seldom meet.
@@ -25,6 +25,9 @@ pub(in crate::keyspace) const OBJECT_PARTS: usize = 64;
 
 /// An object with more elements than this is taken apart by a thread of its own.
 const DISSOLVE_INLINE_ELEMENTS_MAX: usize = 256;
+
+/// How nice that thread is.
+const DISSOLVING_NICENESS: i32 = 10;
 
 /// See the module.
 pub(in crate::keyspace) struct Objects {
@@ -245,7 +248,11 @@ impl Objects {
         let mut dissolving = self.dissolving.lock();
         if dissolving.is_none() {
             let (sender, doomed) = channel::<Doomed>();
-            let work = move || doomed.iter().for_each(Doomed::dissolve);
+            let work = move || {
+                // The answer to whoever has let it go comes first.
+                let_others_go_first(DISSOLVING_NICENESS);
+                doomed.iter().for_each(Doomed::dissolve);
+            };
             // It ends with this table, which has the only sender.
             *dissolving = Builder::new().name("caskade-reclaim".into()).spawn(work).ok().map(|_| sender);
         }
