@@ -53,6 +53,9 @@ pub(super) struct Loaded {
     pub moved: bool,
     /// Large collections.
     pub objects: Objects,
+    /// The keys of hashes that have lost their last field by its deadline, with the ids of their keyspaces: none of them is a
+    /// key any more, which the log does not say yet.
+    pub over: Vec<(u32, Box<[u8]>)>,
 }
 
 impl Loader {
@@ -65,7 +68,7 @@ impl Loader {
         for keydir in unbound.values() {
             keydir.each(|before| live.retire(before.meta.location));
         }
-        self.settle_objects(&bound, hasher, &mut live);
+        let over = self.settle_objects(&bound, hasher, &mut live);
         live.add_to(&mut self.live.lock());
         bound.values().for_each(|keydir| keydir.settle_deadlines(threads));
         let mut bindings = std::mem::take(&mut self.bindings);
@@ -78,7 +81,7 @@ impl Loader {
         let keydir = |id| bound.get(&id).cloned().unwrap_or_else(|| Arc::new(Keydir::new(id, hasher.clone())));
         let databases = bindings.into_iter().map(|(database, id)| (database, keydir(id))).collect();
         let live = self.segments.iter().copied().zip(self.live.into_inner()).collect();
-        Loaded { databases, next_id, live, moved: self.moved.into_inner(), objects: self.objects }
+        Loaded { databases, next_id, live, moved: self.moved.into_inner(), objects: self.objects, over }
     }
 
     /// Whether a database is bound to a keyspace in the end: one that is not is dead with all its keys.
@@ -86,8 +89,14 @@ impl Loader {
         self.bound.contains(&id) || id < FIRST_FREE_ID && !self.bindings.contains_key(&id)
     }
 
-    /// Counts memory and deadlines of the objects. A hash that has lost its last field by its deadline is no key any more.
-    fn settle_objects(&self, bound: &HashMap<u32, Arc<Keydir>>, hasher: &KeyHasher, live: &mut Live<'_>) {
+    /// Counts memory and deadlines of the objects. A hash that has lost its last field by its deadline is no key any more;
+    /// returns the keys of those.
+    fn settle_objects(
+        &self,
+        bound: &HashMap<u32, Arc<Keydir>>,
+        hasher: &KeyHasher,
+        live: &mut Live<'_>,
+    ) -> Vec<(u32, Box<[u8]>)> {
         let (mut empty, mut shared) = (Vec::new(), HashSet::new());
         self.objects.each(|object, binds| match binds {
             1 if object.is_empty() => empty.extend(object.home()),
@@ -102,15 +111,17 @@ impl Loader {
                 }
             });
         }
-        for (keydir, key) in empty {
-            let Some(keydir) = bound.get(&keydir) else { continue };
-            if let Some(before) = keydir.remove_if(&Slot::of_key(hasher, &key), &key, |_| true) {
+        empty.retain(|(keydir, _)| bound.contains_key(keydir));
+        for (keydir, key) in &empty {
+            let Some(keydir) = bound.get(keydir) else { continue };
+            if let Some(before) = keydir.remove_if(&Slot::of_key(hasher, key), key, |_| true) {
                 live.retire(before.meta.location);
                 before.object.into_iter().for_each(|object| self.objects.unbind(object));
             }
         }
         self.objects.remove_unbound();
         self.objects.settle();
+        empty
     }
 
     /// Binds the objects whose elements follow to the keys whose values they are.

@@ -63,7 +63,7 @@ pub use watch::{Change, Event, Listener, SUBSCRIPTION_EVENTS_MAX, Subscription, 
 
 use crate::store::clock::Clock;
 use crate::store::disk::Disk;
-use crate::store::{Compacted, KeyHasher, OpenError, Options, Position, Recovered, Store};
+use crate::store::{Compacted, Draft, KeyHasher, OpenError, Options, Position, Recovered, Store};
 pub use crate::store::{DATABASES_MAX, OnProgress};
 use bound::Bound;
 use collections::Touched;
@@ -152,10 +152,15 @@ impl Keyspace {
         let threads = options.load_threads;
         let (store, recovered) = Store::open(disk, clock, options, &mut loader, on_progress)?;
         let hasher = store.hasher().clone();
-        let Loaded { databases: bound, next_id, live, moved, objects } = loader.finish(&hasher, threads);
+        let Loaded { databases: bound, next_id, live, moved, objects, over } = loader.finish(&hasher, threads);
         objects.begin_ids(u64::from(store.run_id()) << u32::BITS);
         for (segment, live) in live {
             store.set_live(segment, live);
+        }
+        for (keydir, key) in over {
+            // Or else what the key was before would come back when compaction has taken the record of the hash away. On a full
+            // disk there is none, and the next start finds the same.
+            let _ = store.append(&Draft::delete(keydir, &key));
         }
         let count = bound.keys().map(|database| database + 1).fold(databases.max(1), u32::max);
         let keydir = |database| match bound.get(&database) {

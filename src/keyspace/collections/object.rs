@@ -62,7 +62,8 @@ pub(super) struct Inner {
 pub(super) struct Sums {
     /// Bytes of their blocks.
     block_bytes: usize,
-    /// Bytes of values that are in memory.
+    /// Values that are in memory, of which some may be empty, and their bytes.
+    values: usize,
     value_bytes: usize,
     /// How many have values that are not at hand: they are only on the disk, or damaged.
     pub(super) absent: usize,
@@ -445,7 +446,7 @@ impl Object {
 
     /// Lets the hand take a step, from where it has come to. Returns where it goes on, nothing at the end.
     pub(in crate::keyspace) fn sweep(&self, from: Cursor, step: &mut Step<'_>) -> Option<Cursor> {
-        if self.read(|inner| inner.sums.value_bytes) == 0 {
+        if self.read(|inner| inner.sums.values) == 0 {
             return None;
         }
         let mut inner = self.inner.write();
@@ -649,14 +650,20 @@ impl Inner {
 impl Sums {
     pub(super) fn add(&mut self, seen: Seen<'_>) {
         self.block_bytes += seen.bytes();
-        self.value_bytes += seen.cached().bytes().map_or(0, <[u8]>::len);
+        if let Some(value) = seen.cached().bytes() {
+            self.values += 1;
+            self.value_bytes += value.len();
+        }
         self.absent += usize::from(seen.is_absent());
         self.weight += weight_of(seen);
     }
 
     pub(super) fn remove(&mut self, seen: Seen<'_>) {
         self.block_bytes -= seen.bytes();
-        self.value_bytes -= seen.cached().bytes().map_or(0, <[u8]>::len);
+        if let Some(value) = seen.cached().bytes() {
+            self.values -= 1;
+            self.value_bytes -= value.len();
+        }
         self.absent -= usize::from(seen.is_absent());
         self.weight -= weight_of(seen);
     }

@@ -293,6 +293,42 @@ fn bring_back(keyspace: &Keyspace, (database, key, element): &Owner) {
     keydir.warm(&slot, key.as_bytes(), at, &value, 1);
 }
 
+/// In the middle of a command, values that are in the log may go, and those that are not stay; so it is undone as it was.
+#[test]
+fn the_hand_may_come_in_the_middle_of_a_command() {
+    let values = vec![vec![b'v'; 100]; 300];
+    for is_given_up in [false, true] {
+        let keyspace = keyspace();
+        put_hash(&keyspace, 0, "hash", &values);
+        keyspace.store().sync().unwrap();
+        let mut access = keyspace.access_one(0, b"hash", Mode::Exclusive, keyspace.now(), false);
+        access.may_block = true;
+        let mut hash = access.edit_hash(b"hash").unwrap();
+        hash.set(b"field 0", b"another", None);
+        hash.set(b"new", b"value", None);
+        hash.remove(b"field 1");
+        assert!(keyspace.sweep_round(usize::MAX, false).freed >= 298 * 100);
+        let left: Vec<Vec<u8>> = held(&keyspace, &BTreeSet::new()).into_keys().map(|owner| owner.2).collect();
+        assert_eq!(left, [b"field 0".to_vec(), b"new".to_vec()]);
+        if is_given_up {
+            drop(hash);
+        } else {
+            hash.finish().unwrap();
+        }
+        keyspace.sweep_round(usize::MAX, false);
+        assert_counted_right(&keyspace);
+        let hash = access.hash(b"hash").unwrap().unwrap();
+        let found = [&b"field 0"[..], b"field 1", b"field 2", b"new"]
+            .map(|field| hash.get(&mut access, field, |value, _| value.to_vec()).unwrap());
+        let before = Some(vec![b'v'; 100]);
+        let expected = match is_given_up {
+            true => [before.clone(), before.clone(), before, None],
+            false => [Some(b"another".to_vec()), None, before, Some(b"value".to_vec())],
+        };
+        assert_eq!(found, expected);
+    }
+}
+
 /// The hand comes and goes while collections are written to, replaced and removed.
 #[test]
 fn memory_is_counted_right_where_the_hand_meets_those_that_write() {
