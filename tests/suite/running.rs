@@ -20,14 +20,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Place {
     home: TempDir,
     environment: Vec<(&'static str, String)>,
-    /// How many files a server may have open.
-    open_files: Option<u32>,
+    /// What a shell does before it becomes the server.
+    prelude: Option<&'static str>,
 }
 
 impl Place {
     pub fn new() -> Place {
         let home = tempfile::Builder::new().prefix("caskade-running-").tempdir().expect("a temporary directory");
-        Place { home, environment: Vec::new(), open_files: None }
+        Place { home, environment: Vec::new(), prelude: None }
+    }
+
+    /// One whose servers come out of a shell that has run this.
+    pub fn behind(prelude: &'static str) -> Place {
+        Place { prelude: Some(prelude), ..Place::new() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -40,11 +45,11 @@ impl Place {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let program = env!("CARGO_BIN_EXE_caskade");
-        let mut command = match self.open_files {
+        let mut command = match self.prelude {
             None => Command::new(program),
-            Some(limit) => {
+            Some(prelude) => {
                 let mut shell = Command::new("sh");
-                shell.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\""), program]);
+                shell.args(["-c", &format!("{prelude} && exec \"$0\" \"$@\""), program]);
                 shell
             }
         };
@@ -112,7 +117,7 @@ impl Drop for Running<'_> {
     }
 }
 
-fn connect(port: u16) -> Connection {
+pub fn connect(port: u16) -> Connection {
     Connection::open((Ipv4Addr::LOCALHOST, port).into()).expect("a connection")
 }
 
@@ -198,7 +203,7 @@ fn the_start_is_told_in_order_and_the_end_is_clean() {
 /// Who may have few files open takes fewer clients, and tells those that are too many.
 #[test]
 fn a_low_limit_on_open_files_lowers_maxclients() {
-    let place = Place { open_files: Some(100), ..Place::new() };
+    let place = Place::behind("ulimit -n 100");
     let port = free_port();
     let running = place.start(&["--port", &port.to_string(), "--dir", "data"]);
     let told = "maxclients is 36 instead of 10000: the limit on open files is 100; raise it with `ulimit -n 10064`";

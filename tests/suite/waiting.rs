@@ -4,6 +4,7 @@
 //! Always true: nothing depends on how fast a server is: that a connection waits is asked for, not assumed.
 
 mod lists;
+mod log;
 mod sorted_sets;
 
 use std::collections::BTreeMap;

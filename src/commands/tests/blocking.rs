@@ -248,12 +248,13 @@ fn rules_that_changed_count_when_a_waiter_is_served() {
 }
 
 #[test]
-fn what_a_waiter_has_changed_is_what_it_may_wait_for_to_be_on_the_disk() {
+fn what_a_waiter_has_changed_is_what_its_answer_and_its_waits_for_the_disk_wait_for() {
     let bench = Bench::of_waiters();
     let mut other = bench.session();
     let waiter = bench.wait("XTAKE k 0");
     bench.run(&mut other, "SET k v");
     let parked = bench.node.waiting.take_back(&waiter).unwrap();
+    assert_eq!(parked.wait, bench.keyspace().store().appended());
     assert_eq!(parked.session.wrote, bench.keyspace().store().appended());
     assert_eq!(parked.session.wrote, other.wrote);
 }
