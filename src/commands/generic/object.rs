@@ -41,9 +41,14 @@ fn help(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
 }
 
 fn encoding(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
+    let key = args.word()?;
     let access = ctx.keys()?;
-    access.touches = false;
-    let meta = access.meta(args.word()?);
+    // A look from outside: it is no use of the value, and nobody is told if there is none.
+    let before = (access.touches, access.notes_misses);
+    (access.touches, access.notes_misses) = (false, false);
+    let meta = access.meta(key);
+    // In a transaction, other commands follow.
+    (access.touches, access.notes_misses) = before;
     Ok(meta.map_or(Reply::Null, |meta| Reply::Text(Kind(meta.kind).encoding().into())))
 }
 

@@ -221,6 +221,9 @@ const NEW_AND_MISSING: &[Step] = &[
     ('C', "GETSET z 1"),
     ('C', "GETDEL nothing"),
     ('C', "DEL nothing"),
+    ('C', "OBJECT ENCODING nothing"),
+    ('C', "OBJECT IDLETIME nothing"),
+    ('C', "GET nothing"),
 ];
 
 const CLASSES: &[Step] = &[
