@@ -13,6 +13,7 @@ use super::acl::{Account, DEFAULT};
 use super::outbox::{Outbox, Post};
 use super::tracking::Tracked;
 use crate::protocol::Version;
+use crate::store::Position;
 
 /// Where a connection comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -330,10 +331,19 @@ impl Client {
 
     /// Puts a message into its outbox; returns the bytes that wait for it in all.
     pub(super) fn deliver(&self, post: &Post) -> usize {
+        self.put(|outbox, version| outbox.push(post, version))
+    }
+
+    /// Puts a key there that has changed, together with others.
+    pub(super) fn deliver_key(&self, key: &[u8], wait: Position) -> usize {
+        self.put(|outbox, version| outbox.push_key(key, wait, version))
+    }
+
+    fn put(&self, push: impl FnOnce(&Outbox, Version) -> (bool, usize)) -> usize {
         if self.is_killed() {
             return 0;
         }
-        let (is_first, bytes) = self.outbox.push(post, self.version());
+        let (is_first, bytes) = push(&self.outbox, self.version());
         if is_first {
             self.wake();
         }

@@ -4,12 +4,13 @@
 //! in which it came, never in the middle of a reply.
 
 use std::cell::OnceCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::tracking;
 use crate::protocol::{Reply, ReplyBuffer, Version};
 use crate::store::Position;
 
@@ -40,8 +41,26 @@ impl Post {
 /// What waits for one connection.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    messages: Mutex<VecDeque<(Bytes, Position)>>,
+    messages: Mutex<VecDeque<Message>>,
     bytes: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Message {
+    content: Content,
+    wait: Position,
+}
+
+#[derive(Debug)]
+enum Content {
+    Written(Bytes),
+    /// Keys that have changed, each named once; more may be added as long as nothing comes behind them.
+    Keys(Version, BTreeSet<Box<[u8]>>),
+}
+
+/// What a key among others counts for: its bytes, and those around them.
+fn key_bytes(key: &[u8]) -> usize {
+    key.len() + 16
 }
 
 impl Outbox {
@@ -49,9 +68,28 @@ impl Outbox {
     pub(super) fn push(&self, post: &Post, version: Version) -> (bool, usize) {
         let form = post.form(version);
         let mut messages = self.messages.lock();
-        let before = self.bytes.fetch_add(form.len(), SeqCst);
-        messages.push_back((form, post.wait));
-        (messages.len() == 1, before + messages.back().map_or(0, |(form, _)| form.len()))
+        let bytes = self.bytes.fetch_add(form.len(), SeqCst) + form.len();
+        messages.push_back(Message { content: Content::Written(form), wait: post.wait });
+        (messages.len() == 1, bytes)
+    }
+
+    /// Adds a key that has changed, to those that are told of last if that is what comes last; returns the same.
+    pub(super) fn push_key(&self, key: &[u8], wait: Position, version: Version) -> (bool, usize) {
+        let mut messages = self.messages.lock();
+        let is_first = messages.is_empty();
+        let added = match messages.back_mut() {
+            Some(Message { content: Content::Keys(spoken, keys), wait: before }) if *spoken == version => {
+                *before = wait.max(*before);
+                keys.insert(key.into())
+            }
+            _ => {
+                let keys = BTreeSet::from([key.into()]);
+                messages.push_back(Message { content: Content::Keys(version, keys), wait });
+                true
+            }
+        };
+        let added = if added { key_bytes(key) } else { 0 };
+        (is_first, self.bytes.fetch_add(added, SeqCst) + added)
     }
 
     /// Whether nothing waits.
@@ -74,9 +112,17 @@ impl Outbox {
             std::mem::take(&mut *messages)
         };
         let mut wait = 0;
-        for (form, position) in taken {
-            out.raw_shared(form);
-            wait = wait.max(position);
+        for message in taken {
+            match message.content {
+                Content::Written(form) => out.raw_shared(form),
+                Content::Keys(version, keys) => {
+                    let keys = Reply::Array(keys.into_iter().map(|key| Reply::bulk(&key)).collect());
+                    let mut buffer = ReplyBuffer::new(version);
+                    tracking::told(version, keys).write(&mut buffer);
+                    out.raw_shared(Bytes::from(buffer.to_vec()));
+                }
+            }
+            wait = wait.max(message.wait);
         }
         wait
     }
@@ -107,5 +153,26 @@ mod tests {
         assert_eq!(out.to_vec(), b"+OK\r\n*1\r\n$1\r\na\r\n>1\r\n$1\r\na\r\n>1\r\n$1\r\nb\r\n");
         assert!(outbox.is_empty());
         assert_eq!(outbox.take(&mut out), 0);
+    }
+    #[test]
+    fn keys_are_told_of_together_until_something_else_comes() {
+        let outbox = Outbox::default();
+        let keys =
+            |keys: &[&[u8]], version| keys.iter().map(|key| outbox.push_key(key, 5, version)).collect::<Vec<_>>();
+        assert_eq!(keys(&[b"b", b"a", b"b"], Version::Resp3), [(true, 17), (false, 34), (false, 34)]);
+        outbox.push(&Post::new(Reply::Push(vec![Reply::bulk(b"m")]), 9), Version::Resp3);
+        assert_eq!(keys(&[b"a"], Version::Resp3).len(), 1);
+        assert_eq!(keys(&[b"c"], Version::Resp2).len(), 1);
+        let mut out = ReplyBuffer::new(Version::Resp3);
+        assert_eq!(outbox.take(&mut out), 9);
+        let told = String::from_utf8(out.to_vec()).unwrap();
+        let expected = [
+            ">2\r\n$10\r\ninvalidate\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n",
+            ">1\r\n$1\r\nm\r\n",
+            ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n",
+            "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*1\r\n$1\r\nc\r\n",
+        ];
+        assert_eq!(told, expected.concat());
+        assert!(outbox.is_empty());
     }
 }

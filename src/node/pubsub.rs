@@ -239,7 +239,15 @@ impl Node {
 
     /// Puts a message where a connection takes it from. One that lets too much wait is cut off.
     pub fn deliver(&self, client: &Client, post: &Post) {
-        let waiting = client.deliver(post);
+        self.limit(client, client.deliver(post));
+    }
+
+    /// The same of a key that has changed, told of together with others.
+    pub(super) fn deliver_key(&self, client: &Client, key: &[u8], wait: Position) {
+        self.limit(client, client.deliver_key(key, wait));
+    }
+
+    fn limit(&self, client: &Client, waiting: usize) {
         // Also of those that subscribe to nothing: what they are sent unasked is limited in the same way.
         let limit = self.config.get().client_output_buffer_limit.pubsub.hard;
         if limit > 0 && waiting as u64 > limit {

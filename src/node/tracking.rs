@@ -260,7 +260,7 @@ impl Node {
             for client in clients.values() {
                 let is_own = client.id == actor && client.tracked(|tracked| tracked.no_loop).unwrap_or_default();
                 if !is_own {
-                    self.tell(client, Some(key), wait);
+                    self.tell(client, Change::Prefixed(key), wait);
                 }
             }
         }
@@ -274,7 +274,7 @@ impl Node {
         self.tracking.clear();
         for client in self.clients.all() {
             if client.tracked(|_| ()).is_some() {
-                self.tell(&client, None, wait);
+                self.tell(&client, Change::All, wait);
             }
         }
     }
@@ -285,17 +285,16 @@ impl Node {
             // Since it has read the key it may have begun to be told of prefixes instead.
             let wants = client.tracked(|tracked| !(tracked.broadcast || tracked.no_loop && client.id == actor));
             if wants.unwrap_or_default() {
-                self.tell(&client, Some(key), wait);
+                self.tell(&client, Change::Key(key), wait);
             }
         }
     }
 
     /// Tells a connection, or the one that it has named for this, of one key or of all.
-    fn tell(&self, client: &Client, key: Option<&[u8]>, wait: Position) {
-        let keys = key.map_or(Reply::Null, |key| Reply::Array(vec![Reply::bulk(key)]));
+    fn tell(&self, client: &Client, change: Change<'_>, wait: Position) {
         let Some(redirect) = client.tracked(|tracked| tracked.redirect).flatten() else {
             if client.version() == Version::Resp3 {
-                self.deliver(client, &Post::new(Reply::Push(vec![Reply::bulk(b"invalidate"), keys]), wait));
+                self.send_change(client, change, wait);
             }
             return;
         };
@@ -307,16 +306,36 @@ impl Node {
             }
             return;
         };
-        match (other.version(), other.kind()) {
-            (Version::Resp3, _) => {
-                self.deliver(&other, &Post::new(Reply::Push(vec![Reply::bulk(b"invalidate"), keys]), wait));
-            }
-            (Version::Resp2, ClientKind::PubSub) => {
-                let words = vec![Reply::bulk(b"message"), Reply::bulk(CHANNEL), keys];
-                self.deliver(&other, &Post::new(Reply::Array(words), wait));
-            }
-            (Version::Resp2, ClientKind::Normal) => {}
+        if other.version() == Version::Resp3 || other.kind() == ClientKind::PubSub {
+            self.send_change(&other, change, wait);
         }
+    }
+
+    fn send_change(&self, client: &Client, change: Change<'_>, wait: Position) {
+        let keys = match change {
+            Change::Prefixed(key) => return self.deliver_key(client, key, wait),
+            Change::Key(key) => Reply::Array(vec![Reply::bulk(key)]),
+            Change::All => Reply::Null,
+        };
+        self.deliver(client, &Post::new(told(client.version(), keys), wait));
+    }
+}
+
+/// What has changed.
+#[derive(Clone, Copy, Debug)]
+enum Change<'a> {
+    /// A key that the connection has read.
+    Key(&'a [u8]),
+    /// A key whose prefix it is told of: told together with others, as there may be many.
+    Prefixed(&'a [u8]),
+    All,
+}
+
+/// How a connection is told of keys.
+pub(super) fn told(version: Version, keys: Reply) -> Reply {
+    match version {
+        Version::Resp3 => Reply::Push(vec![Reply::bulk(b"invalidate"), keys]),
+        Version::Resp2 => Reply::Array(vec![Reply::bulk(b"message"), Reply::bulk(CHANNEL), keys]),
     }
 }
 

@@ -181,6 +181,22 @@ fn another_connection_may_be_told_of_changes() {
     }
 }
 
+/// Who is told of keys by their prefix is told of many at once, and of each once.
+#[test]
+fn changes_of_many_keys_are_told_together() {
+    for program in [Some(Program::Caskade), Program::oracle()].into_iter().flatten() {
+        let server = Server::start(program, &[]);
+        let mut client = server.connect_with(3);
+        client.ask(&["CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "key:"]);
+        client.send(&["MSET", "key:c", "1", "key:a", "1", "other", "1", "key:b", "1", "key:a", "2"]).expect("to send");
+        let mut read = [client.receive().expect("a reply"), client.receive().expect("a push")];
+        read.sort_by_key(|reply| matches!(reply, Reply::Push(_)));
+        let keys = ["key:a", "key:b", "key:c"].map(|key| Reply::Bulk(key.into()));
+        let push = Reply::Push(vec![Reply::Bulk(b"invalidate".to_vec()), Reply::Array(keys.to_vec())]);
+        assert_eq!(read, [Reply::Status(b"OK".to_vec()), push], "{program:?}");
+    }
+}
+
 /// The table of keys has a limit: whoever caches more is told to forget some.
 #[test]
 fn the_table_of_cached_keys_has_a_limit() {
