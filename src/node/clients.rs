@@ -158,14 +158,19 @@ impl Clients {
         self.all.lock().get(&id).cloned()
     }
 
-    /// Bytes that all connections take, with what they have sent ahead.
+    /// Bytes that all connections take, with what they have sent ahead and what waits for them.
     pub fn memory_bytes(&self) -> u64 {
-        self.all.lock().values().map(|client| (size_of::<Client>() + client.input_buffer.load(Relaxed)) as u64).sum()
+        self.all.lock().values().map(|client| client.memory_bytes() as u64).sum()
     }
 
     /// The most that one connection has sent ahead, in bytes.
     pub fn input_buffer_max(&self) -> usize {
         self.all.lock().values().map(|client| client.input_buffer.load(Relaxed)).max().unwrap_or(0)
+    }
+
+    /// The most that waits for one connection, in bytes.
+    pub fn output_buffer_max(&self) -> usize {
+        self.all.lock().values().map(|client| client.output_buffer()).max().unwrap_or(0)
     }
 
     /// All, the oldest first.
@@ -393,6 +398,15 @@ impl Client {
         self.unsent.store(bytes, Relaxed);
     }
 
+    /// Bytes that wait for it: what its socket did not take, and what others have for it.
+    fn output_buffer(&self) -> usize {
+        self.unsent.load(Relaxed) + self.outbox.bytes()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.input_buffer.load(Relaxed) + self.output_buffer()
+    }
+
     /// Notes how many channels, patterns and shard channels it has subscribed to.
     pub fn note_subscriptions(&self, counts: [usize; 3]) {
         self.subscriptions.iter().zip(counts).for_each(|(known, count)| known.store(count, Relaxed));
@@ -444,13 +458,16 @@ impl Client {
             index => command_name(index),
         };
         let buffered = self.input_buffer.load(Relaxed);
+        let unsent = self.output_buffer();
+        // What its socket did not take is one piece.
+        let pieces = self.outbox.len() + usize::from(self.unsent.load(Relaxed) > 0);
         let subscriptions = [0, 1, 2].map(|space: usize| self.subscriptions[space].load(Relaxed));
         let mut line = String::new();
         // Writing to a string cannot fail.
         let _ = write!(
             line,
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
-             qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem={} events=r cmd={} \
+             qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} events={} cmd={} \
              user={} redir={} resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={}",
             self.id,
             self.address(),
@@ -467,7 +484,10 @@ impl Client {
             multi,
             self.watched.load(Relaxed),
             buffered,
-            buffered + size_of::<Self>(),
+            pieces,
+            unsent,
+            self.memory_bytes(),
+            if unsent > 0 { "rw" } else { "r" },
             command,
             self.user(),
             redirect,

@@ -104,6 +104,11 @@ impl Outbox {
         self.bytes.load(SeqCst)
     }
 
+    /// How many messages wait.
+    pub fn len(&self) -> usize {
+        self.messages.lock().len()
+    }
+
     /// Moves all messages to the end of `out`; returns what they have to wait for.
     pub fn take(&self, out: &mut ReplyBuffer) -> Position {
         let taken = {
@@ -147,6 +152,7 @@ mod tests {
         assert_eq!(outbox.push(&first, Version::Resp2), (true, 11));
         assert_eq!(outbox.push(&first, Version::Resp3), (false, 22));
         assert_eq!(outbox.push(&post("b", 3), Version::Resp3), (false, 33));
+        assert_eq!(outbox.len(), 3);
         let mut out = ReplyBuffer::new(Version::Resp2);
         out.simple("OK");
         assert_eq!(outbox.take(&mut out), 7);
@@ -163,6 +169,7 @@ mod tests {
         outbox.push(&Post::new(Reply::Push(vec![Reply::bulk(b"m")]), 9), Version::Resp3);
         assert_eq!(keys(&[b"a"], Version::Resp3).len(), 1);
         assert_eq!(keys(&[b"c"], Version::Resp2).len(), 1);
+        assert_eq!(outbox.len(), 4);
         let mut out = ReplyBuffer::new(Version::Resp3);
         assert_eq!(outbox.take(&mut out), 9);
         let told = String::from_utf8(out.to_vec()).unwrap();

@@ -2,8 +2,8 @@
 
 use crate::connection::{Connection, encode};
 use crate::reply::Reply;
-use crate::server::{Program, Server};
-use std::time::Instant;
+use crate::server::{Program, Server, wait_until};
+use std::time::{Duration, Instant};
 
 const DEBUG: &[&str] = &["--enable-debug-command", "yes"];
 
@@ -96,11 +96,7 @@ fn debug_does_what_tests_of_clients_need() {
 }
 
 /// Fields of redis-server 7.0 that this server has not.
-const ABSENT_FIELDS: &[(&str, &str)] = &[
-    ("atomicvar_api", "of a server in C"),
-    ("gcc_version", "of a server in C"),
-    ("client_recent_max_output_buffer", "replies are not measured once they are sent"),
-];
+const ABSENT_FIELDS: &[(&str, &str)] = &[("atomicvar_api", "of a server in C"), ("gcc_version", "of a server in C")];
 
 fn info(connection: &mut Connection) -> Vec<(String, String)> {
     let text = connection.ask(&["INFO", "everything"]);
@@ -182,4 +178,41 @@ fn what_info_says_of_memory_adds_up() {
     let database = &fields.iter().find(|(name, _)| name == "db0").expect("a database").1;
     let mean = database.strip_prefix("keys=2000,expires=2000,avg_ttl=").expect("its keys").parse::<u64>();
     assert!((900_000..=1_000_000).contains(&mean.expect("a number")), "{database}");
+}
+
+/// What waits for a connection that does not read.
+#[test]
+fn what_nobody_reads_is_told_of_its_connection() {
+    let server = Server::start(Program::Caskade, &[]);
+    let (mut reader, mut other) = (server.connect(), server.connect());
+    let id = reader.ask(&["CLIENT", "ID"]).integer().expect("a number").to_string();
+    let text = |reply: Reply| String::from_utf8_lossy(reply.bytes().expect("text")).into_owned();
+    let field = |line: &str, name: &str| -> String {
+        let value = line.split_whitespace().find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+        value.unwrap_or_else(|| panic!("no {name} in {line}")).to_owned()
+    };
+    let number = |line: &str, name: &str| -> u64 { field(line, name).parse().expect("a number") };
+    let before = text(other.ask(&["CLIENT", "LIST", "ID", &id]));
+    assert_eq!((number(&before, "oll"), number(&before, "omem"), &*field(&before, "events")), (0, 0, "r"));
+    reader.ask(&["SUBSCRIBE", "channel"]);
+    const ENOUGH: u64 = 1 << 20;
+    let message = "x".repeat(100_000);
+    // At first its socket takes them.
+    wait_until("messages to wait", Duration::from_secs(60), || {
+        other.ask(&["PUBLISH", "channel", &message]);
+        number(&text(other.ask(&["CLIENT", "LIST", "ID", &id])), "omem") > ENOUGH
+    });
+    let waits = text(other.ask(&["CLIENT", "LIST", "ID", &id]));
+    assert_eq!(field(&waits, "events"), "rw");
+    assert!(number(&waits, "oll") > 1 && number(&waits, "tot-mem") > number(&waits, "omem"), "{waits}");
+    let mut told = info(&mut other);
+    told.retain(|(name, _)| name == "client_recent_max_output_buffer" || name == "mem_clients_normal");
+    let told: Vec<u64> = told.iter().map(|(_, value)| value.parse().expect("a number")).collect();
+    assert_eq!(told[0], number(&waits, "omem"));
+    assert!(told[1] > told[0], "{told:?}");
+    // It reads all of it.
+    wait_until("nothing to wait any more", Duration::from_secs(60), || {
+        reader.receive().expect("a message");
+        number(&text(other.ask(&["CLIENT", "LIST", "ID", &id])), "omem") == 0
+    });
 }

@@ -125,6 +125,7 @@ fn clients(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("cluster_connections", 0);
     out.add("maxclients", ctx.node.config.get().maxclients);
     out.add("client_recent_max_input_buffer", ctx.node.clients.input_buffer_max());
+    out.add("client_recent_max_output_buffer", ctx.node.clients.output_buffer_max());
     let waiting = ctx.node.waiting.counts();
     out.add("blocked_clients", waiting.clients + ctx.node.pause.held_back());
     out.add("tracking_clients", ctx.node.tracking.counts().clients);

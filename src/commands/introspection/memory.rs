@@ -22,7 +22,7 @@ pub struct MemoryFacts {
     pub dataset: u64,
     /// What is not yet written, or not yet synced.
     pub log_buffer: u64,
-    /// What clients have sent and is not yet executed, and their own state.
+    /// What clients have sent and is not yet executed, what they have not read, and their own state.
     pub clients: u64,
     /// Those with keys.
     pub databases: Vec<DatabaseFacts>,

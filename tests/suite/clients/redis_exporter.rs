@@ -37,10 +37,6 @@ const DASHBOARD: &[&str] = &[
     "redis_instance_info",
 ];
 
-/// What redis-server has and this server has not.
-const ABSENT: &[(&str, &str)] =
-    &[("redis_client_recent_max_output_buffer_bytes", "replies are not measured once they are sent")];
-
 #[test]
 fn finds_the_metrics_of_redis() {
     let Some(exporter) = required("prometheus-redis-exporter", find_on_path("prometheus-redis-exporter")) else {
@@ -64,8 +60,7 @@ fn finds_the_metrics_of_redis() {
     let Some(oracle) = Program::oracle() else { return };
     let theirs = metrics(&exporter, oracle);
     let absent: Vec<&str> = names(&theirs).difference(&names(&ours)).copied().collect();
-    let unknown: Vec<&str> = absent.into_iter().filter(|name| !ABSENT.iter().any(|(known, _)| known == name)).collect();
-    assert!(unknown.is_empty(), "redis-server has {}", unknown.join(", "));
+    assert!(absent.is_empty(), "redis-server has {}", absent.join(", "));
 }
 
 /// Of single keys and of those that match a pattern: how large each is, whatever it holds, and how many there are.
