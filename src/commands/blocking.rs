@@ -124,7 +124,8 @@ fn serve_key(ctx: &mut Context<'_, '_>, database: u32, key: &[u8]) -> Result<(),
         let is_gone = !access.exists(key);
         let Some(waiter) = ctx.node.waiting.next(database, key, after, is_gone) else { return Ok(()) };
         after = Some(waiter.arrival);
-        if ctx.served.iter().any(|served| Arc::ptr_eq(&served.waiter, &waiter)) || waiter.client.is_killed() {
+        let mut served = ctx.aside.iter().flat_map(|aside| &aside.served);
+        if served.any(|served| Arc::ptr_eq(&served.waiter, &waiter)) || waiter.client.is_killed() {
             continue;
         }
         if (waiter.block.is_ready)(access, key) {
@@ -145,22 +146,11 @@ fn serve_waiter<'k>(ctx: &mut Context<'_, 'k>, waiter: Arc<Waiter>) -> Result<()
     access.counts = row.is(Flags::READONLY);
     access.touches = !session.no_touch;
     let (node, registry) = (ctx.node, ctx.registry);
-    let effects = std::mem::take(&mut ctx.effects);
-    let mut own = Context {
-        node,
-        registry,
-        session,
-        out,
-        access: Some(access),
-        in_transaction: false,
-        finished: None,
-        effects,
-        served: Vec::new(),
-        monitored: Vec::new(),
-        own_reads: Vec::new(),
-    };
+    let aside = ctx.aside.take();
+    let mut own =
+        Context { node, registry, session, out, access: Some(access), in_transaction: false, finished: None, aside };
     let outcome = run(&mut own, row, request.words());
-    ctx.effects = std::mem::take(&mut own.effects);
+    ctx.aside = own.aside.take();
     let failed = match outcome {
         Ok(reply) => {
             reply.write(out);
@@ -181,7 +171,7 @@ fn serve_waiter<'k>(ctx: &mut Context<'_, 'k>, waiter: Arc<Waiter>) -> Result<()
         Err(stop @ (Stop::Cold(_) | Stop::Errand(_) | Stop::Room)) => return Err(stop),
     };
     let nanoseconds = node.monotonic_nanoseconds().saturating_sub(began);
-    ctx.served.push(Served { waiter, locked, row, failed, nanoseconds });
+    ctx.aside().served.push(Served { waiter, locked, row, failed, nanoseconds });
     Ok(())
 }
 

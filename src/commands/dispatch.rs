@@ -26,7 +26,7 @@ use crate::store::Position;
 /// What the requests that arrived together have in common.
 #[derive(Debug)]
 pub struct Batch {
-    /// The time they all run at, in milliseconds since the Unix epoch.
+    /// The time they all run at, in milliseconds since the Unix epoch; 0 before the first begins.
     pub now: u64,
     /// What their replies have to wait for.
     pub wait: Position,
@@ -41,17 +41,15 @@ pub struct Batch {
 impl Batch {
     /// A batch that begins now.
     pub fn begin(node: &Node) -> Self {
-        Self {
-            now: node.now(),
-            wait: 0,
-            tally: Tally::default(),
-            timing: Timing::default(),
-            ran: None,
-            last_command: None,
-        }
+        Self { now: node.now(), ..Self::later() }
     }
 
-    /// Others ran before the next request: it begins now.
+    /// A batch that begins with [`Batch::go_on`].
+    pub fn later() -> Self {
+        Self { now: 0, wait: 0, tally: Tally::default(), timing: Timing::default(), ran: None, last_command: None }
+    }
+
+    /// The next request begins now: it is the first, or others ran before it.
     pub fn go_on(&mut self, node: &Node) {
         self.now = node.now();
         self.timing.interrupt();
@@ -239,19 +237,7 @@ fn run<'k>(
         None => &mut own,
     };
     let finished = prepared.and_then(|prepared| prepared.finished.as_ref());
-    let mut ctx = Context {
-        node,
-        registry,
-        session,
-        out,
-        access: None,
-        in_transaction: false,
-        finished,
-        effects: Vec::new(),
-        served: Vec::new(),
-        monitored: Vec::new(),
-        own_reads: Vec::new(),
-    };
+    let mut ctx = Context { node, registry, session, out, access: None, in_transaction: false, finished, aside: None };
     if let Err(stop) = gates::pass(&ctx, row, words) {
         if !matches!(stop, Stop::Paused) {
             ctx.session.spoil_transaction();
@@ -269,7 +255,7 @@ fn run<'k>(
     }
     let Some(keyspace) = node.keyspace() else {
         let outcome = (row.command.handler)(&mut ctx, arguments(row, words));
-        send(node, &std::mem::take(&mut ctx.effects), 0);
+        ctx.aside.take().iter().for_each(|aside| send(node, &aside.effects, 0));
         if node.monitors.is_used() {
             show(node, lines(&mut ctx, row, words), 0);
         }
@@ -307,11 +293,10 @@ fn run<'k>(
     {
         outcome = Err(stop);
     }
-    let (effects, served) = (std::mem::take(&mut ctx.effects), std::mem::take(&mut ctx.served));
-    let own_reads = std::mem::take(&mut ctx.own_reads);
     let shown = node.monitors.is_used() && !matches!(outcome, Err(Stop::Cold(_) | Stop::Errand(_) | Stop::Room));
     let lines = if shown { lines(&mut ctx, row, words) } else { Vec::new() };
-    if !served.is_empty() {
+    let aside = ctx.aside.take();
+    if aside.as_ref().is_some_and(|aside| !aside.served.is_empty()) {
         // What they have changed is not this connection's doing: it has to be told as well.
         drop(acting);
     }
@@ -328,16 +313,21 @@ fn run<'k>(
         if row.is(Flags::WRITE) || row.is(Flags::TRANSACTION) {
             session.wrote = session.wrote.max(wait);
         }
-        send(node, &effects, wait);
-        if !own_reads.is_empty() {
-            node.note_read(&session.client, own_reads.iter().map(|key| &key[..]));
+        let has_effects = aside.as_ref().is_some_and(|aside| !aside.effects.is_empty());
+        let mut served = Vec::new();
+        if let Some(aside) = aside {
+            send(node, &aside.effects, wait);
+            if !aside.own_reads.is_empty() {
+                node.note_read(&session.client, aside.own_reads.iter().map(|key| &key[..]));
+            }
+            served = aside.served;
         }
         show(node, lines, wait);
         blocking::answer(node, served, wait);
         if !leaves || !access.is_clean() {
             *place = None;
         }
-        if !effects.is_empty() {
+        if has_effects {
             // Whoever sends to itself reads the message before the answer.
             session.take_messages(out);
         }
@@ -366,7 +356,7 @@ fn is_done(outcome: &Outcome) -> bool {
 /// What those are shown about a request who look at everything: what it has run, and itself.
 #[cold]
 fn lines(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<'_>) -> Vec<String> {
-    let mut lines = std::mem::take(&mut ctx.monitored);
+    let mut lines = std::mem::take(&mut ctx.aside().monitored);
     lines.extend(monitor::line(ctx.node, ctx.session, row, words));
     lines
 }
@@ -389,7 +379,8 @@ pub(super) fn run_queued(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<
     note_read(ctx, row, words);
     note_own(ctx, row, words);
     if ctx.node.monitors.is_used() {
-        ctx.monitored.extend(monitor::line(ctx.node, ctx.session, row, words));
+        let line = monitor::line(ctx.node, ctx.session, row, words);
+        ctx.aside().monitored.extend(line);
     }
     outcome
 }
@@ -401,8 +392,9 @@ fn note_own(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<'_>) {
         && ctx.session.tracks_reads()
         && let Some(access) = &ctx.access
     {
-        let own = row.keys(words).filter(|key| access.has_pending(key)).map(Bytes::copy_from_slice);
-        ctx.own_reads.extend(own);
+        let own: Vec<Bytes> =
+            row.keys(words).filter(|key| access.has_pending(key)).map(Bytes::copy_from_slice).collect();
+        ctx.aside().own_reads.extend(own);
     }
 }
 

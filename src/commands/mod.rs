@@ -94,6 +94,13 @@ pub struct Context<'a, 'k> {
     pub in_transaction: bool,
     /// What has come of the [`Errand`] that this command asked for.
     finished: Option<&'a Finished>,
+    /// What others are to be told; mostly that is nothing.
+    aside: Option<Box<Aside<'k>>>,
+}
+
+/// What a command leaves for others than its client.
+#[derive(Default)]
+struct Aside<'k> {
     /// What goes out once the changes stand.
     effects: Vec<Effect>,
     /// Who waited for what has changed, and is answered once the changes stand.
@@ -105,6 +112,10 @@ pub struct Context<'a, 'k> {
 }
 
 impl<'k> Context<'_, 'k> {
+    fn aside(&mut self) -> &mut Aside<'k> {
+        self.aside.get_or_insert_default()
+    }
+
     /// The keys, as this command may see them; an error while they are being loaded.
     #[inline]
     pub fn keys(&mut self) -> Result<&mut Access<'k>, Stop> {
@@ -131,7 +142,7 @@ impl<'k> Context<'_, 'k> {
     pub(crate) fn notify_in(&mut self, database: u32, class: EventClass, event: &'static str, key: &[u8]) {
         self.take_noted();
         if self.node.notified().has(class) {
-            self.effects.push(Effect::Event { class, event, database, key: Bytes::copy_from_slice(key) });
+            self.aside().effects.push(Effect::Event { class, event, database, key: Bytes::copy_from_slice(key) });
         }
     }
 
@@ -140,6 +151,7 @@ impl<'k> Context<'_, 'k> {
         let Some(access) = self.access.as_deref_mut().filter(|access| access.has_noted()) else {
             return;
         };
+        let effects = &mut self.aside.get_or_insert_default().effects;
         for (noted, database, key) in access.take_noted() {
             let (class, event) = match noted {
                 Noted::New => (EventClass::NEW, "new"),
@@ -150,7 +162,7 @@ impl<'k> Context<'_, 'k> {
                     (EventClass::HASH, "hexpired")
                 }
             };
-            self.effects.push(Effect::Event { class, event, database, key });
+            effects.push(Effect::Event { class, event, database, key });
         }
     }
 

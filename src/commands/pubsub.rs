@@ -197,7 +197,7 @@ fn send(ctx: &mut Context<'_, '_>, mut args: Args<'_>, to_shard: bool) -> Outcom
     let reached = ctx.node.pubsub.reach(space, channel);
     if reached > 0 {
         let (channel, message) = (Bytes::copy_from_slice(channel), Bytes::copy_from_slice(message));
-        ctx.effects.push(match to_shard {
+        ctx.aside().effects.push(match to_shard {
             true => Effect::ShardMessage { channel, message },
             false => Effect::Message { channel, message },
         });

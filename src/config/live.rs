@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, MutexGuard};
@@ -16,6 +17,9 @@ use super::table::{Change, Parameter, all, find};
 /// The settings of a running server.
 pub struct Config {
     current: ArcSwap<Settings>,
+    /// What each turn of a connection asks for, once more.
+    timeout: AtomicU64,
+    bulk_bytes_max: AtomicU64,
     /// Held over a change or a rewrite, so that two of them cannot overwrite each other.
     changing: Mutex<()>,
     file: Option<PathBuf>,
@@ -54,7 +58,20 @@ impl std::error::Error for SetError {}
 impl Config {
     /// `file` is the configuration file the server was started with, where CONFIG REWRITE goes.
     pub fn new(settings: Settings, file: Option<PathBuf>) -> Self {
-        Self { current: ArcSwap::from_pointee(settings), changing: Mutex::new(()), file }
+        let (timeout, bulk_bytes_max) = (settings.timeout.into(), settings.proto_max_bulk_len.into());
+        Self { current: ArcSwap::from_pointee(settings), timeout, bulk_bytes_max, changing: Mutex::new(()), file }
+    }
+
+    /// `timeout`, in seconds; 0 for none.
+    #[inline]
+    pub fn timeout(&self) -> u64 {
+        self.timeout.load(Relaxed)
+    }
+
+    /// `proto-max-bulk-len`, in bytes.
+    #[inline]
+    pub fn bulk_bytes_max(&self) -> u64 {
+        self.bulk_bytes_max.load(Relaxed)
     }
 
     /// The settings in force. Cheap enough for every command; not to be kept over a wait.
@@ -110,6 +127,8 @@ impl Config {
         changed.sort_unstable();
         changed.dedup();
         apply(&before, &after, &changed)?;
+        self.timeout.store(after.timeout, Relaxed);
+        self.bulk_bytes_max.store(after.proto_max_bulk_len, Relaxed);
         self.current.store(Arc::new(after));
         Ok(())
     }

@@ -257,7 +257,8 @@ impl Node {
     /// Nanoseconds of a clock that never steps back.
     #[inline]
     pub fn monotonic_nanoseconds(&self) -> u64 {
-        self.clock.monotonic().as_nanos() as u64
+        let elapsed = self.clock.monotonic();
+        elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos())
     }
 
     /// When the server started, in milliseconds since the Unix epoch.

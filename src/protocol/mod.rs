@@ -10,6 +10,7 @@ mod error;
 pub(crate) mod fuzzing;
 mod reply;
 mod request;
+mod short;
 mod words;
 
 #[cfg(test)]
@@ -20,4 +21,5 @@ pub use double::{DoubleBuffer, format_double};
 pub use error::ProtocolError;
 pub use reply::Reply;
 pub use request::{Arguments, Decoded, Decoder, LINE_BYTES_MAX, Limits};
+pub use short::whole;
 pub use words::{Unbalanced, split};

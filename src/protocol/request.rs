@@ -11,6 +11,7 @@
 //! accepts any byte after the CR.
 
 use super::ProtocolError;
+use super::short::{is_plain, short_elements};
 use super::words::{self, Unbalanced};
 use memchr::memchr;
 use redis_protocol::resp2::decode::decode_range;
@@ -28,9 +29,6 @@ const BULK_BYTES_MAX_DEFAULT: usize = 512 * 1024 * 1024;
 /// Room for this many arguments is kept between requests; what a larger request took is given back.
 const ARGUMENTS_KEPT: usize = 256;
 const INLINE_BYTES_KEPT: usize = 1024;
-
-/// A number of more digits is not read in one go.
-const SHORT_DIGITS_MAX: usize = 4;
 
 /// What one request may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,40 +182,26 @@ impl Decoder {
         (self.position, self.searched, self.needed) = (0, 0, 0);
     }
 
-    /// Reads a request that is there as a whole, and that nothing has to be said about; returns where it ends. Of any other,
-    /// nothing has happened.
+    /// Whether nothing of a request was looked at: what comes next begins one.
+    #[inline]
+    pub fn is_between(&self) -> bool {
+        self.stage == Stage::Finished || self.stage == Stage::Start && self.needed == 0
+    }
+
+    /// As [`whole`](super::short::whole), into the decoder's own ranges.
     #[inline]
     fn whole(&mut self, buffer: &[u8], limits: &Limits) -> Option<usize> {
-        let end = self.short_elements(buffer, limits);
+        let end = short_elements(buffer, limits, &mut self.ranges);
         #[cfg(any(test, feature = "fuzzing"))]
         {
             self.work += end.unwrap_or_else(|| self.ranges.last().map_or(0, |last| last.1));
         }
-        let is_plain = end.is_some() && refuse_cross_protocol(&buffer[self.ranges[0].0..self.ranges[0].1]).is_ok();
-        if is_plain {
-            self.position = end?;
-            return end;
+        let end = end.filter(|_| is_plain(buffer, self.ranges[0]));
+        match end {
+            Some(end) => self.position = end,
+            None => self.ranges.clear(),
         }
-        self.ranges.clear();
-        None
-    }
-
-    #[inline]
-    fn short_elements(&mut self, buffer: &[u8], limits: &Limits) -> Option<usize> {
-        let (count, mut at) = short_number(buffer, 0, b'*')?;
-        if count == 0 || count > limits.arguments_max {
-            return None;
-        }
-        for _ in 0..count {
-            let (length, from) = short_number(buffer, at, b'$')?;
-            let to = from + length;
-            at = to + 2;
-            if length > limits.bulk_bytes_max || buffer.len() < at {
-                return None;
-            }
-            self.ranges.push((from, to));
-        }
-        Some(at)
+        end
     }
 
     fn first_line(&mut self, buffer: &[u8], limits: &Limits) -> Result<Step, ProtocolError> {
@@ -405,28 +389,6 @@ fn bulk_length(line: &[u8], limits: &Limits) -> Result<usize, ProtocolError> {
     }
 }
 
-/// The number of a line `*N` or `$N` with a few digits, as Redis writes it, and where the line after it begins.
-#[inline]
-fn short_number(buffer: &[u8], at: usize, sigil: u8) -> Option<(usize, usize)> {
-    let line = buffer.get(at..)?;
-    let (&first, line) = line.split_first()?;
-    let mut number = usize::from(line.first()?.wrapping_sub(b'0'));
-    if first != sigil || number > 9 {
-        return None;
-    }
-    let mut digits = 1;
-    loop {
-        match line.get(digits)? {
-            digit @ b'0'..=b'9' if digits < SHORT_DIGITS_MAX && number > 0 => {
-                number = number * 10 + usize::from(digit - b'0');
-                digits += 1;
-            }
-            b'\r' if line.get(digits + 1) == Some(&b'\n') => return Some((number, at + digits + 3)),
-            _ => return None,
-        }
-    }
-}
-
 /// A number as Redis writes it and in no other way: no plus sign, no leading zero, no minus zero.
 fn parse_length(digits: &[u8]) -> Option<i64> {
     let (negative, digits) = match digits {
@@ -450,7 +412,7 @@ fn parse_length(digits: &[u8]) -> Option<i64> {
     })
 }
 
-fn refuse_cross_protocol(first: &[u8]) -> Result<(), ProtocolError> {
+pub(super) fn refuse_cross_protocol(first: &[u8]) -> Result<(), ProtocolError> {
     if first.eq_ignore_ascii_case(b"post") || first.eq_ignore_ascii_case(b"host:") {
         return Err(ProtocolError::CrossProtocol);
     }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::ahead::Share;
 use super::buffers;
 use super::listen::Stream;
-use super::pipeline::{self, Found, Pipeline};
+use super::pipeline::{self, Pipeline, Requests};
 use super::waiting::Waits;
 use super::workers::Shared;
 use crate::commands::{self, Batch, Errand, Executed, Finished, Kept, Prepared};
@@ -134,7 +134,7 @@ impl Connection {
             let node = &self.shared.node;
             node.stats.input_bytes.add(received as u64);
             node.stats.reads.add(1);
-            let mut batch = Batch::begin(node);
+            let mut batch = Batch::later();
             let executed = self.execute_some(&mut batch).await;
             self.session.take_messages(&mut self.out);
             batch.wait = batch.wait.max(self.session.take_wait());
@@ -143,7 +143,8 @@ impl Connection {
                 let buffered = self.input.len();
                 // What a client waits for is what it is shown to do.
                 let command = batch.last_command().filter(|_| self.waits.is_none());
-                self.session.client.note_activity(batch.now, command, received as u64, buffered);
+                let now = if batch.now == 0 { self.shared.node.now() } else { batch.now };
+                self.session.client.note_activity(now, command, received as u64, buffered);
             }
             // Who waits has shown its state, and left it behind.
             if self.waits.is_none() {
@@ -174,7 +175,7 @@ impl Connection {
     /// Executes requests that have arrived. True if it stopped because enough output is waiting.
     async fn execute_some(&mut self, batch: &mut Batch) -> Result<bool, End> {
         let shared = self.shared.clone();
-        let bulk_bytes_max = shared.node.config.get().proto_max_bulk_len as usize;
+        let bulk_bytes_max = shared.node.config.bulk_bytes_max() as usize;
         'more: loop {
             if self.session.closing || self.session.client.is_killed() {
                 return Ok(false);
@@ -188,17 +189,21 @@ impl Connection {
                 let few = found.announce(&self.input, &shared.registry, &self.session, keyspace);
                 if few {
                     pipeline::let_others_run().await;
+                }
+                if few || batch.now == 0 {
                     batch.go_on(&shared.node);
                 }
                 pipeline::prefetch(keyspace);
+            } else if batch.now == 0 {
+                batch.go_on(&shared.node);
             }
-            let mut rest = &found.list[..];
-            while !rest.is_empty() {
-                let (count, executed) = self.execute_run(&shared, rest, limits.authenticated, batch)?;
-                let request = &rest[count - 1];
-                rest = &rest[count..];
+            let mut done = 0;
+            while done < found.list.len() {
+                let (count, executed) = self.execute_run(&shared, &found, done, limits.authenticated, batch)?;
+                done += count;
+                let request = &found.list[done - 1];
                 if let Some(executed) = executed {
-                    Box::pin(self.execute_prepared(request, batch, executed)).await?;
+                    Box::pin(self.execute_prepared(&found, done - 1, batch, executed)).await?;
                 }
                 match self.waits {
                     None => {}
@@ -241,15 +246,16 @@ impl Connection {
     fn execute_run(
         &mut self,
         shared: &Shared,
-        requests: &[Found],
+        requests: &Requests,
+        from: usize,
         authenticated: bool,
         batch: &mut Batch,
     ) -> Result<(usize, Option<Executed>), End> {
-        let mut kept = Kept::default();
-        for (index, request) in requests.iter().enumerate() {
+        let (mut kept, count) = (Kept::default(), requests.list.len() - from);
+        for index in 0..count {
             self.session.take_messages(&mut self.out);
-            let kept = if requests.len() > 1 { Some(&mut kept) } else { None };
-            let executed = self.attempt(shared, request, batch, None, kept)?;
+            let kept = if count > 1 { Some(&mut kept) } else { None };
+            let executed = self.attempt(shared, requests, from + index, batch, None, kept)?;
             let goes_on = matches!(executed, Executed::Done)
                 && !self.session.closing
                 && !self.session.client.is_killed()
@@ -260,13 +266,14 @@ impl Connection {
                 return Ok((index + 1, needs));
             }
         }
-        Ok((requests.len(), None))
+        Ok((count, None))
     }
 
     /// Does what an attempt has asked for, and tries again, until the request has run or has to wait.
     async fn execute_prepared(
         &mut self,
-        request: &Found,
+        requests: &Requests,
+        index: usize,
         batch: &mut Batch,
         mut executed: Executed,
     ) -> Result<(), End> {
@@ -291,19 +298,21 @@ impl Connection {
                 }
             }
             let shared = self.shared.clone();
-            executed = self.attempt(&shared, request, batch, Some(&prepared), None)?;
+            executed = self.attempt(&shared, requests, index, batch, Some(&prepared), None)?;
         }
     }
 
     fn attempt<'k>(
         &mut self,
         shared: &'k Shared,
-        request: &Found,
+        requests: &Requests,
+        index: usize,
         batch: &mut Batch,
         prepared: Option<&Prepared>,
         kept: Option<&mut Kept<'k>>,
     ) -> Result<Executed, End> {
-        let words = request.words(&self.input);
+        let request = &requests.list[index];
+        let words = requests.words(request, &self.input);
         let row = request.row.map(|row| &shared.registry.rows()[row]);
         let mark = self.out.mark();
         let (session, out) = (&mut self.session, &mut self.out);
@@ -412,7 +421,7 @@ pub(super) fn receive<'a>(
 fn idle_for_too_long<'a>(node: &'a Node, client: &'a Client) -> impl Future<Output = ()> + 'a {
     let mut waiting: Option<(Instant, Pin<Box<Sleep>>)> = None;
     poll_fn(move |context| {
-        let timeout = Duration::from_secs(node.config.get().timeout);
+        let timeout = Duration::from_secs(node.config.timeout());
         // Who listens may be silent for ever.
         if timeout.is_zero() || client.kind() == ClientKind::PubSub {
             return Poll::Pending;

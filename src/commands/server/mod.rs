@@ -201,7 +201,7 @@ fn flushall(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
 /// Who caches keys is told of a flush even if there was nothing to be flushed.
 fn forget_caches(ctx: &mut Context<'_, '_>, had_some: bool) {
     if !had_some {
-        ctx.effects.push(Effect::Forget);
+        ctx.aside().effects.push(Effect::Forget);
     }
 }
 

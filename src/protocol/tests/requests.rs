@@ -324,6 +324,29 @@ proptest! {
         prop_assert!(decoder.memory_bytes() <= 18 * stream.len() + 128, "{}", decoder.memory_bytes());
     }
 
+    /// Byte by byte, the decoder finds it in the long way.
+    #[test]
+    fn what_is_found_in_one_go_is_what_the_decoder_finds(
+        stream in stream(),
+        words in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..12), 1..4),
+        is_sound: bool,
+    ) {
+        let mut sound = BytesMut::new();
+        let bulks = words.into_iter().map(|word| BytesFrame::BulkString(word.into())).collect();
+        extend_encode(&mut sound, &BytesFrame::Array(bulks), false).unwrap();
+        let stream = if is_sound { [&sound[..], &stream].concat() } else { stream };
+        let mut places = vec![(7, 9)];
+        let end = whole(&stream, &AUTHENTICATED, &mut places);
+        prop_assert!(end.is_some() || !is_sound);
+        let Some(end) = end else {
+            prop_assert_eq!(places, vec![(7, 9)]);
+            return Ok(());
+        };
+        let words = Arguments::new(&stream, &places[1..]).to_vec();
+        let expected = vec![Seen::Request(words), Seen::Unfinished(0)];
+        prop_assert_eq!(serve(stream[..end].chunks(1), &AUTHENTICATED, &mut Decoder::new()), expected);
+    }
+
     #[test]
     fn what_another_encoder_wrote_is_what_is_read(
         requests in prop::collection::vec(

@@ -27,6 +27,9 @@ const INPUT_BYTES_AHEAD: usize = 32 * 1024;
 /// Bytes of replies that no limit on output counts: not even the strictest one may cut off an ordinary reply.
 const OUTPUT_BYTES_FREE: u64 = 16 * 1024;
 
+/// The least that `client-query-buffer-limit` can be: up to here there is no need to look it up.
+const QUERY_LIMIT_MIN: u64 = 1024 * 1024;
+
 impl Connection {
     /// Sends all replies, as [`Connection::flush`] does. A command that waits does so meanwhile: its time can be over before a
     /// client reads.
@@ -157,13 +160,18 @@ impl Connection {
     }
 
     pub(in crate::server) fn check_query_limit(&self) -> Result<(), End> {
-        let limit = self.shared.node.config.get().client_query_buffer_limit;
-        if self.input.len() as u64 > limit { Err(End::QueryLimit) } else { Ok(()) }
+        let bytes = self.input.len() as u64;
+        let is_over = bytes > QUERY_LIMIT_MIN && bytes > self.shared.node.config.get().client_query_buffer_limit;
+        if is_over { Err(End::QueryLimit) } else { Ok(()) }
     }
 
     fn check_output_limit(&self) -> Result<(), End> {
+        let waiting = self.waiting_bytes();
+        if waiting == 0 {
+            return Ok(());
+        }
         let limit = self.output_limit();
-        if limit.hard > 0 && self.waiting_bytes() > limit.hard {
+        if limit.hard > 0 && waiting > limit.hard {
             return Err(End::OutputLimit);
         }
         Ok(())
