@@ -152,7 +152,8 @@ impl<'k> Access<'k> {
 
     /// Whether the next command may go on with it that is about one key only, and may do in this mode what it does.
     pub fn covers(&self, database: u32, key: &[u8], mode: Mode) -> bool {
-        let stripe = || Slot::of_key(&self.keyspace.hasher, key).shard;
+        let known = || self.known.as_ref().and_then(|known| known.slot_of(key));
+        let stripe = || known().unwrap_or_else(|| Slot::of_key(&self.keyspace.hasher, key)).shard;
         self.database == database
             && self.only.is_some_and(|(at, held)| (held == mode || held == Mode::Exclusive) && at == stripe())
     }
@@ -461,7 +462,8 @@ impl<'k> Access<'k> {
 
     #[inline]
     pub(super) fn slot(&mut self, key: &[u8]) -> Slot {
-        let slot = Slot::of_key(&self.keyspace.hasher, key);
+        let known = self.known.as_ref().and_then(|known| known.slot_of(key));
+        let slot = known.unwrap_or_else(|| Slot::of_key(&self.keyspace.hasher, key));
         let last_change = self.held.last_change(slot.shard);
         self.wait_for(last_change);
         slot

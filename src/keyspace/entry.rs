@@ -101,6 +101,17 @@ impl<'a> Cached<'a> {
     }
 }
 
+/// What an entry takes, and what of its value is in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// As [`Entry::bytes`].
+    pub(super) bytes: usize,
+    pub(super) kind: u8,
+    /// Bytes of the value, if that is in memory.
+    pub(super) value: Option<usize>,
+    pub(super) is_damaged: bool,
+}
+
 #[repr(C)]
 struct Header {
     segment: u32,
@@ -363,6 +374,22 @@ impl Entry {
     pub(super) fn bytes(&self) -> usize {
         let shared = if let Cached::Shared(bytes) = self.value() { bytes.len() } else { 0 };
         self.layout().size() + shared
+    }
+
+    /// What it takes, and what of its value is in memory.
+    #[inline]
+    pub(super) fn extent(&self) -> Extent {
+        let (flags, kind) = (self.flags(), self.header().kind);
+        let length = self.cache().map(|cache| cache.length as usize);
+        let (inline, shared) = if flags & INLINE != 0 { (length, None) } else { (None, length) };
+        let block = key_at(flags) + self.key_length() + inline.unwrap_or(0);
+        let is_root = flags & ROOT != 0;
+        Extent {
+            bytes: block + shared.unwrap_or(0),
+            kind,
+            value: length.filter(|_| !is_root),
+            is_damaged: flags & DAMAGED != 0,
+        }
     }
 
     fn rebuild(&mut self, meta: &Meta, keep_value: bool) {

@@ -54,7 +54,9 @@ pub use access::{Access, Halt, Noted, Usage, Value, View};
 pub use catalog::Catalog;
 pub use changes::Changes;
 pub use cold::{Cold, Drawn, Fetched, Pins};
-pub use collections::{Edited, End, Hash, HashEdit, List, ListEdit, Name, Set, SetEdit, SetKind, ZSet, ZSetEdit};
+pub use collections::{
+    Edited, End, Hash, HashEdit, List, ListEdit, MemberScores, Name, Set, SetEdit, SetKind, ZSet, ZSetEdit,
+};
 pub use entry::Meta;
 pub use keydir::Slot;
 pub use latch::{Held, Mode};

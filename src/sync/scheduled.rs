@@ -100,6 +100,33 @@ unsafe impl lock_api::RawRwLock for ScheduledRwLock {
     }
 }
 
+// SAFETY: as above.
+unsafe impl lock_api::RawRwLockRecursive for ScheduledRwLock {
+    fn lock_shared_recursive(&self) {
+        if is_scheduled() { insist(|| self.0.try_lock_shared_recursive()) } else { self.0.lock_shared_recursive() }
+    }
+
+    fn try_lock_shared_recursive(&self) -> bool {
+        point();
+        self.0.try_lock_shared_recursive()
+    }
+}
+
+// SAFETY: as above.
+unsafe impl lock_api::RawRwLockFair for ScheduledRwLock {
+    unsafe fn unlock_shared_fair(&self) {
+        // SAFETY: the caller has it locked.
+        unsafe { self.0.unlock_shared_fair() };
+        point();
+    }
+
+    unsafe fn unlock_exclusive_fair(&self) {
+        // SAFETY: the caller has it locked.
+        unsafe { self.0.unlock_exclusive_fair() };
+        point();
+    }
+}
+
 /// Lets go of the mutex until told, or in a scheduler's run until the others had their turn.
 pub(crate) fn wait<T>(condvar: &Condvar, guard: &mut PlainGuard<'_, T>, at_most: Option<Duration>) {
     if is_scheduled() {

@@ -88,6 +88,9 @@ pub(super) fn hexists(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome 
 pub(super) fn hdel(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let key = args.word()?;
     let mut hash = ctx.keys()?.edit_hash(key)?;
+    if args.left() == 1 {
+        hash.alone();
+    }
     let removed = args.rest().filter(|field| hash.remove(field)).count();
     let edited = hash.finish()?;
     if removed > 0 {

@@ -103,6 +103,7 @@ impl Context<'_, '_> {
         let count = count.min(length);
         open(out, count);
         if count == 1 {
+            list.alone();
             list.pop_to(end, |value, shared| send(out, value, shared))?;
         } else {
             let ranks = if end == End::Left { 0..count } else { length - count..length };

@@ -22,6 +22,9 @@ pub(super) fn sadd(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
 pub(super) fn srem(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let key = args.word()?;
     let mut set = ctx.keys()?.edit_set(key)?;
+    if args.left() == 1 {
+        set.alone();
+    }
     let removed = args.rest().filter(|member| set.remove(member)).count();
     if removed > 0 {
         let edited = set.finish()?;

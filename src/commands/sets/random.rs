@@ -49,6 +49,7 @@ pub(super) fn spop(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     }
     let mut set = ctx.keys()?.edit_set(key)?;
     let Some(member) = set.any() else { return Ok(Reply::Null) };
+    set.alone();
     set.remove(&member);
     let edited = set.finish()?;
     ctx.notify(EventClass::SET, "spop", key);

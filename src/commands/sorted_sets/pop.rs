@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Args, Context, Outcome, send_head, send_member, tell_emptied};
 use crate::commands::{Stop, text};
-use crate::keyspace::{Access, Name};
+use crate::keyspace::{Access, MemberScores};
 use crate::node::notify::EventClass;
 use crate::node::{Block, Node};
 use crate::protocol::{Reply, ReplyBuffer};
@@ -136,7 +136,7 @@ fn positive(word: &[u8], least: i64) -> Option<usize> {
 }
 
 /// Takes up to `count` members away; `None` where there is no such key.
-fn pop(ctx: &mut Context<'_, '_>, key: &[u8], side: Side, count: usize) -> Result<Option<Vec<(Name, f64)>>, Stop> {
+fn pop(ctx: &mut Context<'_, '_>, key: &[u8], side: Side, count: usize) -> Result<Option<MemberScores>, Stop> {
     let mut zset = ctx.keys()?.edit_zset(key)?;
     let length = zset.len();
     if length == 0 {
@@ -150,6 +150,9 @@ fn pop(ctx: &mut Context<'_, '_>, key: &[u8], side: Side, count: usize) -> Resul
     if count == length {
         zset.clear();
     } else {
+        if count == 1 {
+            zset.alone();
+        }
         members.iter().for_each(|(member, _)| _ = zset.remove(member));
     }
     let edited = zset.finish()?;

@@ -8,6 +8,9 @@ use crate::protocol::Reply;
 pub(super) fn zrem(ctx: &mut Context<'_, '_>, mut args: Args<'_>) -> Outcome {
     let key = args.word()?;
     let mut zset = ctx.keys()?.edit_zset(key)?;
+    if args.left() == 1 {
+        zset.alone();
+    }
     let removed = args.rest().filter(|member| zset.remove(member)).count();
     let edited = zset.finish()?;
     if removed > 0 {

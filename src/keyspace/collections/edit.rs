@@ -6,10 +6,12 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use super::super::access::{Access, Halt};
 use super::found::{Form, Found, Lent, Wanted, shape_of};
-use super::object::{Content, Object};
+use super::object::{Content, Logged, Object};
+use crate::store::{Refused, Store};
 use crate::types::kind::{Kind, Type};
 use crate::types::packed::{Pack, Packed};
 
@@ -61,6 +63,8 @@ struct Large {
     mark: usize,
     /// The earliest deadline of any field, before.
     before: Option<u64>,
+    /// How many elements it had, and what has taken effect at once.
+    elements: usize,
     /// The kind its root says, if there is one.
     root: Option<Kind>,
     finished: bool,
@@ -90,8 +94,14 @@ impl<'a, 'k> Edit<'a, 'k> {
                 access.expire_fields(key, &object);
                 let mark = object.mark();
                 changed = mark.elements == 0;
-                let root = Some(Kind(kind));
-                EditForm::Large(Large { object, mark: mark.changes, before: mark.deadline, root, finished: false })
+                EditForm::Large(Large {
+                    object,
+                    mark: mark.changes,
+                    before: mark.deadline,
+                    elements: mark.elements,
+                    root: Some(Kind(kind)),
+                    finished: false,
+                })
             }
         };
         let (kind, existed) = (Kind(kind), true);
@@ -114,43 +124,71 @@ impl<'a, 'k> Edit<'a, 'k> {
         Self { access, key, of, form, kind, expiry, existed, replaces, changed, alone, done }
     }
 
-    /// Says that the next element that is put in is the only change, and that `finish` comes after it whatever happens.
+    /// Says that the next change is the only one, of one element, and that `finish` comes after it whatever happens: it may
+    /// take effect at once then.
     pub(super) fn alone(&mut self) {
         self.alone = true;
     }
 
-    /// The object of a large collection whose next change can take effect at once.
-    fn at_once(&mut self) -> Option<(&mut Access<'k>, &Large)> {
+    /// Has the only change take effect at once, where it can: `change` makes it together with its record.
+    fn at_once(
+        &mut self,
+        change: impl FnOnce(&Object, &Store, &AtomicUsize) -> Option<Result<Logged, Refused>>,
+    ) -> Option<Logged> {
+        let kind = self.kind;
         // One that has changed its kind, or may do so when it grows, needs a record of its key as well.
-        let is_settled = self.alone && !self.changed && !self.kind.is_one_block() && self.access.overlay().is_none();
-        match &self.form {
-            EditForm::Large(large) if is_settled && large.mark == 0 && large.root == Some(self.kind) => {
-                Some((self.access, large))
+        if !self.alone || self.changed || kind.is_one_block() || self.access.overlay().is_some() {
+            return None;
+        }
+        let EditForm::Large(large) = &mut self.form else { return None };
+        if large.mark > 0 || large.root != Some(kind) {
+            return None;
+        }
+        let keyspace = self.access.keyspace();
+        match change(&large.object, &keyspace.store, keyspace.bound.objects.counter())? {
+            Ok(logged) => {
+                self.access.changed_at_once(self.key, &large.object, large.before, &logged);
+                self.done = Some(Ok(()));
+                Some(logged)
             }
-            _ => None,
+            Err(refused) => {
+                self.done = Some(Err(refused.into()));
+                Some(Logged { end: 0, before: None, deadline: None })
+            }
         }
     }
 
-    /// Puts an element in with immediate effect, where it can have that; returns whether it is new.
-    fn put_at_once(&mut self, name: &[u8], content: &Content<'_>) -> Option<bool> {
-        let (key, kind) = (self.key, self.kind.0);
-        let (access, large) = self.at_once()?;
-        let put = access.put_element(key, &large.object, large.before, name, kind, content);
-        let is_new = *put.as_ref().unwrap_or(&false);
-        self.done = Some(put.map(|_| ()));
-        Some(is_new)
+    /// Counts elements that have come or gone at once.
+    fn count_at_once(&mut self, come: usize, gone: usize) {
+        if let EditForm::Large(large) = &mut self.form {
+            large.elements = large.elements + come - gone;
+        }
     }
 
     /// Puts an element into a large list before the one of this rank, or at the end.
     pub(super) fn insert(&mut self, rank: usize, kind: u8, value: &[u8]) {
-        let key = self.key;
-        if let Some((access, large)) = self.at_once() {
-            let put = access.insert_element(key, &large.object, large.before, rank, kind, value);
-            self.done = Some(put);
+        let at_once = self.at_once(|object, store, all| Some(object.insert_logged(store, all, rank, kind, value)));
+        if at_once.is_some() {
+            self.count_at_once(1, 0);
         } else if let EditForm::Large(large) = &self.form {
             large.object.insert(rank, kind, value);
+            self.changed = true;
         }
-        self.changed = true;
+    }
+
+    /// Takes the first or the last element out of a large list at once, and lends its value to `look`; `false` if it cannot, and
+    /// nothing has happened then. What is left must weigh so much.
+    pub(super) fn pop_at_once(
+        &mut self,
+        first: bool,
+        weight_min: usize,
+        look: impl FnOnce(&[u8], Option<&bytes::Bytes>),
+    ) -> bool {
+        let popped = self.at_once(|object, store, all| object.pop_logged(store, all, first, weight_min, look));
+        if popped.is_some() {
+            self.count_at_once(0, 1);
+        }
+        popped.is_some()
     }
 
     /// Takes all elements out at once, whatever they are; the key keeps its expiry.
@@ -180,7 +218,8 @@ impl<'a, 'k> Edit<'a, 'k> {
     pub(super) fn len(&self) -> usize {
         match &self.form {
             EditForm::Packed(pack) => pack.len(),
-            EditForm::Large(large) => large.object.len(),
+            EditForm::Large(large) if self.changed => large.object.len(),
+            EditForm::Large(large) => large.elements,
         }
     }
 
@@ -209,7 +248,12 @@ impl<'a, 'k> Edit<'a, 'k> {
 
     /// Puts an element in, or gives it another value; returns whether it is new.
     pub(super) fn put(&mut self, name: &[u8], content: &Content<'_>) -> bool {
-        if let Some(is_new) = self.put_at_once(name, content) {
+        let kind = self.kind.0;
+        if let Some(logged) =
+            self.at_once(|object, store, all| Some(object.put_logged(store, all, name, kind, content)))
+        {
+            let is_new = logged.before.is_none();
+            self.count_at_once(usize::from(is_new), 0);
             return is_new;
         }
         self.changed = true;
@@ -258,6 +302,10 @@ impl<'a, 'k> Edit<'a, 'k> {
 
     /// Removes an element; returns whether there was one.
     pub(super) fn remove(&mut self, name: &[u8]) -> bool {
+        if self.at_once(|object, store, all| object.remove_logged(store, all, name)).is_some() {
+            self.count_at_once(0, 1);
+            return true;
+        }
         let removed = match &mut self.form {
             EditForm::Large(large) => large.object.remove(name),
             EditForm::Packed(pack) => match pack.read().find(name).map(|item| item.at) {
@@ -303,7 +351,7 @@ impl<'a, 'k> Edit<'a, 'k> {
                     _ => _ = object.put(item.name, self.kind.0, &Content::Value(item.value, None)),
                 }
             }
-            let large = Large { object, mark: 0, before, root: None, finished: false };
+            let large = Large { object, mark: 0, before, elements: pack.len(), root: None, finished: false };
             self.form = EditForm::Large(large);
         }
         match &self.form {

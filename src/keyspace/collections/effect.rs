@@ -15,9 +15,9 @@ use super::super::latch::{Held, Mode};
 use super::super::overlay::State;
 use super::super::watch::Change;
 use super::found::Wanted;
-use super::object::{Content, Object};
+use super::object::{Content, Logged, Object};
 use crate::store::{Batch, Draft, Location, Op, Position};
-use crate::types::kind::{Kind, Type};
+use crate::types::kind::Type;
 
 /// Fields whose time is over that are removed together at most: whoever waits for the key, or its elements, waits for so many.
 const EXPIRED_TOGETHER_MAX: usize = 1024;
@@ -125,57 +125,16 @@ impl Access<'_> {
         Ok(())
     }
 
-    /// Puts an element of an object in, which is the value of `key` and has no other changes, outside of a transaction: its
-    /// record comes first, so that nothing has to be undone. Returns whether it is new.
-    ///
-    /// A compaction that meets the record before the element is there takes it for dead, but sees it counted as alive, and
-    /// keeps its segment.
-    pub(super) fn put_element(
-        &mut self,
-        key: &[u8],
-        object: &Object,
-        before: Option<u64>,
-        name: &[u8],
-        kind: u8,
-        content: &Content<'_>,
-    ) -> Result<bool, Halt> {
+    /// One element of an object was changed together with its record, which is the value of `key` and has no other changes. The
+    /// earliest deadline of any field was `deadline` before.
+    pub(super) fn changed_at_once(&mut self, key: &[u8], object: &Object, deadline: Option<u64>, logged: &Logged) {
         let keyspace = self.keyspace();
-        let appended = match content {
-            Content::Value(value, expiry) => {
-                keyspace.store.append(&Draft::set_element(object.id, kind, name, value, *expiry))?
-            }
-            Content::Score(score) => {
-                let score = score.to_le_bytes();
-                keyspace.store.append(&Draft::set_element(object.id, Kind::ZSET_SKIPLIST.0, name, &score, None))?
-            }
-        };
-        let replaced = object.put_logged(name, kind, content, appended.location);
-        replaced.into_iter().for_each(|location| keyspace.store.retire(location));
-        self.element_is_there(key, object, before, appended.end);
-        Ok(replaced.is_none())
-    }
-
-    /// The same of an element of a list, before the one of this rank or at the end.
-    pub(super) fn insert_element(
-        &mut self,
-        key: &[u8],
-        object: &Object,
-        before: Option<u64>,
-        rank: usize,
-        kind: u8,
-        value: &[u8],
-    ) -> Result<(), Halt> {
-        let name = object.name_for(rank);
-        let appended = self.keyspace().store.append(&Draft::set_element(object.id, kind, &name, value, None))?;
-        object.insert_logged(rank, &name, kind, value, appended.location);
-        self.element_is_there(key, object, before, appended.end);
-        Ok(())
-    }
-
-    fn element_is_there(&mut self, key: &[u8], object: &Object, before: Option<u64>, end: Position) {
-        self.keyspace().bound.objects.changed(object, before);
+        if let Some(location) = logged.before {
+            keyspace.store.retire(location);
+        }
+        keyspace.bound.objects.deadline_changed(object.id, deadline, logged.deadline);
         let slot = self.slot(key);
-        self.changed(&slot, key, end, Change::Updated);
+        self.changed(&slot, key, logged.end, Change::Updated);
     }
 
     /// Makes an object the value of `key`, whatever that was.

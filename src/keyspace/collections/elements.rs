@@ -105,14 +105,6 @@ impl<'a> Seen<'a> {
         if let Self::Block(entry) = self { entry.expiry() } else { None }
     }
 
-    /// Bytes of its block.
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Block(entry) => entry.bytes(),
-            Self::Member(member) => member.bytes(),
-        }
-    }
-
     /// Whether its value is not at hand: only on the disk, or damaged.
     pub(super) fn is_absent(&self) -> bool {
         if let Self::Block(entry) = self { matches!(entry.value(), Cached::Cold) || entry.is_damaged() } else { false }

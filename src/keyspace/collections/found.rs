@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::super::access::{Access, Halt, NOWHERE};
 use super::super::cold::Cold;
 use super::super::entry::Cached;
+use super::super::keydir::Slot;
 use super::elements::{Elements, Name, Seen};
 use super::object::{Inner, Object};
 use crate::store::{Location, ReadError};
@@ -63,9 +64,18 @@ pub(super) fn shape_of(of: Type) -> Shape {
 /// A large collection that was looked up, and that nothing can have taken from its key since, as the latch is still held.
 pub(in crate::keyspace) struct Known {
     key: SmallVec<[u8; 32]>,
+    slot: Slot,
     object: Arc<Object>,
     kind: u8,
     expiry: Option<u64>,
+}
+
+impl Known {
+    /// Where its key stands, if that is this one.
+    #[inline]
+    pub(in crate::keyspace) fn slot_of(&self, key: &[u8]) -> Option<Slot> {
+        (self.key[..] == *key).then_some(self.slot)
+    }
 }
 
 impl Access<'_> {
@@ -109,8 +119,8 @@ impl Access<'_> {
                     return Err(Halt::Damaged);
                 }
                 if self.overlay().is_none() && self.holds_one() {
-                    let (key, object) = (SmallVec::from_slice(key), object.clone());
-                    self.known = Some(Known { key, object, kind, expiry });
+                    let (slot, key, object) = (self.slot(key), SmallVec::from_slice(key), object.clone());
+                    self.known = Some(Known { key, slot, object, kind, expiry });
                 }
                 Form::Large(object)
             }

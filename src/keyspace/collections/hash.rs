@@ -168,8 +168,8 @@ impl HashEdit<'_, '_> {
         if missing.is_empty() { Ok(()) } else { Err(Halt::Cold(missing)) }
     }
 
-    /// Says that the next field that is set is the only change, and that `finish` comes after it whatever happens: it may take effect at
-    /// once then.
+    /// Says that the next change is the only one, of one field, and that `finish` comes after it whatever happens: it may take
+    /// effect at once then.
     pub fn alone(&mut self) {
         self.0.alone();
     }

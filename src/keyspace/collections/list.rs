@@ -131,8 +131,8 @@ impl ListEdit<'_, '_> {
         self.len() == 0
     }
 
-    /// Says that the next element that is put in is the only change, and that `finish` comes after it whatever happens: it may take effect at
-    /// once then.
+    /// Says that the next change is the only one, of one element, and that `finish` comes after it whatever happens: it may take effect
+    /// at once then.
     pub fn alone(&mut self) {
         self.edit.alone();
     }
@@ -182,11 +182,9 @@ impl ListEdit<'_, '_> {
     /// # Errors
     /// When its value cannot be read.
     pub fn pop_to(&mut self, end: End, mut look: impl FnMut(&[u8], Option<&Bytes>)) -> Result<(), Halt> {
-        if let Some(object) = self.edit.large()
-            && object.pop_hot(end == End::Left, &mut look).is_some()
-        {
-            self.has_shrunk = true;
-            self.edit.note_change();
+        // With less it is what Redis keeps as one block again.
+        let weight_min = LISTPACK_BYTES_MAX / 2 + 1 - LISTPACK_FRAME_BYTES;
+        if self.edit.pop_at_once(end == End::Left, weight_min, &mut look) {
             return Ok(());
         }
         let rank = if end == End::Left { 0 } else { self.len().saturating_sub(1) };

@@ -33,7 +33,7 @@ pub use self::elements::Name;
 pub use self::hash::{Hash, HashEdit};
 pub use self::list::{End, List, ListEdit};
 pub use self::set::{Set, SetEdit, SetKind};
-pub use self::zset::{ZSet, ZSetEdit};
+pub use self::zset::{MemberScores, ZSet, ZSetEdit};
 
 pub(super) use self::effect::Touched;
 pub(super) use self::found::Known;

@@ -151,10 +151,20 @@ impl Objects {
     /// Notes that an object takes another number of bytes, and has other deadlines: the earliest was `before`.
     pub(super) fn changed(&self, object: &Object, before: Option<u64>) {
         let after = object.count_in(&self.bytes);
+        self.deadline_changed(object.id, before, after);
+    }
+
+    /// Notes that the earliest deadline of an object's fields is another one.
+    pub(super) fn deadline_changed(&self, id: u64, before: Option<u64>, after: Option<u64>) {
         if before != after {
             self.have_deadlines.store(true, Relaxed);
-            self.deadlines.change(object.id, before, after);
+            self.deadlines.change(id, before, after);
         }
+    }
+
+    /// What the bytes of memory of all objects are counted in.
+    pub(super) fn counter(&self) -> &AtomicUsize {
+        &self.bytes
     }
 
     /// Puts a value that was read from the log into memory, if its element's record is still the one it was read from.

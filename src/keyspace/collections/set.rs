@@ -147,8 +147,8 @@ impl SetEdit<'_, '_> {
         self.0.contains(member)
     }
 
-    /// Says that the next member that is added is the only change, and that `finish` comes after it whatever happens: it may take effect at
-    /// once then.
+    /// Says that the next change is the only one, of one member, and that `finish` comes after it whatever happens: it may take
+    /// effect at once then.
     pub fn alone(&mut self) {
         self.0.alone();
     }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::super::access::{Access, Halt};
 use super::edit::{Edit, Edited};
 use super::elements::{Elements, Name, Scores};
@@ -20,6 +22,9 @@ pub struct ZSet(Found);
 
 /// A sorted set that is changed; see [`ZSetEdit::finish`].
 pub struct ZSetEdit<'a, 'k>(Edit<'a, 'k>);
+
+/// Members with their scores; mostly it is one.
+pub type MemberScores = SmallVec<[(Name, f64); 1]>;
 
 impl<'k> Access<'k> {
     /// The sorted set at `key`, if there is one.
@@ -163,8 +168,8 @@ impl ZSetEdit<'_, '_> {
     }
 
     /// The members of these ranks with their scores, from the last to the first with `reverse`.
-    pub fn range(&self, ranks: Range<usize>, reverse: bool) -> Vec<(Name, f64)> {
-        let mut members = Vec::with_capacity(ranks.len());
+    pub fn range(&self, ranks: Range<usize>, reverse: bool) -> MemberScores {
+        let mut members = MemberScores::with_capacity(ranks.len());
         let mut visit = |member: &[u8], score| members.push((Name::from_slice(member), score));
         match (self.0.packed(), self.0.large()) {
             (Some(packed), _) => range_in_packed(packed, ranks, reverse, &mut visit),
@@ -181,8 +186,8 @@ impl ZSetEdit<'_, '_> {
         }
     }
 
-    /// Says that the next score that is set is the only change, and that `finish` comes after it whatever happens: it may take effect at
-    /// once then.
+    /// Says that the next change is the only one, of one member, and that `finish` comes after it whatever happens: it may take
+    /// effect at once then.
     pub fn alone(&mut self) {
         self.0.alone();
     }

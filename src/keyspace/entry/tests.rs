@@ -47,6 +47,9 @@ proptest! {
             prop_assert!(!entry.is(0xbeee, &key));
             prop_assert_eq!(entry.meta(), meta);
             prop_assert_eq!(value_of(&entry), value.clone());
+            let bytes = value.as_ref().map(Vec::len);
+            let extent = Extent { bytes: entry.bytes(), kind: meta.kind, value: bytes, is_damaged: false };
+            prop_assert_eq!(entry.extent(), extent);
         }
     }
 }

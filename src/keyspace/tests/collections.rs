@@ -74,7 +74,7 @@ impl Change {
     }
 
     fn try_to(&self, access: &mut Access<'_>, key: &[u8], number: usize) -> Result<bool, Halt> {
-        // Half of them have immediate effect.
+        // Half of them have immediate effect, where they can.
         let alone = number.is_multiple_of(2);
         let did = match self {
             Self::SetField(field, length) => {
@@ -98,6 +98,9 @@ impl Change {
             }
             Self::RemoveField(field) => {
                 let mut hash = access.edit_hash(key)?;
+                if alone {
+                    hash.alone();
+                }
                 let did = hash.remove(field.as_bytes());
                 hash.finish()?;
                 did
@@ -113,6 +116,9 @@ impl Change {
             }
             Self::RemoveMember(member) => {
                 let mut set = access.edit_set(key)?;
+                if alone {
+                    set.alone();
+                }
                 let did = set.remove(member.as_bytes());
                 set.finish()?;
                 did
@@ -128,6 +134,9 @@ impl Change {
             }
             Self::RemoveScored(member) => {
                 let mut zset = access.edit_zset(key)?;
+                if alone {
+                    zset.alone();
+                }
                 let did = zset.remove(member.as_bytes());
                 zset.finish()?;
                 did
@@ -144,6 +153,7 @@ impl Change {
             Self::Pop(end) => {
                 let mut list = access.edit_list(key)?;
                 let did = if alone && !list.is_empty() {
+                    list.alone();
                     list.pop_to(*end, |_, _| ())?;
                     true
                 } else {

@@ -30,6 +30,7 @@ pub(in super::super) const ALL: [Workload; 25] = [
     ("sets", sets),
     ("lists", lists),
     ("sorted sets", sorted_sets),
+    ("elements at once", elements_at_once),
     ("large collections that go", collections_that_go),
     ("backups", backups),
     ("retention", retention),
@@ -162,6 +163,42 @@ fn sorted_sets() -> Vec<Step> {
         Compact,
         Together([f, h, i, j].map(|member| edit("a", RemoveScored(member))).to_vec()),
         edit("a", SetScore(f, 1)),
+    ]
+}
+
+/// Collections that are no one block in Redis: a change of one element has immediate effect there, in every other step.
+fn elements_at_once() -> Vec<Step> {
+    const LONG: &str = "a member that is longer than those of which Redis makes one block only";
+    let [f, g, h, i] = ["f", "g", "h", "i"];
+    vec![
+        Together([LONG, f, g, h, i].map(|member| edit("s", AddMember(member))).to_vec()),
+        Together([LONG, f, g, h, i].map(|member| edit("z", SetScore(member, 1))).to_vec()),
+        edit("s", RemoveMember(f)),
+        edit("z", RemoveScored(f)),
+        edit("s", RemoveMember(g)),
+        edit("s", AddMember(f)),
+        edit("z", RemoveScored(g)),
+        edit("z", SetScore(f, 2)),
+        Tick,
+        edit("l", Push(End::Left, 3000)),
+        edit("l", Push(End::Left, 3000)),
+        edit("l", Push(End::Right, 3000)),
+        edit("l", Push(End::Left, 3000)),
+        edit("l", Pop(End::Right)),
+        edit("l", Pop(End::Left)),
+        Compact,
+        edit("s", RemoveMember(h)),
+        edit("z", RemoveScored(h)),
+        Kill,
+        edit("l", Push(End::Right, 3000)),
+        edit("l", Pop(End::Left)),
+        edit("z", RemoveScored(i)),
+        edit("s", RemoveMember(i)),
+        Sync,
+        edit("s", RemoveMember(f)),
+        edit("l", Pop(End::Left)),
+        edit("s", RemoveMember(LONG)),
+        Compact,
     ]
 }
 
