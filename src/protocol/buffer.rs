@@ -13,8 +13,11 @@ use std::io::IoSlice;
 /// Values from this size on, in bytes, go out without a copy; below it a copy is cheaper than a slice of its own.
 pub const SHARED_BYTES_MIN: usize = 16 * 1024;
 
-/// What an idle connection may keep for its next replies.
-const TEXT_BYTES_KEPT: usize = 16 * 1024;
+/// What a connection may keep for its next replies, as long as it is not idle.
+const TEXT_BYTES_KEPT: usize = 64 * 1024;
+
+/// Bytes around a bulk string of up to 999 bytes: `$`, its length, and two line ends.
+const BULK_FRAME_BYTES: usize = 1 + 3 + 2 + 2;
 
 /// The version of the protocol a connection speaks; HELLO changes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,7 +83,9 @@ impl ReplyBuffer {
         self.header(b':', value);
     }
 
+    #[inline]
     pub fn bulk(&mut self, value: &[u8]) {
+        self.text.reserve(value.len() + BULK_FRAME_BYTES);
         self.length(b'$', value.len());
         self.text.extend_from_slice(value);
         self.end_line();
@@ -317,8 +322,16 @@ impl ReplyBuffer {
         }
     }
 
+    /// Most lengths have one digit, two or three: then no number needs to be formatted.
+    #[inline]
     fn length(&mut self, kind: u8, length: usize) {
-        self.header(kind, length);
+        let digit = |of: usize| b'0' + (length / of % 10) as u8;
+        match length {
+            0..=9 => self.text.extend_from_slice(&[kind, digit(1), b'\r', b'\n']),
+            10..=99 => self.text.extend_from_slice(&[kind, digit(10), digit(1), b'\r', b'\n']),
+            100..=999 => self.text.extend_from_slice(&[kind, digit(100), digit(10), digit(1), b'\r', b'\n']),
+            _ => self.header(kind, length),
+        }
     }
 
     fn header(&mut self, kind: u8, value: impl itoa::Integer) {

@@ -25,7 +25,7 @@ use crate::node::{Client, ClientKind, Node, Session, Told};
 use crate::protocol::{Limits, ReplyBuffer, Version};
 
 /// When so many bytes of replies wait, they are sent before the next request of the pipeline is executed.
-const OUTPUT_BYTES_HIGH: usize = 256 * 1024;
+const OUTPUT_BYTES_HIGH: usize = 48 * 1024;
 
 /// How many threads at most fetch one request's values.
 const FETCH_THREADS_MAX: usize = 32;
