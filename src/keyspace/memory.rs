@@ -64,6 +64,11 @@ impl Keyspace {
         })
     }
 
+    /// Large collections that were deleted: how many are still to be taken apart in the background, and how many have been.
+    pub fn reclaimed_collections(&self) -> (usize, u64) {
+        self.bound.objects.reclaimed()
+    }
+
     /// Whether the keys alone are over the limit, as [`Keyspace::govern`] saw it last.
     pub fn is_out_of_memory(&self) -> bool {
         self.memory.full.load(Relaxed)

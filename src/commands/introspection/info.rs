@@ -185,8 +185,9 @@ fn memory(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("mem_aof_buffer", facts.log_buffer);
     out.add("mem_allocator", allocator::name());
     out.add("active_defrag_running", 0);
-    out.add("lazyfree_pending_objects", 0);
-    out.add("lazyfreed_objects", 0);
+    let (pending, freed) = ctx.node.keyspace().map(|keyspace| keyspace.reclaimed_collections()).unwrap_or_default();
+    out.add("lazyfree_pending_objects", pending);
+    out.add("lazyfreed_objects", freed);
 }
 
 /// What the machine has, or the container may use.

@@ -40,6 +40,14 @@ pub(in crate::keyspace) struct Objects {
     /// A field of any has had a deadline: only then is any looked for.
     have_deadlines: AtomicBool,
     dissolving: Mutex<Option<Sender<Doomed>>>,
+    reclaimed: Arc<Reclaimed>,
+}
+
+/// Large collections that were deleted: how many wait to be taken apart, and how many were.
+#[derive(Default)]
+struct Reclaimed {
+    pending: AtomicUsize,
+    done: AtomicU64,
 }
 
 type Part = HashMap<u64, Held, foldhash::fast::RandomState>;
@@ -67,6 +75,7 @@ impl Objects {
             deadlines: Deadlines::new(),
             have_deadlines: AtomicBool::new(false),
             dissolving: Mutex::default(),
+            reclaimed: Arc::default(),
         }
     }
 
@@ -216,6 +225,11 @@ impl Objects {
         self.bytes.load(Relaxed)
     }
 
+    /// Large collections that were deleted: how many are still to be taken apart in the background, and how many have been.
+    pub(in crate::keyspace) fn reclaimed(&self) -> (usize, u64) {
+        (self.reclaimed.pending.load(Relaxed), self.reclaimed.done.load(Relaxed))
+    }
+
     /// The ids in a part of the table, from this one on, the lowest last.
     pub(in crate::keyspace) fn ids_from(&self, part: usize, from: u64) -> Vec<u64> {
         let mut ids: Vec<u64> = self.parts[part].read().keys().copied().filter(|id| *id >= from).collect();
@@ -255,13 +269,18 @@ impl Objects {
     }
 
     fn dissolve_apart(&self, doomed: Doomed) {
+        self.reclaimed.pending.fetch_add(1, Relaxed);
         let mut dissolving = self.dissolving.lock();
         if dissolving.is_none() {
             let (sender, doomed) = channel::<Doomed>();
+            let reclaimed = self.reclaimed.clone();
             let work = move || {
                 // The answer to whoever has let it go comes first.
                 let_others_go_first(DISSOLVING_NICENESS);
-                doomed.iter().for_each(Doomed::dissolve);
+                for doomed in doomed {
+                    doomed.dissolve();
+                    reclaimed.count();
+                }
             };
             // It ends with this table, which has the only sender.
             *dissolving = Builder::new().name("caskade-reclaim".into()).spawn(work).ok().map(|_| sender);
@@ -271,11 +290,21 @@ impl Objects {
             None => Some(doomed),
         };
         drop(dissolving);
-        left.into_iter().for_each(Doomed::dissolve);
+        if let Some(left) = left {
+            left.dissolve();
+            self.reclaimed.count();
+        }
     }
 
     fn part(&self, id: u64) -> &RwLock<Part> {
         &self.parts[id as usize % OBJECT_PARTS]
+    }
+}
+
+impl Reclaimed {
+    fn count(&self) {
+        self.pending.fetch_sub(1, Relaxed);
+        self.done.fetch_add(1, Relaxed);
     }
 }
 

@@ -205,6 +205,27 @@ fn memory_is_counted_right_where_many_read_what_was_on_the_disk() {
     assert_eq!(counted(), is, "{before} before");
 }
 
+/// Who deletes a large collection does not take it apart, and can see when that is done.
+#[test]
+fn large_collections_that_were_deleted_are_counted_until_they_are_taken_apart() {
+    let keyspace = open(Arc::new(SimDisk::new()), START, options(Fsync::Everysec)).unwrap();
+    let delete = |fields: usize| {
+        set(&keyspace, (0..fields).map(|number| (format!("field {number}"), Vec::new())));
+        let mut access = keyspace.access_one(0, b"hash", Mode::Exclusive, keyspace.now(), false);
+        assert!(access.delete(b"hash").unwrap());
+    };
+    delete(200);
+    assert_eq!(keyspace.reclaimed_collections(), (0, 0), "a small one goes at once");
+    delete(20_000);
+    delete(300);
+    let (pending, done) = keyspace.reclaimed_collections();
+    assert_eq!(pending + done as usize, 2);
+    while keyspace.reclaimed_collections() != (0, 2) {
+        std::thread::yield_now();
+    }
+    assert_eq!(keyspace.bound.objects.bytes(), 0);
+}
+
 /// A hash whose field's time comes before the transaction that makes it is committed is removed all the same.
 #[test]
 fn a_field_that_is_over_before_its_hash_is_there_expires() {

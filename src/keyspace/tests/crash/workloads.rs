@@ -7,7 +7,7 @@ use super::super::model::Step::{self, *};
 /// Its name and its steps.
 pub(in super::super) type Workload = (&'static str, fn() -> Vec<Step>);
 
-pub(in super::super) const ALL: [Workload; 25] = [
+pub(in super::super) const ALL: [Workload; 26] = [
     ("overwrites", overwrites),
     ("expiry", expiry),
     ("a clock set back", clock),
