@@ -373,6 +373,8 @@ async fn stop(shared: &Arc<Shared>, workers: Workers) -> Result<(), StartError> 
         Some(Err(error)) => Err(format!("the log could not be written at the end: {error}").into()),
         Some(Ok(())) => {
             tracing::info!("the log is written and synced; bye");
+            // The process ends: to take millions of elements apart one by one would only keep whoever waits for that.
+            std::mem::forget(shared.clone());
             Ok(())
         }
         None => Ok(()),

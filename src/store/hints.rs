@@ -14,6 +14,9 @@ use super::reader::Reader;
 use super::record::Record;
 use super::segment::{FIRST_OFFSET, Location, Segment};
 
+/// So many bytes are read between two looks at whether to end.
+const LOOK_EVERY_BYTES: u64 = 1 << 20;
+
 /// What is known of the segments' hints.
 pub(super) struct Hints {
     /// Segments that have a sound one.
@@ -54,6 +57,7 @@ impl Log {
             }
             match self.write_hint(&segment, &identity) {
                 Ok(done) => written += usize::from(done),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted && self.signals.stopping() => break,
                 Err(error) => {
                     self.note_error(&error);
                     failed.get_or_insert(error);
@@ -123,17 +127,24 @@ impl Log {
         Ok(true)
     }
 
-    /// Reads a sealed segment.
+    /// Reads a sealed segment; breaks off where the threads are to end: this one has the processor only where others leave it.
     fn build(&self, segment: &Segment, file_length: u64) -> io::Result<Result<Builder, Flawed>> {
         let mut reader = Reader::new(&*segment.file, file_length);
         let mut builder = Builder::new();
         let mut offset = u64::from(FIRST_OFFSET);
+        let mut looked = offset;
         while offset < file_length {
             let bytes = reader.record(offset)?;
             let Ok(record) = Record::read(bytes, segment.salt) else { return Ok(Err(Flawed)) };
             let length = record.length() as u32;
             let at = Location { segment: segment.id, offset: offset as u32, length };
             builder.note(&self.hasher, &record, at, false);
+            if offset >= looked + LOOK_EVERY_BYTES {
+                looked = offset;
+                if self.signals.stopping() {
+                    return Err(io::Error::new(io::ErrorKind::Interrupted, "the threads are to end"));
+                }
+            }
             offset += u64::from(length);
         }
         Ok(Ok(builder))

@@ -22,8 +22,11 @@ use super::threads::Signals;
 use super::waiters::Waiters;
 use crate::sync::Mutex;
 
-/// Bytes of segments whose hints are written before a store is closed: the last two of the largest size.
-const CLOSING_BYTES_MAX: u64 = 512 << 20;
+/// The hints of so many segments, by the size that they have by then, are written before a store is closed: the last one has
+/// just been sealed, and the one before it may have been a moment ago. Where more lack theirs, somebody waits for the end.
+const CLOSING_SEGMENTS: u64 = 2;
+/// So many bytes of segments take no time.
+const CLOSING_BYTES_MIN: u64 = 32 << 20;
 /// Room in the first segment of a disk that has none for a whole one.
 const SMALL_SEGMENT_BYTES: u64 = 64 << 10;
 
@@ -153,7 +156,8 @@ impl Log {
         self.room.wake(Position::MAX);
         let closed = if left { self.sync_round(true) } else { synced };
         // The last segment has just been sealed; a start without its hint takes longer, and is as sound.
-        let _ = self.write_hints_of(CLOSING_BYTES_MAX);
+        let segments = CLOSING_SEGMENTS * self.segment_bytes(self.live_bytes());
+        let _ = self.write_hints_of(segments.max(CLOSING_BYTES_MIN));
         closed
     }
 
