@@ -164,7 +164,9 @@ parameters! {
         /// `auto` follows the amount of data and stays between 16mb and 256mb.
         "segment-size" segment_size: SegmentSize, Kind::MemoryOrAuto { min: 64 << 10, max: 1 << 30 }, "auto", live;
         /// How much more than what is alive the data may take on the disk, before compaction wins some of it back: with 1.5,
-        /// 100 GB of live data take up to 150 GB. Less costs more writing.
+        /// 100 GB of live data take up to 150 GB. Less costs more writing. Hints count as well; where records are so short that
+        /// their hints alone take much of that, live data and their hints may take 1.25 times themselves. Segments in use come
+        /// on top, two or three.
         "space-amplification" space_amplification: Ratio, Kind::Ratio { min: 1100, max: 100_000 }, "1.5", live;
         /// How many seconds pass between two looks at whether anything has to be compacted; 0 looks whenever a file of the log
         /// is full.

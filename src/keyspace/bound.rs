@@ -97,6 +97,11 @@ impl Index for Bound {
         self.objects.get(object).is_some_and(|object| object.relocate(name, from, to))
     }
 
+    fn is_up_to_date(&self) -> bool {
+        // Whatever is appended is appended under a latch, and takes effect before that is released.
+        self.latches.have_all_been_free()
+    }
+
     fn binding(&self, database: u32) -> Option<u32> {
         // Bindings change under all latches.
         let _latch = self.latches.stripe(0, Mode::Shared);

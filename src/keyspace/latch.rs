@@ -26,6 +26,8 @@ pub enum Mode {
 /// commands of one pipeline take some microseconds, and to sleep and be woken costs as much. No test can be scheduled so.
 const LOOKS: usize = if cfg!(test) { 0 } else { 50 };
 const PAUSES: usize = 16;
+/// How often others are let go first while a latch is held that somebody only has to see free.
+const WAITS: usize = if cfg!(test) { 2 } else { 1_000 };
 
 pub(super) struct Latches {
     stripes: Box<[Stripe]>,
@@ -76,6 +78,20 @@ impl Latches {
         let mut guards = SmallVec::new();
         guards.push(self.lock(stripe, mode));
         Held { latches: self, guards }
+    }
+
+    /// Whether each latch is, or was since this was called, held by no writer. It waits a little for those that are.
+    pub(super) fn have_all_been_free(&self) -> bool {
+        let is_free = |stripe: &Stripe| stripe.lock.try_read().is_some();
+        let becomes_free = |stripe: &Stripe| {
+            (0..WAITS).any(|_| {
+                is_free(stripe) || {
+                    std::thread::yield_now();
+                    false
+                }
+            })
+        };
+        self.stripes.iter().all(becomes_free)
     }
 
     /// Takes none: for commands that touch no key.

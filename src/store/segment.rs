@@ -156,8 +156,10 @@ pub(super) struct Segment {
     uncertain: AtomicBool,
     /// Something in it does not verify, so that it must not be taken away.
     damaged: AtomicBool,
-    /// How many segments had been taken away when it was decided that its deletions must stay, plus one; 0: never.
-    kept_at: AtomicU64,
+    /// Nothing is here that a record with a lower number than this has superseded; 0: nobody knows.
+    purged: AtomicU64,
+    /// Why a pass has left deletions and the like here.
+    kept: OnceLock<Kept>,
     /// How many values were alive when a pass could not take it away, plus one; 0: never.
     stuck_at: AtomicU64,
     moved: OnceLock<Moved>,
@@ -214,6 +216,27 @@ impl Count {
     }
 }
 
+/// Why the records without a value that a pass has written to a segment are there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept {
+    /// Bytes of deletions, by the segment that may have what they hide.
+    pub behind: Vec<(Behind, u64)>,
+    /// What stays for other reasons.
+    pub pinned: Count,
+    /// How many segments had been taken away by then.
+    pub removals: u64,
+    /// The number that the next record had by then.
+    pub sequence: u64,
+}
+
+/// A segment that may have what a deletion hides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Behind {
+    pub segment: u32,
+    /// It had no hint, which could have told that it does not.
+    pub unhinted: bool,
+}
+
 /// The records from some position on were rewritten to another segment.
 pub(super) struct Moved {
     pub from: Position,
@@ -239,7 +262,8 @@ impl Segment {
             sealed: AtomicBool::new(false),
             uncertain: AtomicBool::new(false),
             damaged: AtomicBool::new(false),
-            kept_at: AtomicU64::new(0),
+            purged: AtomicU64::new(0),
+            kept: OnceLock::new(),
             stuck_at: AtomicU64::new(0),
             moved: OnceLock::new(),
         }
@@ -319,13 +343,24 @@ impl Segment {
         self.hint_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// How many segments had been taken away when it was decided that its deletions must stay.
-    pub(super) fn kept_at(&self) -> Option<u64> {
-        self.kept_at.load(Ordering::Relaxed).checked_sub(1)
+    /// A record with a lower number than this has superseded nothing that is here, so that no deletion with such a number hides
+    /// anything here.
+    pub(super) fn purged(&self) -> u64 {
+        self.purged.load(Ordering::Relaxed)
     }
 
-    pub(super) fn keep_at(&self, removals: u64) {
-        self.kept_at.store(removals + 1, Ordering::Relaxed);
+    pub(super) fn set_purged(&self, sequence: u64) {
+        self.purged.fetch_max(sequence, Ordering::Relaxed);
+    }
+
+    /// Why its records without a value are here, if a pass has put them here.
+    pub(super) fn kept(&self) -> Option<&Kept> {
+        self.kept.get()
+    }
+
+    pub(super) fn set_kept(&self, kept: Kept) {
+        // Said once, by the pass that has written it.
+        let _ = self.kept.set(kept);
     }
 
     /// Whether a pass copied what is alive here, and yet as many values as now were counted here.

@@ -20,6 +20,9 @@ pub struct Status {
     pub bytes_dead: u64,
     /// Bytes that the files of the log take, what is reserved for the segments in use included.
     pub bytes_disk: u64,
+    /// Bytes that they may take before compaction makes them fewer: what is alive with its hints, and so much garbage as the
+    /// policy lets be.
+    pub bytes_disk_max: u64,
     /// Bytes of records appended since the start.
     pub bytes_appended: u64,
     /// The position behind the last record appended.
@@ -84,6 +87,7 @@ impl Log {
             bytes_live,
             bytes_dead: bytes_total.saturating_sub(bytes_live),
             bytes_disk: self.disk_bytes(),
+            bytes_disk_max: self.budget(&self.orders.policy()).total_max,
             bytes_appended: appended - self.began,
             appended,
             written,

@@ -439,6 +439,7 @@ fn caskade(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("log_failed_writes", status.failed_writes);
     out.add("log_failed_syncs", status.failed_syncs);
     out.add("log_disk_bytes", status.bytes_disk);
+    out.add("log_disk_bytes_max", status.bytes_disk_max);
     let compaction = keyspace.store().compaction_status();
     let ratio = |part: u64, whole: u64| if whole == 0 { 1.0 } else { part as f64 / whole as f64 };
     out.add("space_amplification", format!("{:.3}", ratio(status.bytes_disk, status.bytes_live)));

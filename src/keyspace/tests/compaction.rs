@@ -219,37 +219,49 @@ fn a_full_disk_is_noticed_by_the_schedule() {
 /// What a file full of deletions has that must stay goes to as few files as it came from; and none is looked at without end.
 #[test]
 fn deletions_that_must_stay_take_no_more_files_and_no_more_passes() {
-    const KEYS: usize = 5_000;
-    let disk = SimDisk::new();
-    let runner = begin(&disk);
-    let keyspace = runner.keyspace();
-    let now = keyspace.now();
-    let change = |key: &str, length: Option<usize>| {
-        let mut access = keyspace.access_one(0, key.as_bytes(), Mode::Exclusive, now, false);
-        match length {
-            Some(length) => access.put(key.as_bytes(), 0, &vec![b'v'; length], None).unwrap(),
-            None => assert!(access.delete(key.as_bytes()).unwrap()),
+    // What they hide goes at once where little else is in its files, and stays in files that are nearly full of what lives.
+    for (keys, each, stays, all_go) in [(5_000_usize, 30, 100, true), (1_500, 1, 1_500, false)] {
+        let disk = SimDisk::new();
+        let runner = begin(&disk);
+        let keyspace = runner.keyspace();
+        let policy = Policy { garbage_bytes_min: 0, space_amplification: 1.0, ..Policy::default() };
+        keyspace.store().set_compaction(policy);
+        let now = keyspace.now();
+        let change = |key: &str, length: Option<usize>| {
+            let mut access = keyspace.access_one(0, key.as_bytes(), Mode::Exclusive, now, false);
+            match length {
+                Some(length) => access.put(key.as_bytes(), 0, &vec![b'v'; length], None).unwrap(),
+                None => assert!(access.delete(key.as_bytes()).unwrap()),
+            }
+        };
+        for number in 0..keys {
+            change(&format!("key {number}"), Some(10));
+            if number % each == 0 {
+                change(&format!("stays {number}"), Some(stays));
+            }
         }
-    };
-    for number in 0..KEYS {
-        change(&format!("key {number}"), Some(10));
-        if number % 30 == 0 {
-            change(&format!("stays {number}"), Some(100));
+        let files = |disk: &SimDisk| disk.list().unwrap().iter().filter(|name| name.ends_with(".log")).count();
+        keyspace.store().tick().unwrap();
+        let filled = files(&disk);
+        (0..keys).for_each(|number| change(&format!("key {number}"), None));
+        keyspace.store().tick().unwrap();
+        let before = files(&disk);
+        assert!(filled > 60 && before > filled + 10, "{filled}, {before}");
+        let mut passes = 0;
+        while keyspace.compact_once(false).unwrap() {
+            passes += 1;
+            assert!(passes < 50, "{} files, before {before}", files(&disk));
         }
+        let after = files(&disk);
+        assert!(passes > 1 && after <= before + 1, "{after} files after {passes} passes, before {before}");
+        let expected = if all_go { 0..filled / 4 } else { filled + 10..before + 2 };
+        assert!(
+            expected.contains(&after),
+            "{after} files after {passes} passes, before {before}, {filled} without deletions"
+        );
+        let again = open(Arc::new(disk.after_kill()), START, options(Fsync::Everysec)).unwrap();
+        assert_eq!(again.access_all(0, Mode::Shared, now, false).keys(), keys.div_ceil(each));
     }
-    (0..KEYS).for_each(|number| change(&format!("key {number}"), None));
-    keyspace.store().tick().unwrap();
-    let files = |disk: &SimDisk| disk.list().unwrap().iter().filter(|name| name.ends_with(".log")).count();
-    let before = files(&disk);
-    assert!(before > 100, "{before}");
-    let mut passes = 0;
-    while keyspace.compact_once(false).unwrap() {
-        passes += 1;
-        assert!(passes < 50, "{} files, before {before}", files(&disk));
-    }
-    assert!(passes > 2 && files(&disk) <= before + 1, "{} files after {passes} passes, before {before}", files(&disk));
-    let again = open(Arc::new(disk.after_kill()), START, options(Fsync::Everysec)).unwrap();
-    assert_eq!(again.access_all(0, Mode::Shared, now, false).keys(), KEYS.div_ceil(30));
 }
 
 /// How many bytes are alive is the same whether it was counted while they were written or when the log was read back.

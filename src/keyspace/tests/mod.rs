@@ -11,6 +11,7 @@
 //! | `compaction` | what it leaves and takes away |
 //! | `crash` | crashes at every call |
 //! | `damage` | bytes change, files are cut, exchanged or gone |
+//! | `deletions` | what they take of the disk, and for how long |
 //! | `elements` | elements of large collections while others are at work |
 //! | `faults` | the disk fails at every call |
 //! | `full` | collections on a full disk |
@@ -28,6 +29,7 @@ mod collections;
 mod compaction;
 mod crash;
 mod damage;
+mod deletions;
 mod elements;
 mod faults;
 mod full;

@@ -5,8 +5,11 @@
 
 use super::super::manifest::SegmentKind;
 
-/// A segment of which more than this lives is left alone.
-const UTILISATION_MAX: f64 = 0.9;
+/// A segment of which more than this stays is left alone, counting as its own the deletions elsewhere that stay for it.
+///
+/// So where none is worth it, at most this part of all bytes and all deletions that stay is alive or a deletion that stays; which
+/// makes, with u for the part, all bytes less than u / (2 u - 1) times those alive: 1.095.
+const UTILISATION_MAX: f64 = 0.92;
 /// The most segments of one pass.
 const VICTIMS_MAX: usize = 16;
 /// That many segments that are far too small are merged into one.
@@ -25,22 +28,31 @@ pub(in crate::store) struct Candidate {
     pub live: u64,
     /// Of deletions and the like that must be taken for alive.
     pub kept: u64,
+    /// Of deletions and the like of which only a pass can tell whether they stay.
+    pub open: u64,
+    /// Of deletions in other segments that may go once this one has gone.
+    pub gain: u64,
     /// How many records were written since its last one.
     pub age: u64,
 }
 
 impl Candidate {
     fn stays(&self) -> u64 {
-        (self.live + self.kept).min(self.bytes)
+        (self.live + self.kept + self.open).min(self.bytes)
     }
 
     fn utilisation(&self) -> f64 {
-        self.stays() as f64 / self.bytes.max(1) as f64
+        self.stays() as f64 / (self.bytes + self.gain).max(1) as f64
     }
 
     fn score(&self) -> f64 {
         let utilisation = self.utilisation();
         (1.0 - utilisation) * self.age.max(1) as f64 / (1.0 + utilisation)
+    }
+
+    /// As it is if nothing stays that need not.
+    fn hopeful(&self) -> Self {
+        Self { open: 0, ..*self }
     }
 }
 
@@ -81,8 +93,12 @@ pub(super) fn choose(candidates: &[Candidate], budget: &Budget, forced: bool) ->
     if !forced && !budget.is_exceeded() {
         return Vec::new();
     }
-    let mut worth: Vec<&Candidate> =
-        candidates.iter().filter(|candidate| candidate.utilisation() <= UTILISATION_MAX).collect();
+    let is_worth = |candidate: &Candidate| candidate.utilisation() <= UTILISATION_MAX;
+    let mut worth: Vec<Candidate> = candidates.iter().copied().filter(is_worth).collect();
+    if worth.is_empty() {
+        // What deletions hide goes first, or they would be written again with nothing won.
+        worth = candidates.iter().map(Candidate::hopeful).filter(is_worth).collect();
+    }
     worth.sort_by(|a, b| b.score().total_cmp(&a.score()).then(a.id.cmp(&b.id)));
     let Some(kind) = worth.first().map(|best| best.kind) else { return Vec::new() };
     let mut stays = 0;
@@ -104,7 +120,16 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn candidate(id: u32, live: u64, age: u64) -> Candidate {
-        Candidate { id, kind: SegmentKind::Foreground, bytes: 16 * MIB, live: live * MIB, kept: 0, age }
+        Candidate {
+            id,
+            kind: SegmentKind::Foreground,
+            bytes: 16 * MIB,
+            live: live * MIB,
+            kept: 0,
+            open: 0,
+            gain: 0,
+            age,
+        }
     }
 
     fn budget(total: u64) -> Budget {
@@ -145,6 +170,22 @@ mod tests {
         let eight: Vec<Candidate> = (1..=8).map(small).collect();
         assert_eq!(choose(&seven, &budget(50), false), Vec::<u32>::new());
         assert_eq!(choose(&eight, &budget(50), false), [1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    /// Written again before what they hide has gone, they would stay, and nothing would be won.
+    #[test]
+    fn deletions_go_after_what_they_may_hide() {
+        let deletions = Candidate { open: 16 * MIB, ..candidate(2, 0, 1) };
+        assert_eq!(choose(&[candidate(1, 8, 9), deletions], &budget(101), false), [1]);
+        assert_eq!(choose(&[candidate(1, 15, 9), deletions], &budget(101), false), [2], "nothing else is worth it");
+        assert_eq!(choose(&[deletions], &budget(100), false), Vec::<u32>::new());
+    }
+
+    #[test]
+    fn a_segment_goes_for_the_deletions_that_wait_for_it() {
+        let full = candidate(1, 15, 9);
+        assert_eq!(choose(&[full], &budget(101), true), Vec::<u32>::new());
+        assert_eq!(choose(&[Candidate { gain: MIB, ..full }], &budget(101), true), [1]);
     }
 
     #[test]

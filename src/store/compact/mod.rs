@@ -22,6 +22,7 @@ mod task;
 mod tombstones;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -31,7 +32,7 @@ use self::output::Output;
 use super::log::Log;
 use super::manifest::{Edit, segment_file_name};
 use super::recovery::OnProgress;
-use super::segment::{FIRST_OFFSET, Location, Segment};
+use super::segment::{Behind, FIRST_OFFSET, Location, Segment};
 use crate::sync::{Mutex, point};
 
 pub use self::retain::Retained;
@@ -59,6 +60,10 @@ pub trait Index: Send + Sync {
 
     /// Says that the value of an element at `from` is at `to` now; `false` if none is at `from` any more.
     fn relocate_element(&self, object: u64, name: &[u8], from: Location, to: Location) -> bool;
+
+    /// Whether all of what was appended before can be seen by the others now, and what it supersedes is retired. It waits for
+    /// whoever is about to do that, but not for long.
+    fn is_up_to_date(&self) -> bool;
 
     /// The keyspace that a database is bound to.
     fn binding(&self, database: u32) -> Option<u32>;
@@ -152,6 +157,10 @@ pub(crate) enum Planted {
     TimeNotMarked,
     /// What has expired hides nothing that is older.
     ExpiredDropped,
+    /// Of no segment it is asked whether anything in it is superseded.
+    AllPurged,
+    /// What is copied in the middle of a change is taken for the newest there is.
+    UnsettledTrusted,
 }
 
 impl Compaction {
@@ -171,9 +180,15 @@ impl Compaction {
     }
 }
 
-/// Deletions that had to stay are not looked at again before so many segments have been taken away; or before all that
-/// there are, so that those with nothing else do not take turns without end.
-const KEPT_FOR_REMOVALS: u64 = 32;
+/// What stays for other reasons than a segment that can be waited for is not looked at again before so many segments have been
+/// taken away; or before all that there are, so that those with nothing else do not take turns without end.
+const PINNED_FOR_REMOVALS: u64 = 32;
+/// Where the budget is exceeded and nothing else can be done, it is looked at once there have been as many changes as this part
+/// of all records that stay so.
+const PINNED_PART: u64 = 2;
+/// Hints take space beside what is alive, and what is alive may take at least this much of it more than it is: where records
+/// are hardly longer than what their hints say of them, more would cost many times the writing.
+const AMPLIFICATION_WITH_HINTS: f64 = 1.25;
 /// How many keys are looked at together: one after the other, each would wait for memory several times.
 const TOGETHER: usize = 32;
 
@@ -271,9 +286,20 @@ impl Log {
     pub(super) fn budget(&self, policy: &Policy) -> Budget {
         let total = self.disk_bytes();
         let live = self.live_bytes();
-        let allowed = (live as f64 * policy.space_amplification) as u64;
-        let total_max = allowed.max(live + policy.garbage_bytes_min);
+        let hinted = live + self.live_hint_bytes();
+        let amplification = policy.space_amplification;
+        let allowed = (live as f64 * amplification).max(hinted as f64 * amplification.min(AMPLIFICATION_WITH_HINTS));
+        let total_max = (allowed as u64).max(hinted + policy.garbage_bytes_min);
         Budget { total, total_max, segment: self.segment_bytes(live) }
+    }
+
+    /// Bytes of hints that are about what is alive, as far as can be said.
+    fn live_hint_bytes(&self) -> u64 {
+        let of = |segment: &Arc<Segment>| {
+            let part = segment.live().bytes as f64 / segment.bytes().max(1) as f64;
+            (segment.hint_bytes() as f64 * part.min(1.0)) as u64
+        };
+        self.table.load().all().map(of).sum()
     }
 
     /// Bytes of all segments and hints: of those in use as much as is reserved for them.
@@ -289,16 +315,49 @@ impl Log {
         let removals = self.compaction.removals.load(Ordering::Relaxed);
         let next_sequence = self.active.lock().sequence;
         let table = self.table.load();
-        let patience = KEPT_FOR_REMOVALS.max(table.all().count() as u64);
+        let patience = PINNED_FOR_REMOVALS.max(table.all().count() as u64);
+        let pinned_in_all: u64 = table.all().filter_map(|segment| segment.kept()).map(|kept| kept.pinned.records).sum();
+        let is_there = |behind: &Behind| {
+            table.get(behind.segment).is_some_and(|other| !(behind.unhinted && other.hint_bytes() > 0))
+        };
+        // What goes as soon as a segment has gone.
+        let mut waiting: HashMap<u32, u64> = HashMap::new();
+        for (behind, bytes) in table.all().filter_map(|segment| segment.kept()).flat_map(|kept| &kept.behind) {
+            *waiting.entry(behind.segment).or_default() += bytes;
+        }
+        // Of these it cannot be said without looking that deletions hide nothing in them.
+        let hiding: Vec<&Arc<Segment>> = table.all().filter(|segment| !self.has_nothing_hidden(segment)).collect();
         let candidate = |segment: &Arc<Segment>| {
             let (bytes, live) = (segment.bytes(), segment.live().bytes);
-            let others = bytes.saturating_sub(segment.placed().bytes);
-            let is_kept = segment.kept_at().is_some_and(|at| removals < at + patience);
-            let kept = if is_kept { others } else { 0 };
-            let age = next_sequence.saturating_sub(segment.last_sequence());
-            Candidate { id: segment.id, kind: segment.kind, bytes, live, kept, age }
+            let (mut kept, mut open, mut doubtful) = (0, bytes.saturating_sub(segment.placed().bytes), 0);
+            if let Some(why) = segment.kept() {
+                let (there, gone): (Vec<_>, Vec<_>) = why.behind.iter().partition(|(behind, _)| is_there(behind));
+                let sum = |some: Vec<&(Behind, u64)>| some.into_iter().map(|(_, bytes)| bytes).sum();
+                (kept, open) = (sum(there), sum(gone));
+                let changes = next_sequence.saturating_sub(why.sequence);
+                if removals >= why.removals + patience {
+                    // It is looked at like any other.
+                } else if changes.saturating_mul(PINNED_PART) >= pinned_in_all {
+                    doubtful = why.pinned.bytes;
+                } else {
+                    kept += why.pinned.bytes;
+                }
+            }
+            let last = segment.last_sequence();
+            let may_hide = |other: &&Arc<Segment>| {
+                other.id != segment.id && other.base_sequence() < last && other.purged() <= last
+            };
+            let open = if hiding.iter().any(may_hide) { open } else { 0 };
+            let gain = waiting.get(&segment.id).copied().unwrap_or(0);
+            let age = next_sequence.saturating_sub(last);
+            Candidate { id: segment.id, kind: segment.kind, bytes, live, kept, open: open + doubtful, gain, age }
         };
         table.all().filter(|segment| self.may_go(segment)).map(candidate).collect()
+    }
+
+    /// Whether a segment has no values but those that something refers to, or none were ever written to it.
+    fn has_nothing_hidden(&self, segment: &Segment) -> bool {
+        segment.base_sequence() == 0 || self.may_go(segment) && segment.retired().records == 0
     }
 
     /// Whether a pass may take a segment away.

@@ -1,5 +1,6 @@
 //! What a pass writes: one segment of survivors, in chunks. A chunk is durable before anything refers to it.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
@@ -9,8 +10,9 @@ use super::super::hint::{self, Hinted};
 use super::super::log::Log;
 use super::super::manifest::{SegmentKind, SegmentState, segment_file_name};
 use super::super::record::{Record, recopy, record_key};
-use super::super::segment::{Count, FIRST_OFFSET, Location, Segment};
+use super::super::segment::{Behind, Count, FIRST_OFFSET, Kept, Location, Segment};
 use super::Index;
+use super::tombstones::Why;
 
 /// Bytes that are written and synced together.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -33,6 +35,17 @@ enum Of {
     Element { object: u64 },
 }
 
+/// Why a record is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copied {
+    /// It is a value that something refers to, and has been there.
+    Alive(Location),
+    /// It is a value that is in the middle of a change: it may be one that was superseded long ago.
+    Unsettled(Location),
+    /// It says something that has to be remembered.
+    Kept(Why),
+}
+
 /// A segment that is being filled.
 pub(super) struct Output {
     pub segment: Arc<Segment>,
@@ -42,6 +55,10 @@ pub(super) struct Output {
     /// The offset of the chunk in the segment.
     chunk_offset: u64,
     moves: Vec<Relocation>,
+    behind: HashMap<Behind, u64>,
+    pinned: Count,
+    /// All values were the newest of their key or element when they were copied.
+    settled: bool,
     sequence_min: u64,
     sequence_max: u64,
     finished: bool,
@@ -55,6 +72,9 @@ impl Output {
             chunk: Vec::new(),
             chunk_offset: u64::from(FIRST_OFFSET),
             moves: Vec::new(),
+            behind: HashMap::new(),
+            pinned: Count::default(),
+            settled: true,
             sequence_min: u64::MAX,
             sequence_max: 0,
             finished: false,
@@ -71,8 +91,8 @@ impl Output {
         self.offset() - u64::from(FIRST_OFFSET)
     }
 
-    /// Adds a sound record; where it is a value that something refers to, `from` says where it has been.
-    pub(super) fn push(&mut self, log: &Log, record: &[u8], from: Option<Location>) {
+    /// Adds a sound record.
+    pub(super) fn push(&mut self, log: &Log, record: &[u8], copied: Copied) {
         let (start, offset) = (self.chunk.len(), self.offset() as u32);
         self.chunk.extend_from_slice(record);
         let copy = &mut self.chunk[start..];
@@ -84,7 +104,16 @@ impl Output {
             let at = Location { segment: self.segment.id, offset, length: record.len() as u32 };
             builder.add(&log.hasher, &Hinted::of(&read, at, false));
         }
-        if let Some(from) = from {
+        let length = record.len() as u32;
+        self.settled &= !matches!(copied, Copied::Unsettled(_));
+        #[cfg(test)]
+        let () = self.settled |= log.compaction.has(super::Planted::UnsettledTrusted);
+        match copied {
+            Copied::Alive(_) | Copied::Unsettled(_) => {}
+            Copied::Kept(Why::Behind(behind)) => *self.behind.entry(behind).or_default() += u64::from(length),
+            Copied::Kept(Why::Pinned) => self.pinned.add(Count::one(length)),
+        }
+        if let Copied::Alive(from) | Copied::Unsettled(from) = copied {
             self.segment.place(Count::one(from.length));
             let of = match read.element_of() {
                 Some(object) => Of::Element { object },
@@ -144,6 +173,11 @@ impl Output {
         }
     }
 
+    /// Leaves its hint to be written later: whoever waits for the end of a pass need not wait for that.
+    pub(super) fn leave_hint(&mut self) {
+        self.builder = None;
+    }
+
     /// Completes the file and its hint, so that it can be listed; does nothing the second time. What cannot be written is
     /// given up: nothing refers to it.
     pub(super) fn finish(&mut self, log: &Log, index: &dyn Index) -> io::Result<()> {
@@ -174,6 +208,15 @@ impl Output {
             log.hint_written(segment.id);
         }
         flushed
+    }
+
+    /// Says why what has no value is here, and that nothing is here that a record below the number `begun` has superseded.
+    pub(super) fn tell_why(&self, begun: u64, removals: u64, sequence: u64) {
+        let behind = self.behind.iter().map(|(behind, bytes)| (*behind, *bytes)).collect();
+        self.segment.set_kept(Kept { behind, pinned: self.pinned, removals, sequence });
+        if self.settled {
+            self.segment.set_purged(begun);
+        }
     }
 
     /// As the manifest lists it.

@@ -7,20 +7,25 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::super::log::{Log, capacity_for};
+use super::super::log::{Log, capacity_for, is_full};
 use super::super::manifest::{Edit, Moment, SegmentKind};
 use super::super::reader::Reader;
 use super::super::record::{Fault, HEADER_BYTES, Op, Raw, Record, record_key};
 use super::super::segment::{FIRST_OFFSET, Location, Segment};
 #[cfg(test)]
 use super::Planted;
-use super::output::Output;
-use super::tombstones::Tombstones;
+use super::output::{Copied, Output};
+use super::tombstones::{Tombstones, Why};
 use super::{Index, Look, Pace, TOGETHER};
 use crate::sync::point;
 
 /// How far ahead keys are looked for, at most.
 const LOOK_AHEAD_BYTES_MAX: u64 = 64 << 10;
+
+/// The pass was told to stop.
+pub(super) fn interrupted() -> io::Error {
+    io::Error::new(io::ErrorKind::Interrupted, "the pass was stopped")
+}
 
 /// A segment ends where no record can be made out.
 struct Damaged;
@@ -29,6 +34,8 @@ struct Damaged;
 enum Fate {
     /// It is the value of a key or an element.
     Alive,
+    /// It may be, or be again: somebody is at it.
+    Unsettled,
     /// It hides what is older; `true`: and it says what still is.
     Hides(bool),
     /// It stays as it is.
@@ -47,6 +54,8 @@ struct Pass<'a> {
     tombstones: Tombstones,
     /// Bytes that the tombstones take, at most, about which is decided now.
     hiding: u64,
+    /// Bytes of records without a value that were not met yet.
+    ahead: u64,
     pace: Pace<'a>,
     /// Bytes read and written since the last look at the pace.
     worked: u64,
@@ -63,13 +72,16 @@ impl Log {
         retention: Option<Duration>,
         pace: Pace<'_>,
     ) -> io::Result<bool> {
+        let begun = self.note_purged(index);
         let is_victim = |segment: &Arc<Segment>| victims.iter().any(|victim| victim.id == segment.id);
         // Without a number, nothing has been written to it.
         let may_be_older = |segment: &&Arc<Segment>| segment.base_sequence() > 0 && !is_victim(segment);
         let others = self.table.load().all().filter(may_be_older).cloned().collect();
         let (outputs, tombstones) = (Vec::new(), Tombstones::default());
         let (hiding, worked, stopped) = (0, 0, false);
-        let mut pass = Pass { log: self, index, victims, others, outputs, tombstones, hiding, pace, worked, stopped };
+        let ahead = victims.iter().map(|victim| victim.bytes().saturating_sub(victim.placed().bytes)).sum();
+        let mut pass =
+            Pass { log: self, index, victims, others, outputs, tombstones, hiding, ahead, pace, worked, stopped };
         let read = pass.read();
         let finished = pass.finish();
         let mut outputs = pass.outputs;
@@ -86,7 +98,26 @@ impl Log {
             self.list(unlisted)?;
             return Err(error);
         }
-        self.replace(victims, outputs, unlisted, retention)
+        self.replace(victims, outputs, unlisted, retention, begun)
+    }
+
+    /// Notes of which segments it is certain that nothing in them is superseded by what was appended until now; returns a
+    /// number such that every record below it is known to the index, 0 where that cannot be said.
+    fn note_purged(&self, index: &dyn Index) -> u64 {
+        let next = self.active.lock().sequence;
+        if !index.is_up_to_date() {
+            return 0;
+        }
+        for segment in self.table.load().all() {
+            // Whatever is superseded is counted before the change is over.
+            let is_purged = segment.retired().records == 0;
+            #[cfg(test)]
+            let is_purged = is_purged || self.compaction.has(Planted::AllPurged);
+            if self.may_go(segment) && is_purged {
+                segment.set_purged(next);
+            }
+        }
+        next
     }
 
     /// Lets the outputs take the place of the victims.
@@ -96,6 +127,7 @@ impl Log {
         mut outputs: Vec<Output>,
         unlisted: &mut Vec<Output>,
         retention: Option<Duration>,
+        begun: u64,
     ) -> io::Result<bool> {
         let mut edit = outputs.iter().fold(Edit::new(), |edit, output| edit.add(output.listed()));
         let superseded = self.make_durable();
@@ -142,8 +174,9 @@ impl Log {
             self.remove(victims);
         }
         let removals = self.compaction.removals.load(Ordering::Relaxed);
+        let sequence = self.active.lock().sequence;
         for output in outputs {
-            output.segment.keep_at(removals);
+            output.tell_why(begun, removals, sequence);
             output.segment.seal();
         }
         Ok(go)
@@ -168,7 +201,7 @@ impl Pass<'_> {
                 victim.set_damaged();
             }
             if self.stopped {
-                return Err(io::Error::new(io::ErrorKind::Interrupted, "the pass was stopped"));
+                return Err(interrupted());
             }
         }
         self.settle()
@@ -178,6 +211,9 @@ impl Pass<'_> {
     fn finish(&mut self) -> io::Result<()> {
         let (log, index) = (self.log, self.index);
         let mut result = Ok(());
+        if self.stopped {
+            self.outputs.iter_mut().for_each(Output::leave_hint);
+        }
         for output in &mut self.outputs {
             result = result.and(output.finish(log, index));
         }
@@ -212,13 +248,17 @@ impl Pass<'_> {
             };
             let Ok(record) = read else { return Ok(Err(Damaged)) };
             let at = Location { segment: victim.id, offset: offset as u32, length: raw.length };
+            if !record.op.sets_value() {
+                self.ahead = self.ahead.saturating_sub(u64::from(raw.length));
+            }
             match self.fate(&record, at) {
                 Fate::Dead => {}
                 fate => {
                     let bytes = reader.bytes(offset, raw.length as usize)?;
                     match (Record::read(bytes, victim.salt), fate) {
-                        (Ok(_), Fate::Alive) => self.copy(bytes, Some(at))?,
-                        (Ok(_), Fate::Stays) => self.copy(bytes, None)?,
+                        (Ok(_), Fate::Alive) => self.copy(bytes, Copied::Alive(at))?,
+                        (Ok(_), Fate::Unsettled) => self.copy(bytes, Copied::Unsettled(at))?,
+                        (Ok(_), Fate::Stays) => self.copy(bytes, Copied::Kept(Why::Pinned))?,
                         (Ok(record), Fate::Hides(needed)) => self.tombstones.add(&self.log.hasher, &record, needed),
                         // Whoever reads it is told; the segment stays for it.
                         (Err(_), _) => victim.set_damaged(),
@@ -279,8 +319,9 @@ impl Pass<'_> {
         match record.op {
             Op::Mark | Op::Seal => Fate::Dead,
             Op::Put | Op::SetElement => match look() {
+                Look::Here => Fate::Alive,
                 // What is in the middle of a change is copied: the change may be lost after the segment has gone.
-                Look::Here | Look::Unsettled => Fate::Alive,
+                Look::Unsettled => Fate::Unsettled,
                 Look::Absent if is_over => Fate::Hides(false),
                 _ => Fate::Dead,
             },
@@ -302,13 +343,13 @@ impl Pass<'_> {
     }
 
     /// Writes a record to the output.
-    fn copy(&mut self, record: &[u8], from: Option<Location>) -> io::Result<()> {
+    fn copy(&mut self, record: &[u8], copied: Copied) -> io::Result<()> {
         if self.outputs.last().is_none_or(|output| !output.has_room(record.len())) {
             self.begin(record.len() as u64)?;
         }
         self.worked += record.len() as u64;
         let Some(output) = self.outputs.last_mut() else { return Ok(()) };
-        output.push(self.log, record, from);
+        output.push(self.log, record, copied);
         if output.is_due() { output.flush(self.log, self.index) } else { Ok(()) }
     }
 
@@ -318,9 +359,16 @@ impl Pass<'_> {
             full.finish(self.log, self.index)?;
         }
         let lives: u64 = self.victims.iter().map(|victim| victim.live().bytes).sum();
-        let stays = lives + self.hiding;
-        let capacity = capacity_for(stays.max(length)).min(self.log.segment_bytes(self.log.live_bytes()));
-        let segment = self.log.create_file(SegmentKind::Compacted, capacity.max(capacity_for(length)))?;
+        let create = |stays: u64| {
+            let capacity = capacity_for(stays.max(length)).min(self.log.segment_bytes(self.log.live_bytes()));
+            self.log.create_file(SegmentKind::Compacted, capacity.max(capacity_for(length)))
+        };
+        let surely = lives + self.hiding;
+        // With too little room, what stays of many deletions would go to as many files as it is decided about in parts.
+        let segment = match create(surely + self.ahead) {
+            Err(error) if is_full(&error) && self.ahead > 0 => create(surely)?,
+            created => created?,
+        };
         self.log.table.rcu(|table| table.with(segment.clone()));
         self.outputs.push(Output::new(segment));
         Ok(())
@@ -338,9 +386,12 @@ impl Pass<'_> {
             .collect();
         let others = std::mem::take(&mut self.others);
         let in_pass = |place: Location| ids.contains(&place.segment);
-        let settled = tombstones.settle(self.log, self.index, &others, in_pass, |record| self.copy(record, None));
+        let (log, index, pace) = (self.log, self.index, self.pace);
+        let keep = |record: &[u8], why| self.copy(record, Copied::Kept(why));
+        let settled = tombstones.settle(log, index, &others, in_pass, pace, keep);
         self.others = others;
         self.hiding = 0;
+        self.stopped |= settled.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted);
         settled
     }
 

@@ -2,7 +2,10 @@
 //!
 //! A deletion, an expiry that is over, and a value whose time is over hide what is older. Each is dropped only if no other
 //! segment with older records may have the key or the element, as the segments' filters say; a segment without one may have
-//! any.
+//! any. A deletion, or a value whose time is over, has superseded what it hides when it was written: a segment that is known
+//! to have nothing that was superseded by then is not asked. An expiry and a move leave alive what they hide later.
+//!
+//! In memory are at most 8 MiB of them and the filter of one segment, 10 bits for each of its keys and elements.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,11 +15,12 @@ use std::sync::Arc;
 use super::super::hash::KeyHasher;
 use super::super::log::Log;
 use super::super::record::{Draft, Op, Record};
-use super::super::segment::{Location, Segment};
-use super::Index;
+use super::super::segment::{Behind, Location, Segment};
+use super::pass::interrupted;
+use super::{Index, Pace};
 
-/// Bytes of tombstones in memory before it is decided which of them stay.
-const PENDING_BYTES_MAX: usize = 8 << 20;
+/// Bytes of tombstones in memory before it is decided which of them stay. Tests have fewer records.
+const PENDING_BYTES_MAX: usize = if cfg!(test) { 64 << 10 } else { 8 << 20 };
 /// What one takes in memory beside its key or name.
 const PENDING_OVERHEAD_BYTES: usize = 96;
 
@@ -27,7 +31,23 @@ struct Pending {
     value: Box<[u8]>,
     hash: u64,
     sequence: u64,
-    needed: bool,
+    why: Option<Why>,
+}
+
+/// Why one stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// This segment may have what it hides, and will not have it any more once a pass has gone over it.
+    Behind(Behind),
+    /// It says what is alive, or a segment may have what it hides and always will.
+    Pinned,
+}
+
+impl Pending {
+    /// Whether what it hides was superseded by itself.
+    fn supersedes(&self) -> bool {
+        matches!(self.op, Op::Delete | Op::RemoveElement)
+    }
 }
 
 /// What a record is about.
@@ -69,7 +89,8 @@ impl Tombstones {
         };
         let (kind, expiry) = if op.removes_value() { (0, None) } else { (record.kind, record.expiry) };
         let value: Box<[u8]> = if op == Op::Move { record.value.into() } else { Box::default() };
-        let pending = Pending { op, kind, expiry, value, hash, sequence: record.sequence, needed };
+        let why = needed.then_some(Why::Pinned);
+        let pending = Pending { op, kind, expiry, value, hash, sequence: record.sequence, why };
         let slot = Slot { of, key: record.key.into() };
         self.bytes += record.key.len() + PENDING_OVERHEAD_BYTES;
         if op == Op::Move {
@@ -92,41 +113,49 @@ impl Tombstones {
         self.bytes >= PENDING_BYTES_MAX
     }
 
-    /// Decides which stay, and gives their records to `keep`. `others` are the segments that are not part of this pass,
-    /// `in_pass` says of a place whether it is.
+    /// Decides which stay and why, and gives their records to `keep`. `others` are the segments that are not part of this pass,
+    /// `in_pass` says of a place whether it is, `pace` how fast filters may be read.
     pub(super) fn settle(
         &mut self,
         log: &Log,
         index: &dyn Index,
         others: &[Arc<Segment>],
         in_pass: impl Fn(Location) -> bool,
-        mut keep: impl FnMut(&[u8]) -> io::Result<()>,
+        pace: Pace<'_>,
+        mut keep: impl FnMut(&[u8], Why) -> io::Result<()>,
     ) -> io::Result<()> {
         for other in others {
-            let oldest = other.base_sequence();
-            let asked = |pending: &Pending| !pending.needed && oldest < pending.sequence;
+            let (oldest, purged) = (other.base_sequence(), other.purged());
+            let asked = |pending: &Pending| {
+                let sequence = pending.sequence;
+                pending.why.is_none() && oldest < sequence && !(pending.supersedes() && sequence < purged)
+            };
             if !self.all().any(&asked) {
                 continue;
             }
+            let behind = Behind { segment: other.id, unhinted: other.hint_bytes() == 0 };
             let filter = log.hint(other).map(|hint| hint.filter()).transpose()?.flatten();
+            if !pace(filter.as_ref().map_or(0, |filter| filter.bytes())) {
+                return Err(interrupted());
+            }
             for pending in self.all_mut().filter(|pending| asked(pending)) {
-                pending.needed = filter.as_ref().is_none_or(|filter| filter.may_have(pending.hash));
+                if filter.as_ref().is_none_or(|filter| filter.may_have(pending.hash)) {
+                    pending.why = Some(if pending.supersedes() { Why::Behind(behind) } else { Why::Pinned });
+                }
             }
         }
-        for (slot, pending) in self.moves.iter_mut().filter(|(_, pending)| !pending.needed) {
+        for (slot, pending) in self.moves.iter_mut().filter(|(_, pending)| pending.why.is_none()) {
             // The value it tells of is copied by this very pass.
-            pending.needed = index.places(pending.hash, &slot.key).into_iter().any(&in_pass);
+            pending.why = index.places(pending.hash, &slot.key).into_iter().any(&in_pass).then_some(Why::Pinned);
         }
         #[cfg(test)]
         if log.compaction.has(super::Planted::TombstonesDropped) {
-            self.all_mut().for_each(|pending| pending.needed = false);
+            self.all_mut().for_each(|pending| pending.why = None);
         }
         let mut bytes = Vec::new();
         for (Slot { of, key }, pending) in self.newest.drain().chain(self.moves.drain(..)) {
-            if !pending.needed {
-                continue;
-            }
-            let Pending { op, kind, expiry, value, sequence, .. } = pending;
+            let Pending { op, kind, expiry, value, sequence, why, .. } = pending;
+            let Some(why) = why else { continue };
             let (keyspace, object) = match of {
                 Of::Keyspace(keyspace) => (keyspace, None),
                 Of::Object(object) => (0, Some(object)),
@@ -135,7 +164,7 @@ impl Tombstones {
             let measured = draft.measure().map_err(io::Error::other)?;
             bytes.clear();
             draft.write(&measured, 0, sequence, &mut bytes);
-            keep(&bytes)?;
+            keep(&bytes, why)?;
         }
         self.bytes = 0;
         Ok(())

@@ -36,6 +36,11 @@ impl Filter {
         probes(hash).all(|(word, bit)| block[word] & bit != 0)
     }
 
+    /// Bytes that it takes.
+    pub(in crate::store) fn bytes(&self) -> u64 {
+        (self.blocks.len() * BLOCK_BYTES) as u64
+    }
+
     pub(in crate::store) fn write(&self) -> Vec<u8> {
         self.blocks.iter().flatten().flat_map(|word| word.to_le_bytes()).collect()
     }

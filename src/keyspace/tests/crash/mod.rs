@@ -284,6 +284,7 @@ fn every_planted_fault_is_noticed() {
         ("an early acknowledgement", Plant { early: true, ..Plant::default() }),
         ("a victim removed early", Plant { planted: Some(Planted::RemovedEarly), ..Plant::default() }),
         ("a tombstone dropped early", Plant { planted: Some(Planted::TombstonesDropped), ..Plant::default() }),
+        ("segments taken for purged", Plant { planted: Some(Planted::AllPurged), ..Plant::default() }),
         ("no sync before a victim goes", Plant { planted: Some(Planted::NoSyncOfTheLog), ..Plant::default() }),
     ] {
         // Where every write is synced, none is missed.

@@ -64,9 +64,24 @@ pub(super) fn used(closed: bool) -> Written {
     use Step::*;
     let mut steps = vec![Set(0, "gone", 200), SetEx(0, "over", 200, 50), Set(0, "brief", 200), Set(1, "m", 300)];
     steps.extend([Set(2, "flushed", 300), Set(0, "keep", 1_200), Move(1, "m", 2), Set(0, "x", 1_500)]);
-    steps.extend([Delete(0, "gone"), Expire(0, "brief", Some(60)), Set(0, "x", 1_500), Tick, Pass(100), ExpireDue]);
+    steps.extend([
+        Delete(0, "gone"),
+        Expire(0, "brief", Some(60)),
+        Set(0, "big", 1_600),
+        Set(0, "x", 1_500),
+        Tick,
+        Pass(100),
+        ExpireDue,
+    ]);
     steps.extend([Set(1, "n", 400), Set(0, "x", 1_600), Swap(0, 1), Set(0, "y", 1_500), Tick, Compact]);
-    steps.extend([Flush(2), Set(2, "m", 350), Move(2, "m", 0), SetEx(0, "late", 30, 9_000_000), Set(0, "y", 1_700)]);
+    steps.extend([
+        Flush(2),
+        Set(1, "large", 1_700),
+        Set(2, "m", 350),
+        Move(2, "m", 0),
+        SetEx(0, "late", 30, 9_000_000),
+        Set(0, "y", 1_700),
+    ]);
     steps.extend([Together(vec![Delete(0, "n"), Set(1, "keep", 1_100), Set(1, "z", 250)]), Set(0, "y", 1_800), Tick]);
     steps.extend([Compact, Set(0, "w", 1_900), Set(0, "w", 20), Set(1, "x", 1_400), Delete(1, "z"), Tick, Compact]);
     steps.extend([Set(0, "v", 900), Move(0, "m", 1), Set(0, "w", 700), Tick]);

@@ -126,6 +126,7 @@ fn every_planted_fault_is_found_and_told_in_few_steps() {
     for (fault, plant) in [
         ("a victim removed early", of_store(Planted::RemovedEarly)),
         ("a tombstone dropped early", of_store(Planted::TombstonesDropped)),
+        ("segments taken for purged", of_store(Planted::AllPurged)),
         ("what has expired hides nothing", of_store(Planted::ExpiredDropped)),
         ("no sync before a victim goes", of_store(Planted::NoSyncOfTheLog)),
         ("a time that the log is not told of", of_store(Planted::TimeNotMarked)),

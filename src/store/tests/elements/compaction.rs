@@ -99,6 +99,34 @@ fn a_removal_that_is_dropped_too_early_is_noticed() {
     assert_eq!(all.again().values().len(), 1);
 }
 
+/// What was taken out long ago is copied while somebody is at its object: it may come back. The removal stays for that copy.
+#[test]
+fn a_removal_stays_for_what_is_copied_in_the_middle_of_a_change() {
+    for (planted, left) in [(None, 0), (Some(Planted::UnsettledTrusted), 1)] {
+        let all = Collections::new();
+        all.root(b"set", 7);
+        all.set(7, b"element", b"", None);
+        all.put(b"gone", &[b'v'; 900], None, None);
+        all.fill("stays", true);
+        all.delete(b"gone");
+        all.remove(7, b"element");
+        all.fill("more", true);
+        all.store.plant(planted);
+        all.known.unsettled.store(true, Ordering::Relaxed);
+        all.store.tick().unwrap();
+        assert!(all.store.compact_once(&all.known, true).unwrap());
+        all.agrees();
+        assert_eq!(all.ops(b"element"), [Op::SetElement, Op::RemoveElement]);
+        all.known.unsettled.store(false, Ordering::Relaxed);
+        // Now the segment of the removal is worth a pass, and the one of the copy is not.
+        all.empty("more");
+        all.fill("goes", false);
+        all.compact();
+        assert_eq!(all.ops(b"element").len(), 2 - left, "{planted:?}");
+        assert_eq!(all.again().values().len(), left, "{planted:?}");
+    }
+}
+
 #[test]
 fn of_a_dead_object_nothing_stays() {
     for replaced in [false, true] {

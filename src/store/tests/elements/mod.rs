@@ -7,6 +7,7 @@ mod repair;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::store::inspect::{Inspection, What};
@@ -55,6 +56,8 @@ impl State {
 #[derive(Default)]
 struct Known {
     state: Mutex<State>,
+    /// Somebody is in the middle of a change to every object.
+    unsettled: AtomicBool,
     segments: Vec<u32>,
 }
 
@@ -118,11 +121,19 @@ impl Index for Known {
         if !state.is_alive(object) {
             return Look::Unbound;
         }
-        look(state.elements.get(&(object, name.to_vec())), at)
+        match look(state.elements.get(&(object, name.to_vec())), at) {
+            Look::Elsewhere(_) | Look::Absent if self.unsettled.load(Ordering::Relaxed) => Look::Unsettled,
+            look => look,
+        }
     }
 
     fn relocate_element(&self, object: u64, name: &[u8], from: Location, to: Location) -> bool {
         relocate(self.state.lock().elements.get_mut(&(object, name.to_vec())), from, to)
+    }
+
+    fn is_up_to_date(&self) -> bool {
+        // There is one thread.
+        true
     }
 
     fn binding(&self, database: u32) -> Option<u32> {
