@@ -31,8 +31,8 @@ const GARBAGE: u64 = 64 * MEGABYTE;
 /// Segments in use, of 16 MB each.
 const IN_USE: u64 = 3 * 16 * MEGABYTE;
 
-/// How long compaction may take after half of 5,000,000 elements were taken away; it is ten seconds where nobody else needs
-/// the processors and the disk.
+/// How long compaction may take after half of 5,000,000 elements were taken away; it took 26 seconds for a set, on two cores
+/// that had other things to do as well.
 const COMPACTED_WITHIN: Duration = Duration::from_secs(120);
 
 /// What may come for each element of a hash or a list while the hand that sends values back to the disk passes through it.
