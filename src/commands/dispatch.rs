@@ -255,10 +255,9 @@ fn run<'k>(
     }
     let Some(keyspace) = node.keyspace() else {
         let outcome = (row.command.handler)(&mut ctx, arguments(row, words));
+        let lines = if node.monitors.is_used() { lines(&mut ctx, row, words) } else { Vec::new() };
         ctx.aside.take().iter().for_each(|aside| send(node, &aside.effects, 0));
-        if node.monitors.is_used() {
-            show(node, lines(&mut ctx, row, words), 0);
-        }
+        show(node, lines, 0);
         return outcome;
     };
     let held_back = prepared.is_some_and(|prepared| prepared.admitted);

@@ -69,6 +69,11 @@ impl Keyspace {
         self.bound.objects.reclaimed()
     }
 
+    /// Counts the ones that have been taken apart from 0 again.
+    pub fn reset_reclaimed_collections(&self) {
+        self.bound.objects.reset_reclaimed();
+    }
+
     /// Whether the keys alone are over the limit, as [`Keyspace::govern`] saw it last.
     pub fn is_out_of_memory(&self) -> bool {
         self.memory.full.load(Relaxed)

@@ -268,11 +268,13 @@ impl Keyspace {
 
     /// Tells that keys of a database are about to be looked at, one after the other, and elements of collections there.
     pub fn prefetch(&self, database: u32, slots: &[Slot], elements: &[Ahead]) {
-        if slots.len() < PREFETCHED_MIN {
+        if slots.len().max(elements.len()) < PREFETCHED_MIN {
             return;
         }
         let keydir = self.bound.databases[database as usize].load();
-        keydir.prefetch(slots);
+        if slots.len() >= PREFETCHED_MIN {
+            keydir.prefetch(slots);
+        }
         // Requests that follow each other are mostly about the same collection.
         for of_one in elements.chunk_by(|one, next| one.key == next.key) {
             if of_one.len() >= PREFETCHED_MIN

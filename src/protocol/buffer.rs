@@ -13,8 +13,8 @@ use std::io::IoSlice;
 /// Values from this size on, in bytes, go out without a copy; below it a copy is cheaper than a slice of its own.
 pub const SHARED_BYTES_MIN: usize = 16 * 1024;
 
-/// What a connection may keep for its next replies, as long as it is not idle.
-const TEXT_BYTES_KEPT: usize = 64 * 1024;
+/// What a buffer of replies keeps of its memory, in bytes, once they are out.
+pub const TEXT_BYTES_KEPT: usize = 64 * 1024;
 
 /// Bytes around a bulk string of up to 999 bytes: `$`, its length, and two line ends.
 const BULK_FRAME_BYTES: usize = 1 + 3 + 2 + 2;

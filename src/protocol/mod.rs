@@ -16,7 +16,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use buffer::{Mark, ReplyBuffer, SHARED_BYTES_MIN, Version};
+pub use buffer::{Mark, ReplyBuffer, SHARED_BYTES_MIN, TEXT_BYTES_KEPT, Version};
 pub use double::{DoubleBuffer, format_double};
 pub use error::ProtocolError;
 pub use reply::Reply;

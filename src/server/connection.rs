@@ -24,8 +24,12 @@ use crate::keyspace::{Cold, Fetched, Pins};
 use crate::node::{Client, ClientKind, Node, Session, Told};
 use crate::protocol::{Limits, ReplyBuffer, Version};
 
-/// When so many bytes of replies wait, they are sent before the next request of the pipeline is executed.
-const OUTPUT_BYTES_HIGH: usize = 48 * 1024;
+/// When so many bytes of replies wait, they are sent before the next request of the pipeline is executed, if they can leave at
+/// once: then the client has something to read meanwhile.
+const OUTPUT_BYTES_READY: usize = 48 * 1024;
+
+/// When so many wait, they are sent whatever has to get into the log before.
+const OUTPUT_BYTES_HIGH: usize = 256 * 1024;
 
 /// How many threads at most fetch one request's values.
 const FETCH_THREADS_MAX: usize = 32;
@@ -132,8 +136,10 @@ impl Connection {
         while more && end.is_ok() {
             self.check_query_limit()?;
             let node = &self.shared.node;
-            node.stats.input_bytes.add(received as u64);
-            node.stats.reads.add(1);
+            if received > 0 {
+                node.stats.input_bytes.add(received as u64);
+                node.stats.reads.add(1);
+            }
             let mut batch = Batch::later();
             let executed = self.execute_some(&mut batch).await;
             self.session.take_messages(&mut self.out);
@@ -219,7 +225,7 @@ impl Connection {
                 if self.session.closing || self.session.client.is_killed() {
                     return Ok(false);
                 }
-                if self.out.len() > self.output_high {
+                if self.has_enough(&shared, batch) {
                     self.pipeline.rewind(request.end);
                     return Ok(true);
                 }
@@ -259,7 +265,7 @@ impl Connection {
             let goes_on = matches!(executed, Executed::Done)
                 && !self.session.closing
                 && !self.session.client.is_killed()
-                && self.out.len() <= self.output_high
+                && !self.has_enough(shared, batch)
                 && shared.node.needs_login(&self.session) != authenticated;
             if !goes_on {
                 let needs = if matches!(executed, Executed::Done) { None } else { Some(executed) };
@@ -267,6 +273,13 @@ impl Connection {
             }
         }
         Ok((count, None))
+    }
+
+    /// Whether replies are to be sent before the next request is executed.
+    fn has_enough(&self, shared: &Shared, batch: &Batch) -> bool {
+        let bytes = self.out.len();
+        let can_leave = || shared.node.keyspace().is_none_or(|keyspace| keyspace.store().acknowledged(batch.wait));
+        bytes > self.output_high || bytes > OUTPUT_BYTES_READY && self.output_high == OUTPUT_BYTES_HIGH && can_leave()
     }
 
     /// Does what an attempt has asked for, and tries again, until the request has run or has to wait.

@@ -24,7 +24,7 @@ const PREFETCHED_MAX: usize = 64;
 const PREFETCHED_ALONE: usize = 16;
 
 /// Room for the places of so many words is kept.
-const PLACES_KEPT: usize = 4096;
+const PLACES_KEPT: usize = 512;
 
 /// Where words begin and end.
 type Places = Vec<(usize, usize)>;
@@ -165,7 +165,7 @@ impl Requests {
             // Requests that follow each other are often about one key.
             let mut last: Option<&[u8]> = None;
             for found in &self.list {
-                if slots.len() >= PREFETCHED_MAX {
+                if slots.len().max(elements.len()) >= PREFETCHED_MAX {
                     break;
                 }
                 let Some(row) = found.row.map(|row| &registry.rows()[row]) else { continue };
@@ -181,7 +181,7 @@ impl Requests {
                     elements.push(keyspace.element(*slot, name));
                 }
             }
-            (1..PREFETCHED_ALONE).contains(&keys) && slots.len() < PREFETCHED_MAX
+            (1..PREFETCHED_ALONE).contains(&keys) && slots.len().max(elements.len()) < PREFETCHED_MAX
         })
     }
 }

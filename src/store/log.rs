@@ -2,7 +2,8 @@
 //!
 //! Under the lock of [`Active`] a record gets its sequence number, its header and its place in the buffer; nothing
 //! else happens there on the usual path. Locks are taken in this order: syncer, writer, active, then any one of
-//! manifest, in flight, window. Positions are published in the order appended >= written >= durable.
+//! manifest, in flight, window. Whoever appends may hold latches of keys and one object's lock; nobody who holds one of the locks
+//! here asks the index. Positions are published in the order appended >= written >= durable.
 
 use std::io;
 use std::sync::Arc;

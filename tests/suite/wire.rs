@@ -294,6 +294,24 @@ fn a_client_that_does_not_read_is_held_back_and_then_cut_off() {
     }
 }
 
+/// A buffer that has grown under the replies of one client serves the next, whose limit counts what waits.
+#[test]
+fn a_client_that_reads_is_not_cut_off_for_the_room_its_replies_have() {
+    let server = Server::start(Program::Caskade, &["--worker-threads", "1"]);
+    let mut greedy = server.connect();
+    greedy.ask(&[b"SET", &b"k"[..], &[b'v'; 15_000]]);
+    let four = encode(&["GET", "k"]).repeat(4);
+    for limit in ["normal 1kb 0 0", "normal 20kb 0 0"] {
+        greedy.ask(&["CONFIG", "SET", "client-output-buffer-limit", "normal 0 0 0"]);
+        greedy.send_raw(&four).expect("to send");
+        (0..4).for_each(|_| assert_eq!(greedy.receive().expect("to read").bytes().map(<[u8]>::len), Some(15_000)));
+        greedy.ask(&["CONFIG", "SET", "client-output-buffer-limit", limit]);
+        for _ in 0..20 {
+            assert_eq!(server.connect().ask(&["PING"]), Reply::Status(b"PONG".to_vec()), "{limit}");
+        }
+    }
+}
+
 #[test]
 fn a_pipeline_is_sent_to_its_end_before_a_reply_is_read() {
     const REQUESTS: usize = 600_000;

@@ -86,6 +86,7 @@ fn resetstat(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
     ctx.node.stats.reset();
     if let Some(keyspace) = ctx.node.keyspace() {
         keyspace.reset_expired_keys();
+        keyspace.reset_reclaimed_collections();
     }
     Ok(Reply::Ok)
 }

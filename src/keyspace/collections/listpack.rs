@@ -1,8 +1,7 @@
 //! What a list would take in a listpack of Redis, byte by byte: OBJECT ENCODING follows from that.
 
 use super::super::entry::Entry;
-use super::elements::Seen;
-use crate::types::kind::{Kind, Type};
+use crate::types::kind::Kind;
 use crate::types::number;
 
 /// Bytes of an element's record beside its name, its value and its deadline: header and object id.
@@ -48,14 +47,6 @@ pub(super) fn weight(kind: u8, length: usize) -> usize {
         _ => 5,
     };
     entry + back
-}
-
-/// Bytes that an element of a list takes in a listpack; none where it is not of a list.
-pub(super) fn weight_of(seen: Seen<'_>) -> usize {
-    match seen {
-        Seen::Block(entry) if Kind(entry.meta().kind).of() == Type::List => weight(entry.meta().kind, length_of(entry)),
-        _ => 0,
-    }
 }
 
 /// How long the value of an element is, wherever it is.

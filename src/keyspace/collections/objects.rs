@@ -230,6 +230,11 @@ impl Objects {
         (self.reclaimed.pending.load(Relaxed), self.reclaimed.done.load(Relaxed))
     }
 
+    /// Counts those that have been taken apart from 0 again.
+    pub(in crate::keyspace) fn reset_reclaimed(&self) {
+        self.reclaimed.done.store(0, Relaxed);
+    }
+
     /// The ids in a part of the table, from this one on, the lowest last.
     pub(in crate::keyspace) fn ids_from(&self, part: usize, from: u64) -> Vec<u64> {
         let mut ids: Vec<u64> = self.parts[part].read().keys().copied().filter(|id| *id >= from).collect();

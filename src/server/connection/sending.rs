@@ -14,6 +14,7 @@ use super::{Connection, End, OUTPUT_BYTES_HIGH};
 use crate::commands::{Ended, end_waiting};
 use crate::config::OutputLimit;
 use crate::node::{Client, ClientKind, Told};
+use crate::protocol::TEXT_BYTES_KEPT;
 use crate::server::waiting::Waits;
 
 const SLICES: usize = 16;
@@ -24,8 +25,9 @@ const SOFT_LIMIT_INTERVAL: Duration = Duration::from_secs(1);
 /// When so much waits that a client has sent ahead, it is executed although it does not read, if there is room for replies.
 const INPUT_BYTES_AHEAD: usize = 32 * 1024;
 
-/// Bytes of replies that no limit on output counts: not even the strictest one may cut off an ordinary reply.
-const OUTPUT_BYTES_FREE: u64 = 16 * 1024;
+/// Bytes of replies that no limit on output counts: not even the strictest one may cut off an ordinary reply, whose buffer may
+/// have been lent by a connection with longer ones.
+const OUTPUT_BYTES_FREE: u64 = TEXT_BYTES_KEPT as u64;
 
 /// The least that `client-query-buffer-limit` can be: up to here there is no need to look it up.
 const QUERY_LIMIT_MIN: u64 = 1024 * 1024;
@@ -144,7 +146,7 @@ impl Connection {
                 None => std::future::pending().await,
             }
         };
-        let replies = self.out.memory_bytes().saturating_sub(OUTPUT_BYTES_HIGH);
+        let replies = self.out.memory_bytes().saturating_sub(TEXT_BYTES_KEPT);
         let (ahead, stream, input) = (&mut self.ahead, &self.stream, &mut self.input);
         let take_in = async move {
             ahead.admit(input, replies).await;

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use super::super::super::entry::{Cached, Entry, Meta};
 use super::super::elements::{Elements, Name, Seen};
-use super::super::listpack::weight_of;
 use super::super::position::name_between;
+use super::sums::weight_of;
 use super::{Content, Inner, NO_FRAGMENT, Object};
 use crate::store::{Draft, Location, Position, Refused, Store};
 use crate::types::kind::Kind;

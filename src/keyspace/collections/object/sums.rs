@@ -46,6 +46,12 @@ impl Share {
     }
 }
 
+/// Bytes that an element of a list takes in a listpack.
+#[inline]
+pub(super) fn weight_of(seen: Seen<'_>) -> usize {
+    Share::of(seen).weight
+}
+
 impl Sums {
     #[inline]
     pub(in crate::keyspace::collections) fn add(&mut self, seen: Seen<'_>) {
