@@ -11,7 +11,7 @@
 use std::mem;
 use std::ops::ControlFlow;
 
-use hashbrown::HashTable;
+use hash_table::HashTable;
 
 use super::Cursor;
 use crate::store::KeyHasher;
@@ -226,9 +226,14 @@ impl<E: Named, H: NameHash> Table<E, H> {
         let most = if self.pages.len() == 1 { self.len } else { self.fullest };
         loop {
             let elements = &self.pages[below(random(), self.pages.len())].elements;
-            let chosen = below(random(), most);
-            if chosen < elements.len() {
-                return elements.iter().nth(chosen);
+            if below(random(), most) >= elements.len() {
+                continue;
+            }
+            let buckets = elements.num_buckets();
+            loop {
+                if let Some(element) = elements.get_bucket(below(random(), buckets)) {
+                    return Some(element);
+                }
             }
         }
     }
