@@ -60,6 +60,8 @@ impl Batch {
         self.last_command = self.timing.last_command();
         self.timing.finish(node);
         node.stats.hits.add(self.tally.hits);
+        node.stats.page_cache_hits.add(self.tally.page_cache_hits);
+        node.stats.disk_hits.add(self.tally.disk_hits);
         node.stats.misses.add(self.tally.misses);
         node.stats.changes.add(self.tally.changes);
     }

@@ -4,6 +4,7 @@ mod command;
 mod info;
 mod memory;
 
+pub use info::info_fields;
 pub(super) use memory::{MemoryFacts, share};
 
 use super::table::checked;

@@ -62,6 +62,7 @@ pub use blocking::{Ended, end_waiting};
 pub use dispatch::{Batch, Executed, Prepared, execute};
 pub use errand::{Done, Errand, Finished};
 pub use error::{Stop, text};
+pub use introspection::info_fields;
 pub use kept::Kept;
 pub use permissions::check as check_permission;
 pub use registry::{Registry, Row};

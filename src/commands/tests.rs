@@ -1,6 +1,7 @@
 //! What happens between two attempts at one request, while it waits for the disk, and while its user is changed.
 
 mod blocking;
+mod counted;
 mod lists;
 mod random;
 

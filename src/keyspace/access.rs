@@ -107,6 +107,16 @@ pub struct Access<'k> {
     /// Whether keys are noted that a look-up that counts does not find.
     pub notes_misses: bool,
     noted: Vec<(Noted, u32, Bytes)>,
+    /// From where the value came of the key that was counted last as found.
+    source: Source,
+}
+
+/// From where a value came: each further away than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    Memory,
+    PageCache,
+    Disk,
 }
 
 /// Something that happened to a key, for whoever is to be told.
@@ -138,6 +148,7 @@ impl<'k> Access<'k> {
             notes_new: false,
             notes_misses: false,
             noted: Vec::new(),
+            source: Source::Memory,
             only: None,
             known: None,
             held,
@@ -178,6 +189,7 @@ impl<'k> Access<'k> {
     /// The same latch for the next command, which runs at `now`.
     pub fn renew(&mut self, now: u64) {
         (self.now, self.wait, self.tally) = (now, 0, Tally::default());
+        self.source = Source::Memory;
         self.pins = Pins::default();
         self.noted.clear();
         self.may_block = false;
@@ -476,6 +488,24 @@ impl<'k> Access<'k> {
             }
             self.tally.hits += u64::from(hit);
             self.tally.misses += u64::from(!hit);
+            self.source = Source::Memory;
+        }
+    }
+
+    /// Says from where a value came of the key that was counted last. A key counts as found where the furthest of its values
+    /// was.
+    pub(super) fn came_from(&mut self, source: Source) {
+        if !self.counts || self.tally.hits == 0 || source <= self.source {
+            return;
+        }
+        match std::mem::replace(&mut self.source, source) {
+            Source::PageCache => self.tally.page_cache_hits -= 1,
+            Source::Memory | Source::Disk => {}
+        }
+        match source {
+            Source::PageCache => self.tally.page_cache_hits += 1,
+            Source::Disk => self.tally.disk_hits += 1,
+            Source::Memory => {}
         }
     }
 

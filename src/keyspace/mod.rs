@@ -47,6 +47,7 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -65,7 +66,7 @@ pub use watch::{Change, Event, Listener, SUBSCRIPTION_EVENTS_MAX, Subscription, 
 
 use crate::store::clock::Clock;
 use crate::store::disk::Disk;
-use crate::store::{Compacted, Draft, KeyHasher, OpenError, Options, Position, Recovered, Store};
+use crate::store::{Compacted, Draft, Durations, KeyHasher, OpenError, Options, Position, Recovered, Spread, Store};
 pub use crate::store::{DATABASES_MAX, OnProgress};
 use bound::Bound;
 use collections::Touched;
@@ -100,6 +101,8 @@ pub struct Keyspace {
     memory: Memory,
     stats: Stats,
     random: AtomicU64,
+    /// When it was opened, in milliseconds since the Unix epoch.
+    opened: u64,
 }
 
 /// Counters since the start.
@@ -107,6 +110,8 @@ pub struct Keyspace {
 struct Stats {
     expired: AtomicU64,
     cold_reads: AtomicU64,
+    /// How long after their deadlines keys were removed.
+    expiry_lag: Durations,
 }
 
 /// What one command did, for the statistics.
@@ -114,6 +119,10 @@ struct Stats {
 pub struct Tally {
     /// Look-ups that found their key.
     pub hits: u64,
+    /// Those of them that needed a value which was only in the page cache.
+    pub page_cache_hits: u64,
+    /// Those of them that needed a value which was only on the disk.
+    pub disk_hits: u64,
     /// Look-ups that did not.
     pub misses: u64,
     /// Keys removed because their time was over.
@@ -126,6 +135,8 @@ impl Tally {
     /// Adds another's counts.
     pub fn add(&mut self, other: &Self) {
         self.hits += other.hits;
+        self.page_cache_hits += other.page_cache_hits;
+        self.disk_hits += other.disk_hits;
         self.misses += other.misses;
         self.expired += other.expired;
         self.changes += other.changes;
@@ -182,6 +193,7 @@ impl Keyspace {
             memory: Memory::default(),
             stats: Stats::default(),
             random: AtomicU64::new(Slot::of_key(&hasher, &store_seed.to_le_bytes()).hash),
+            opened: store_seed,
             hasher,
         };
         Ok((keyspace, recovered))
@@ -330,11 +342,22 @@ impl Keyspace {
     /// Counts removed keys from zero again.
     pub fn reset_expired_keys(&self) {
         self.stats.expired.store(0, Relaxed);
+        self.stats.expiry_lag.reset();
     }
 
     /// Keys removed because their time was over, since the start or since that count was set to zero.
     pub fn expired_keys(&self) -> u64 {
         self.stats.expired.load(Relaxed)
+    }
+
+    /// How long after their deadlines they were removed. What was over before the start counts from the start.
+    pub fn expiry_lag(&self) -> Spread {
+        self.stats.expiry_lag.spread()
+    }
+
+    /// For how many milliseconds the key or field has been over that is over for the longest and not yet removed.
+    pub fn overdue(&self) -> u64 {
+        self.earliest_deadline().map_or(0, |deadline| self.now().saturating_sub(deadline.max(self.opened)))
     }
 
     /// Values fetched from the disk because they were not in memory, since the start.
@@ -372,7 +395,7 @@ impl Keyspace {
             return keydir.forget_deadline(slot, deadline);
         };
         let end = self.prove_time(held, slot, now);
-        self.note_expired(database, &key, &before, end);
+        self.note_expired(database, &key, &before, now, end);
     }
 
     /// Removes a key that is expired at `now`, if nobody else did. Returns the log position of the proof that the
@@ -392,7 +415,7 @@ impl Keyspace {
         let end = self.prove_time(held, slot, now);
         let before = keydir.remove_if(slot, key, |meta| meta == stored);
         if let Some(before) = before {
-            self.note_expired(database, key, &before, end);
+            self.note_expired(database, key, &before, now, end);
         }
         (end, before.is_some())
     }
@@ -405,9 +428,11 @@ impl Keyspace {
         Some(end)
     }
 
-    fn note_expired(&self, database: u32, key: &[u8], before: &Before, end: Option<Position>) {
+    fn note_expired(&self, database: u32, key: &[u8], before: &Before, now: u64, end: Option<Position>) {
         self.let_go(before);
         self.stats.expired.fetch_add(1, Relaxed);
+        let lag = before.meta.expiry.map_or(0, |deadline| now.saturating_sub(deadline.max(self.opened)));
+        self.stats.expiry_lag.count(Duration::from_millis(lag));
         self.watchers.changed(database, key, Change::Expired);
         self.watchers.expired(database, key, end.unwrap_or(0));
     }

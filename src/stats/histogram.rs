@@ -74,6 +74,26 @@ impl Counts {
         self.total
     }
 
+    /// Adds what another histogram counted.
+    pub fn add(&mut self, other: &Self) {
+        if self.buckets.len() < other.buckets.len() {
+            self.buckets.resize(other.buckets.len(), 0);
+        }
+        self.buckets.iter_mut().zip(&other.buckets).for_each(|(count, other)| *count += other);
+        self.total += other.total;
+    }
+
+    /// What was counted after `before`; where counting began from zero since, all of it.
+    pub fn since(&self, before: &Self) -> Self {
+        let earlier = |bucket: usize| before.buckets.get(bucket).copied().unwrap_or(0);
+        if self.buckets.iter().enumerate().any(|(bucket, count)| *count < earlier(bucket)) {
+            return self.clone();
+        }
+        let buckets: Vec<u64> =
+            self.buckets.iter().enumerate().map(|(bucket, count)| count - earlier(bucket)).collect();
+        Self { total: buckets.iter().sum(), buckets }
+    }
+
     /// The duration, in nanoseconds, that so many percent of all did not exceed; the shortest for 0.
     pub fn percentile(&self, percent: f64) -> u64 {
         let wanted = ((percent / 100.0 * self.total as f64 + 0.5) as u64).max(1);
@@ -132,6 +152,10 @@ mod tests {
         let told: Vec<u64> = [50.0, 99.0, 99.9, 100.0, 0.0].map(|percent| counts.percentile(percent)).into();
         assert_eq!(told, [1003, 3007, 40_108_031, 40_108_031, 1000]);
         assert_eq!(counts.cumulative(), [(1, 98), (4, 99), (67_633, 100)]);
+        let mut both = Counts::default();
+        [&counts, &counts].into_iter().for_each(|counts| both.add(counts));
+        assert_eq!((both.total(), both.since(&counts)), (200, counts.clone()));
+        assert_eq!(counts.since(&both), counts);
         histogram.reset();
         assert_eq!(histogram.snapshot().total(), 0);
     }

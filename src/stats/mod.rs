@@ -41,6 +41,10 @@ pub struct Stats {
     pub output_bytes: Counter,
     /// Look-ups that found their key.
     pub hits: Counter,
+    /// Those of them that needed a value which was only in the page cache.
+    pub page_cache_hits: Counter,
+    /// Those of them that needed a value which was only on the disk.
+    pub disk_hits: Counter,
     /// Look-ups that did not.
     pub misses: Counter,
     /// Changes since the start.
@@ -256,6 +260,8 @@ impl Stats {
             input_bytes: Counter::default(),
             output_bytes: Counter::default(),
             hits: Counter::default(),
+            page_cache_hits: Counter::default(),
+            disk_hits: Counter::default(),
             misses: Counter::default(),
             changes: Counter::default(),
             output_limit_disconnections: Counter::default(),
@@ -286,6 +292,8 @@ impl Stats {
             &self.input_bytes,
             &self.output_bytes,
             &self.hits,
+            &self.page_cache_hits,
+            &self.disk_hits,
             &self.misses,
             &self.output_limit_disconnections,
             &self.query_limit_disconnections,

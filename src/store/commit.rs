@@ -201,6 +201,7 @@ impl Log {
                 return Err(WriteFailed);
             }
             let after = self.clock.monotonic();
+            self.counters.write_durations.count(after.saturating_sub(before));
             self.counters.slowest_write.fetch_max(after.saturating_sub(before).as_nanos() as u64, Ordering::Relaxed);
             if after.saturating_sub(before) > SLOW_WRITE {
                 self.slow_until.store((after + SLOW_WRITE_PAUSE).as_micros() as u64, Ordering::Relaxed);
@@ -380,6 +381,7 @@ impl Log {
         let before = self.clock.monotonic();
         dirty.segment.file.sync_data()?;
         let taken = self.clock.monotonic().saturating_sub(before);
+        self.counters.sync_durations.count(taken);
         self.counters.slowest_sync.fetch_max(taken.as_nanos() as u64, Ordering::Relaxed);
         self.window.lock().synced(dirty);
         if dirty.last {

@@ -18,6 +18,7 @@ use super::clock::Clock;
 use super::commit::{Syncer, Window, Writer};
 use super::compact::{Compaction, Orders};
 use super::disk::{Disk, Mode};
+use super::durations::Durations;
 use super::error::{LogFailed, Refused};
 use super::hash::KeyHasher;
 use super::hints::Hints;
@@ -106,8 +107,13 @@ pub(super) struct Counters {
     /// In nanoseconds, since somebody asked.
     pub slowest_write: AtomicU64,
     pub slowest_sync: AtomicU64,
+    pub write_durations: Durations,
+    pub sync_durations: Durations,
     pub last_error: Mutex<Option<String>>,
 }
+
+/// A log that has no room for a record of so many bytes counts as one that takes no changes.
+const SMALL_BYTES: u64 = 1024;
 
 /// Contiguous records of one segment on their way to the disk.
 pub(super) struct Chunk {
@@ -150,6 +156,8 @@ pub(super) struct Active {
     /// The durable position, the wall clock and the end of the last mark.
     pub marked: (Position, u64, Position),
     pub refused: Option<Refused>,
+    /// Why there was no next segment when one was last asked for, if there was none.
+    pub stuck: Option<Refused>,
     /// Monotonic time before which a full disk is not asked again.
     pub full_until: Duration,
     /// The end of the last mark that was put where everything before was durable, with nothing to follow.
@@ -368,11 +376,14 @@ impl Log {
                 let spared = self.spare_reserve(wanted);
                 spared.and_then(|()| self.create_segment(capacity, wanted)).map_err(|error| {
                     self.note_error(&error);
-                    if is_full(&error) {
+                    let refused = if is_full(&error) {
                         active.full_until = self.clock.monotonic() + DISK_FULL_PAUSE;
-                        return Refused::DiskFull;
-                    }
-                    Refused::NoSegment(error.to_string().into())
+                        Refused::DiskFull
+                    } else {
+                        Refused::NoSegment(error.to_string().into())
+                    };
+                    active.stuck = Some(refused.clone());
+                    refused
                 })?
             }
         };
@@ -430,7 +441,11 @@ impl Log {
         if needed {
             let capacity = self.segment_bytes(self.live_bytes());
             match self.spare_reserve(capacity).and_then(|()| self.create_segment(capacity / 2, capacity)) {
-                Ok(segment) => self.active.lock().ready.push(segment),
+                Ok(segment) => {
+                    let mut active = self.active.lock();
+                    active.ready.push(segment);
+                    active.stuck = None;
+                }
                 // The append that needs it tries again, and says so if it fails as well.
                 Err(error) => self.note_error(&error),
             }
@@ -490,6 +505,12 @@ impl Active {
         self.segment.as_ref().expect("a record was admitted")
     }
 
+    /// Why changes are refused now, if they are: what is left of a segment that nothing follows takes small ones still.
+    pub(super) fn refusal(&self) -> Option<Refused> {
+        let goes_on = !self.ready.is_empty() || self.fits(SMALL_BYTES, false);
+        self.refused.clone().or_else(|| self.stuck.clone().filter(|_| !goes_on))
+    }
+
     pub(super) fn has_room_for_mark(&self) -> bool {
         self.fits(MARK_BYTES as u64, true)
     }
@@ -513,6 +534,7 @@ impl Active {
         self.offset = u64::from(FIRST_OFFSET);
         self.buffer_offset = FIRST_OFFSET;
         self.look_ahead(segment.capacity);
+        self.stuck = None;
         self.segment = Some(segment);
     }
 }

@@ -14,6 +14,7 @@ mod backup;
 mod batch;
 mod commit;
 mod compact;
+mod durations;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
@@ -55,6 +56,7 @@ pub use self::batch::Batch;
 #[cfg(test)]
 pub(crate) use self::compact::Planted;
 pub use self::compact::{Compacted, CompactionStatus, Index, Look, Policy, Retained, Window};
+pub use self::durations::{DURATION_BOUNDS, Durations, Spread};
 pub use self::error::{LogFailed, OpenError, ReadError, Refused, command, command_to_do, remedy};
 pub use self::hash::KeyHasher;
 pub use self::hint::{HINTED_VALUE_BYTES_MAX, Hinted, PARTITIONS, partition_of};
@@ -63,7 +65,7 @@ pub use self::options::{BATCH_BYTES_MAX, Fsync, Options, SegmentSize};
 pub use self::record::{DATABASES_MAX, Draft, Op, RECORD_BYTES_MAX, Record};
 pub use self::recovery::{Beginning, OnProgress, Records, Recovered, Replay};
 pub use self::segment::{Count, Location, Position};
-pub use self::status::{Slowest, Status};
+pub use self::status::{SegmentPhase, SegmentStatus, Slowest, Status, Waits};
 pub(crate) use self::threads::let_others_go_first;
 
 /// A log of records on a disk. See the [module](self).
@@ -418,6 +420,29 @@ impl Store {
     /// The longest write and sync since this was last asked.
     pub fn take_slowest(&self) -> Slowest {
         self.log.take_slowest()
+    }
+
+    /// How long writes and syncs of the log took since the start.
+    pub fn waits(&self) -> Waits {
+        self.log.waits()
+    }
+
+    /// Counts them from zero again.
+    pub fn reset_waits(&self) {
+        self.log.reset_waits();
+    }
+
+    /// Each segment, in the order of their ids.
+    pub fn segments(&self) -> Vec<SegmentStatus> {
+        self.log.segments()
+    }
+
+    /// Bytes that can still be written to the file system of the log.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn free_space(&self) -> std::io::Result<u64> {
+        self.log.disk.free_space()
     }
 
     fn stop(&self) {

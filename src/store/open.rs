@@ -78,6 +78,7 @@ impl Log {
                 ready: Vec::new(),
                 marked: (position, recovered.clock_floor, position),
                 refused: None,
+                stuck: None,
                 full_until: Duration::ZERO,
                 claimed: position,
             }),

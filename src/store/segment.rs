@@ -160,6 +160,10 @@ pub(super) struct Segment {
     purged: AtomicU64,
     /// Why a pass has left deletions and the like here.
     kept: OnceLock<Kept>,
+    /// Compaction copies out of it what is alive.
+    compacting: AtomicBool,
+    /// When it was begun, in milliseconds since the Unix epoch; 0 where that is not known.
+    created: AtomicU64,
     /// How many values were alive when a pass could not take it away, plus one; 0: never.
     stuck_at: AtomicU64,
     moved: OnceLock<Moved>,
@@ -264,6 +268,8 @@ impl Segment {
             damaged: AtomicBool::new(false),
             purged: AtomicU64::new(0),
             kept: OnceLock::new(),
+            compacting: AtomicBool::new(false),
+            created: AtomicU64::new(0),
             stuck_at: AtomicU64::new(0),
             moved: OnceLock::new(),
         }
@@ -323,6 +329,29 @@ impl Segment {
 
     pub(super) fn set_damaged(&self) {
         self.damaged.store(true, Ordering::Release);
+    }
+
+    /// Whether compaction copies out of it what is alive.
+    pub(super) fn is_compacting(&self) -> bool {
+        self.compacting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_compacting(&self, is_compacting: bool) {
+        self.compacting.store(is_compacting, Ordering::Relaxed);
+    }
+
+    /// When it was begun, in milliseconds since the Unix epoch; 0 where that is not known.
+    pub(super) fn created(&self) -> u64 {
+        self.created.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_created(&self, created: u64) {
+        self.created.store(created, Ordering::Relaxed);
+    }
+
+    /// Bytes that its files take: as long as records come, as much as is reserved for them.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        (if self.is_left() { self.bytes() } else { self.capacity }) + self.hint_bytes()
     }
 
     /// The number of its last record.
@@ -434,6 +463,7 @@ impl Segment {
         let (id, salt, base_sequence, base_position) = (self.id, self.salt, self.base_sequence(), self.base());
         let kind = header_kind(self.kind);
         let header = Header { id, kind, salt, dataset, base_sequence, base_position, created };
+        self.set_created(created);
         self.file.write_at(&header.write(), 0)
     }
 }

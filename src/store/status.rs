@@ -3,9 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::durations::Spread;
 use super::error::Refused;
 use super::log::Log;
-use super::segment::{FIRST_OFFSET, Position};
+use super::manifest::SegmentKind;
+use super::segment::{FIRST_OFFSET, Position, Segment};
 
 /// What INFO says of the store. Sizes are bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +58,83 @@ pub struct Slowest {
     pub sync: Duration,
 }
 
+/// How long the log's writes and syncs took that succeeded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    pub writes: Spread,
+    pub syncs: Spread,
+}
+
+/// One segment of a running store. Sizes are bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentStatus {
+    pub id: u32,
+    /// It has what compaction found alive elsewhere, rather than what was written by clients.
+    pub is_compacted: bool,
+    pub phase: SegmentPhase,
+    /// Of its records.
+    pub bytes: u64,
+    /// Of those that something refers to.
+    pub live: u64,
+    /// Of its file and its hint; what is reserved counts.
+    pub disk: u64,
+    /// When it was begun, in milliseconds since the Unix epoch; 0 where its header does not say.
+    pub created: u64,
+}
+
+/// What happens to a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentPhase {
+    /// It is made ready for records to come.
+    Ready,
+    /// It takes records.
+    Active,
+    /// It is complete.
+    Sealed,
+    /// Compaction copies out of it what is alive.
+    Compacting,
+    /// Something in it does not verify, so that it stays.
+    Damaged,
+}
+
 impl Log {
+    pub(super) fn waits(&self) -> Waits {
+        Waits { writes: self.counters.write_durations.spread(), syncs: self.counters.sync_durations.spread() }
+    }
+
+    pub(super) fn reset_waits(&self) {
+        self.counters.write_durations.reset();
+        self.counters.sync_durations.reset();
+    }
+
+    pub(super) fn segments(&self) -> Vec<SegmentStatus> {
+        let (offset, current) = {
+            let active = self.active.lock();
+            (active.offset, active.segment.as_ref().map(|segment| segment.id))
+        };
+        let one = |segment: &std::sync::Arc<Segment>| {
+            let is_current = current == Some(segment.id) && !segment.is_left();
+            let phase = match () {
+                () if segment.is_damaged() => SegmentPhase::Damaged,
+                () if segment.is_compacting() => SegmentPhase::Compacting,
+                () if is_current => SegmentPhase::Active,
+                () if segment.is_left() => SegmentPhase::Sealed,
+                () => SegmentPhase::Ready,
+            };
+            let bytes = if is_current { offset - u64::from(FIRST_OFFSET) } else { segment.bytes() };
+            SegmentStatus {
+                id: segment.id,
+                is_compacted: segment.kind == SegmentKind::Compacted,
+                phase,
+                bytes,
+                live: segment.live().bytes.min(bytes),
+                disk: segment.disk_bytes(),
+                created: segment.created(),
+            }
+        };
+        self.table.load().all().map(one).collect()
+    }
+
     pub(super) fn take_slowest(&self) -> Slowest {
         let take = |counter: &std::sync::atomic::AtomicU64| Duration::from_nanos(counter.swap(0, Ordering::Relaxed));
         Slowest { write: take(&self.counters.slowest_write), sync: take(&self.counters.slowest_sync) }
@@ -66,7 +144,7 @@ impl Log {
         let (offset, current, sequence, refused) = {
             let active = self.active.lock();
             let current = active.segment.as_ref().map(|segment| segment.id);
-            (active.offset, current, active.sequence - 1, active.refused.clone())
+            (active.offset, current, active.sequence - 1, active.refusal())
         };
         let (mut segments, mut bytes_total, mut bytes_live) = (0, 0, 0);
         for segment in self.table.load().all() {

@@ -174,6 +174,10 @@ impl Log {
         if is_well && !asked {
             self.claim();
         }
+        // Nobody may write any more who could find that there is room again.
+        if !asked && self.active.lock().stuck.is_some() {
+            self.signals.ask_to_prepare();
+        }
     }
 
     fn run_maintenance_thread(&self) {

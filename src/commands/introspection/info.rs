@@ -5,13 +5,19 @@ use std::fmt::{Display, Write as _};
 use super::memory::{MemoryFacts, share};
 use crate::allocator;
 use crate::commands::connection::REDIS_VERSION;
-use crate::commands::{Args, Context, Outcome};
+use crate::commands::{Args, Context, Outcome, Registry};
 use crate::config::Settings;
-use crate::node::Space;
 use crate::node::acl::Reason;
+use crate::node::{Node, Space};
 use crate::protocol::Reply;
 
-type Section = fn(&Context<'_, '_>, &mut Fields);
+type Section = fn(&Subject<'_>, &mut Fields);
+
+/// What INFO is about.
+struct Subject<'a> {
+    node: &'a Node,
+    registry: &'a Registry,
+}
 
 /// In Redis's order; the last word says whether INFO without arguments shows it.
 const SECTIONS: &[(&str, Section, bool)] = &[
@@ -31,13 +37,16 @@ const SECTIONS: &[(&str, Section, bool)] = &[
     ("Caskade", caskade, true),
 ];
 
+/// The sections that have a field for each command, error or database.
+const OF_MANY: [&str; 4] = ["Commandstats", "Errorstats", "Latencystats", "Keyspace"];
+
+/// Names with their values.
 #[derive(Default)]
-struct Fields(String);
+struct Fields(Vec<(String, String)>);
 
 impl Fields {
     fn add(&mut self, name: &str, value: impl Display) {
-        // Writing to a string cannot fail.
-        let _ = write!(self.0, "{name}:{value}\r\n");
+        self.0.push((name.to_owned(), value.to_string()));
     }
 
     /// A number of bytes, then the same for people.
@@ -52,19 +61,33 @@ pub(super) fn info(ctx: &mut Context<'_, '_>, args: Args<'_>) -> Outcome {
     let asks = |name: &str| asked.iter().any(|word| word == name);
     let everything = asks("all") || asks("everything");
     let defaults = asked.is_empty() || asks("default");
+    let subject = Subject { node: ctx.node, registry: ctx.registry };
     let mut text = String::new();
     for (name, section, by_default) in SECTIONS {
         if everything || defaults && *by_default || asks(&name.to_lowercase()) {
-            let mut fields = Fields::default();
-            section(ctx, &mut fields);
             let separator = if text.is_empty() { "" } else { "\r\n" };
-            text += &format!("{separator}# {name}\r\n{}", fields.0);
+            text += &format!("{separator}# {name}\r\n");
+            let mut fields = Fields::default();
+            section(&subject, &mut fields);
+            for (name, value) in fields.0 {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "{name}:{value}\r\n");
+            }
         }
     }
     Ok(Reply::Verbatim("txt", text))
 }
 
-fn server(ctx: &Context<'_, '_>, out: &mut Fields) {
+/// Every field of INFO that is one value, in its order: all sections but those about single commands, errors and databases.
+pub fn info_fields(node: &Node, registry: &Registry) -> Vec<(String, String)> {
+    let mut fields = Fields::default();
+    for (_, section, _) in SECTIONS.iter().filter(|(name, ..)| !OF_MANY.contains(name)) {
+        section(&Subject { node, registry }, &mut fields);
+    }
+    fields.0
+}
+
+fn server(ctx: &Subject<'_>, out: &mut Fields) {
     let node = ctx.node;
     let settings = node.config.get();
     let system = rustix::system::uname();
@@ -120,7 +143,7 @@ fn build_id() -> String {
     format!("{id:016x}")
 }
 
-fn clients(ctx: &Context<'_, '_>, out: &mut Fields) {
+fn clients(ctx: &Subject<'_>, out: &mut Fields) {
     out.add("connected_clients", ctx.node.clients.count());
     out.add("cluster_connections", 0);
     out.add("maxclients", ctx.node.config.get().maxclients);
@@ -135,7 +158,7 @@ fn clients(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("total_blocking_keys_on_nokey", 0);
 }
 
-fn memory(ctx: &Context<'_, '_>, out: &mut Fields) {
+fn memory(ctx: &Subject<'_>, out: &mut Fields) {
     let facts = MemoryFacts::now(ctx.node);
     let settings = ctx.node.config.get();
     let system = total_memory();
@@ -200,7 +223,7 @@ fn total_memory() -> u64 {
     kilobytes.map_or(0, |kilobytes| kilobytes * 1024).min(limit)
 }
 
-fn persistence(ctx: &Context<'_, '_>, out: &mut Fields) {
+fn persistence(ctx: &Subject<'_>, out: &mut Fields) {
     let loading = ctx.node.keyspace().is_none();
     let stats = &ctx.node.stats;
     out.add("loading", u8::from(loading));
@@ -252,7 +275,7 @@ fn persistence(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("aof_delayed_fsync", 0);
 }
 
-fn stats(ctx: &Context<'_, '_>, out: &mut Fields) {
+fn stats(ctx: &Subject<'_>, out: &mut Fields) {
     let stats = &ctx.node.stats;
     let [commands, input, output, cycles, cycle_nanoseconds] = stats.rates.per_second();
     let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
@@ -327,7 +350,7 @@ fn stats(ctx: &Context<'_, '_>, out: &mut Fields) {
     }
 }
 
-fn replication(ctx: &Context<'_, '_>, out: &mut Fields) {
+fn replication(ctx: &Subject<'_>, out: &mut Fields) {
     let appended = ctx.node.keyspace().map_or(0, |keyspace| keyspace.store().appended());
     out.add("role", "master");
     out.add("connected_slaves", 0);
@@ -342,7 +365,7 @@ fn replication(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("repl_backlog_histlen", 0);
 }
 
-fn cpu(_: &Context<'_, '_>, out: &mut Fields) {
+fn cpu(_: &Subject<'_>, out: &mut Fields) {
     let process = cpu_seconds("/proc/self/stat");
     let main = cpu_seconds(&format!("/proc/self/task/{}/stat", std::process::id()));
     out.add("used_cpu_sys", &process[1]);
@@ -363,7 +386,7 @@ fn cpu_seconds(path: &str) -> [String; 4] {
     std::array::from_fn(|at| format!("{:.6}", fields.get(11 + at).copied().unwrap_or(0) as f64 / per_second))
 }
 
-fn commandstats(ctx: &Context<'_, '_>, out: &mut Fields) {
+fn commandstats(ctx: &Subject<'_>, out: &mut Fields) {
     for row in ctx.registry.rows() {
         let counters = ctx.node.stats.commands.get(row.index);
         let (calls, microseconds) = (counters.calls.get(), counters.nanoseconds.get() / 1000);
@@ -380,13 +403,13 @@ fn commandstats(ctx: &Context<'_, '_>, out: &mut Fields) {
     }
 }
 
-fn errorstats(ctx: &Context<'_, '_>, out: &mut Fields) {
+fn errorstats(ctx: &Subject<'_>, out: &mut Fields) {
     for (code, count) in ctx.node.stats.errors.by_code() {
         out.add(&format!("errorstat_{code}"), format!("count={count}"));
     }
 }
 
-fn latencystats(ctx: &Context<'_, '_>, out: &mut Fields) {
+fn latencystats(ctx: &Subject<'_>, out: &mut Fields) {
     let settings = ctx.node.config.get();
     for row in ctx.registry.rows() {
         let counts = ctx.node.stats.commands.get(row.index).histogram.snapshot();
@@ -400,11 +423,11 @@ fn latencystats(ctx: &Context<'_, '_>, out: &mut Fields) {
     }
 }
 
-fn cluster(_: &Context<'_, '_>, out: &mut Fields) {
+fn cluster(_: &Subject<'_>, out: &mut Fields) {
     out.add("cluster_enabled", 0);
 }
 
-fn keyspace(ctx: &Context<'_, '_>, out: &mut Fields) {
+fn keyspace(ctx: &Subject<'_>, out: &mut Fields) {
     let Some(keyspace) = ctx.node.keyspace() else { return };
     for database in 0..keyspace.databases() {
         let size = keyspace.size(database);
@@ -422,7 +445,7 @@ fn keyspace(ctx: &Context<'_, '_>, out: &mut Fields) {
     }
 }
 
-fn caskade(ctx: &Context<'_, '_>, out: &mut Fields) {
+fn caskade(ctx: &Subject<'_>, out: &mut Fields) {
     let Some(keyspace) = ctx.node.keyspace() else { return };
     let (status, memory) = (keyspace.store().status(), keyspace.memory_use());
     out.add("log_segments", status.segments);
@@ -430,6 +453,7 @@ fn caskade(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("log_live_bytes", status.bytes_live);
     out.add("log_dead_bytes", status.bytes_dead);
     out.add("log_appended", status.appended);
+    out.add("log_appended_bytes", status.bytes_appended);
     out.add("log_written", status.written);
     out.add("log_durable", status.durable);
     out.add("log_sequence", status.sequence);
@@ -457,9 +481,17 @@ fn caskade(ctx: &Context<'_, '_>, out: &mut Fields) {
     out.add("retained_bytes", retained.bytes);
     out.add("oldest_moment_sequence", retained.oldest_sequence);
     out.add("oldest_moment_time", retained.oldest_time / 1000);
+    out.add("memory_counted", memory.total() + status.window_bytes);
+    out.add("memory_full", u8::from(keyspace.is_out_of_memory()));
     out.add("keydir_entry_bytes", memory.entries);
     out.add("keydir_table_bytes", memory.tables);
     out.add("cold_reads", keyspace.cold_reads());
+    let stats = &ctx.node.stats;
+    let (page_cache, disk) = (stats.page_cache_hits.get(), stats.disk_hits.get());
+    out.add("hits_memory", stats.hits.get().saturating_sub(page_cache + disk));
+    out.add("hits_page_cache", page_cache);
+    out.add("hits_disk", disk);
+    out.add("expiry_overdue_ms", keyspace.overdue());
 }
 
 fn human(bytes: u64) -> String {

@@ -87,6 +87,7 @@ fn resetstat(ctx: &mut Context<'_, '_>, _: Args<'_>) -> Outcome {
     if let Some(keyspace) = ctx.node.keyspace() {
         keyspace.reset_expired_keys();
         keyspace.reset_reclaimed_collections();
+        keyspace.store().reset_waits();
     }
     Ok(Reply::Ok)
 }

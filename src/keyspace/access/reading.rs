@@ -11,7 +11,7 @@ use super::super::cold::Cold;
 use super::super::entry::{Cached, Meta};
 use super::super::keydir::{Keydir, Seen, Slot};
 use super::super::overlay::State;
-use super::{Access, Halt, View, is_expired};
+use super::{Access, Halt, Source, View, is_expired};
 use crate::store::ReadError;
 
 impl Access<'_> {
@@ -105,12 +105,13 @@ impl Access<'_> {
             }
             Met::Damaged => Err(Halt::Damaged),
             Met::Cold(meta, look) => {
-                let Some(value) = self.fetch(slot, key, home, &meta)? else {
+                let Some((value, source)) = self.fetch(slot, key, home, &meta)? else {
                     self.missing(slot);
                     self.count(key, false);
                     return Ok(None);
                 };
                 self.count(key, true);
+                self.came_from(source);
                 let (kind, expiry) = (meta.kind, meta.expiry);
                 Ok(Some(look(View { value: &value, shared: Some(&value), kind, expiry, object: None })))
             }
@@ -125,16 +126,22 @@ impl Access<'_> {
         }
     }
 
-    /// The value that stands there; none if the key is gone since it was looked at: another reader, who came a moment later,
+    /// The value that stands there, and from where it came; none if the key is gone since it was looked at: another reader, who came a moment later,
     /// may have found that its time is over.
-    fn fetch(&self, slot: &Slot, key: &[u8], home: Option<&Arc<Keydir>>, meta: &Meta) -> Result<Option<Bytes>, Halt> {
+    fn fetch(
+        &self,
+        slot: &Slot,
+        key: &[u8],
+        home: Option<&Arc<Keydir>>,
+        meta: &Meta,
+    ) -> Result<Option<(Bytes, Source)>, Halt> {
         if let Some(pinned) = self.pins.get(meta.location) {
-            return pinned.clone().map(Some).map_err(Halt::Unreadable);
+            return pinned.clone().map(|value| Some((value, Source::Disk))).map_err(Halt::Unreadable);
         }
         let (store, keydir) = (&self.keyspace.store, home.unwrap_or(&self.keydir));
         let read = match store.read_nowait(meta.location, key) {
-            Ok(None) if self.may_block => store.read(meta.location, key).map(Some),
-            other => other,
+            Ok(None) if self.may_block => store.read(meta.location, key).map(|value| Some((value, Source::Disk))),
+            other => other.map(|value| value.map(|value| (value, Source::PageCache))),
         };
         match read {
             Err(ReadError::Gone(_))
@@ -145,11 +152,11 @@ impl Access<'_> {
                 self.fetch(slot, key, home, &now)
             }
             Err(ReadError::Gone(_)) if keydir.meta(slot, key).is_none() => Ok(None),
-            Ok(Some(value)) => {
+            Ok(Some((value, source))) => {
                 if self.touches && self.keyspace.memory.has_room() {
                     keydir.warm(slot, key, meta.location, &value, self.now_seconds());
                 }
-                Ok(Some(value))
+                Ok(Some((value, source)))
             }
             Ok(None) => Err(Halt::Cold(vec![Cold::key(keydir, slot, key, meta.location)])),
             Err(ReadError::Damaged(_) | ReadError::Gone(_)) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::super::access::{Access, Halt, NOWHERE};
+use super::super::access::{Access, Halt, NOWHERE, Source};
 use super::super::cold::Cold;
 use super::super::entry::Cached;
 use super::super::keydir::Slot;
@@ -412,11 +412,14 @@ impl Access<'_> {
         location: Location,
         cold: &mut Vec<Cold>,
     ) -> Result<Option<Bytes>, Halt> {
-        if let Some(pinned) = self.pins.get(location) {
-            return pinned.clone().map(Some).map_err(Halt::Unreadable);
+        if let Some(pinned) = self.pins.get(location).cloned() {
+            self.came_from(Source::Disk);
+            return pinned.map(Some).map_err(Halt::Unreadable);
         }
         let store = self.keyspace().store();
-        let read = match store.read_nowait(location, name) {
+        let near = store.read_nowait(location, name);
+        self.came_from(if matches!(near, Ok(Some(_))) { Source::PageCache } else { Source::Disk });
+        let read = match near {
             Ok(None) if self.may_block => store.read(location, name).map(Some),
             other => other,
         };

@@ -245,7 +245,9 @@ impl Log {
             if victims.is_empty() {
                 return Ok(false);
             }
+            victims.iter().for_each(|victim| victim.set_compacting(true));
             let done = self.timed(|| self.pass(index, &victims, &mut unlisted, policy.retention, pace));
+            victims.iter().for_each(|victim| victim.set_compacting(false));
             // Where some turned out to have to stay, the others go without them.
             if !matches!(done, Ok(false)) || victims.iter().all(|victim| self.may_go(victim)) {
                 return done;
@@ -304,11 +306,7 @@ impl Log {
 
     /// Bytes of all segments and hints: of those in use as much as is reserved for them.
     pub(super) fn disk_bytes(&self) -> u64 {
-        let of = |segment: &Arc<Segment>| {
-            let records = if segment.is_left() { segment.bytes() } else { segment.capacity };
-            records + segment.hint_bytes()
-        };
-        self.table.load().all().map(of).sum()
+        self.table.load().all().map(|segment| segment.disk_bytes()).sum()
     }
 
     fn candidates(&self) -> Vec<Candidate> {

@@ -41,6 +41,8 @@ pub(in crate::store) struct Found {
     pub damaged: u64,
     /// The highest position that its marks say was durable, where they have been read.
     pub durable: Position,
+    /// When it was begun, in milliseconds since the Unix epoch; 0 where its header does not say.
+    pub created: u64,
 }
 
 impl Found {
@@ -53,8 +55,21 @@ impl Found {
             }
         };
         let (base, base_sequence) = (listed.base_position, listed.base_sequence);
-        let (bytes, hint, was_scanned, damaged, durable) = (0, None, false, 0, 0);
-        Self { listed, file, file_bytes, base, base_sequence, sealed, bytes, hint, was_scanned, damaged, durable }
+        let (bytes, hint, was_scanned, damaged, durable, created) = (0, None, false, 0, 0, 0);
+        Self {
+            listed,
+            file,
+            file_bytes,
+            base,
+            base_sequence,
+            sealed,
+            bytes,
+            hint,
+            was_scanned,
+            damaged,
+            durable,
+            created,
+        }
     }
 
     /// Takes the hint for what a sealed segment has, where there is a sound one.
@@ -174,6 +189,7 @@ pub(super) fn find(disk: &dyn Disk, mode: Mode, manifest: &Manifest, hasher: &Ke
         let mut segment = open(disk, mode, listed)?;
         segment.find_hint(disk, manifest, hasher);
         let header = read_header(&segment, manifest)?;
+        segment.created = header.as_ref().map_or(0, |header| header.created);
         if let Some(header) = header.as_ref().filter(|_| !segment.is_compacted()) {
             segment.base = header.base_position;
             segment.base_sequence = header.base_sequence;

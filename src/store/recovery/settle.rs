@@ -37,6 +37,7 @@ pub(super) fn settle(
         segment.begin(found.base, found.base_sequence);
         segment.leave(bytes);
         segment.place(placed);
+        segment.set_created(found.created);
         segment.set_last_sequence(last_sequence);
         segment.set_hint_bytes(hint_bytes);
         segment.seal();

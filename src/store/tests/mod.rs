@@ -9,6 +9,7 @@ mod start_of_segment;
 mod times;
 mod torn;
 mod turned_away;
+mod watched;
 
 use std::sync::Arc;
 
