@@ -217,6 +217,13 @@ parameters! {
         "log-format" log_format: LogFormat, Kind::Choice(LogFormat::WORDS), "text";
     }
     Observing {
+        /// The TCP port that speaks HTTP to those who watch; 0 listens on none. `/metrics` is for Prometheus and has redis_exporter's
+        /// names beside the server's own, `/healthz` answers while the server lives and `/readyz` once it is loaded and takes
+        /// writes, and `/` is a page that draws what happens. It asks for no password, whatever `requirepass` and `protected-mode`
+        /// say: it tells what INFO tells, names no key and no client, and changes nothing.
+        "metrics-port" metrics_port: u16, Kind::Integer { min: 0, max: 65535 }, "0";
+        /// The addresses of `metrics-port`, written as those of `bind`; empty for the same addresses as `bind`.
+        "metrics-bind" metrics_bind: Vec<BindAddress>, Kind::Words, "";
         /// From how many microseconds on a command is kept for SLOWLOG GET; 0 keeps every command, -1 none.
         /// The time includes fetching values that are only on the disk, but not waiting until the log has room or is synced.
         "slowlog-log-slower-than" slowlog_log_slower_than: i64, Kind::Integer { min: -1, max: i64::MAX }, "10000", live;

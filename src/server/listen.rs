@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::buffers;
 use super::tls::{Tls, TlsStream};
-use crate::config::{ProtectedMode, Settings};
+use crate::config::{BindAddress, ProtectedMode, Settings};
 use crate::node::Peer;
 
 /// A client's socket.
@@ -49,13 +49,15 @@ pub(super) struct Listeners {
     pub(super) tcp: Vec<TcpListener>,
     pub(super) tls: Vec<TcpListener>,
     pub(super) unix: Option<(UnixListener, PathBuf)>,
+    /// For those who watch.
+    pub(super) metrics: Vec<TcpListener>,
 }
 
 impl Listeners {
     /// Opens all sockets that the settings name; the error names the address.
     pub(super) fn open(settings: &Settings) -> Result<Self, String> {
-        let tcp = listen_port(settings.port, settings)?;
-        let tls = listen_port(settings.tls_port, settings)?;
+        let tcp = listen_port(settings.port, &settings.bind, settings)?;
+        let tls = listen_port(settings.tls_port, &settings.bind, settings)?;
         let unix = match &settings.unixsocket {
             None => None,
             Some(path) => {
@@ -67,7 +69,10 @@ impl Listeners {
         if tcp.is_empty() && tls.is_empty() && unix.is_none() {
             return Err("there is nothing to listen on: set `port` or `tls-port`, and `bind`, or `unixsocket`".into());
         }
-        Ok(Self { tcp, tls, unix })
+        // Asked for last: that others listen there is no reason to say that nobody listens for clients.
+        let addresses = if settings.metrics_bind.is_empty() { &settings.bind } else { &settings.metrics_bind };
+        let metrics = listen_port(settings.metrics_port, addresses, settings)?;
+        Ok(Self { tcp, tls, unix, metrics })
     }
 }
 
@@ -76,10 +81,10 @@ fn is_absent(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
-/// All addresses of `bind`, with this port; none for port 0.
-fn listen_port(port: u16, settings: &Settings) -> Result<Vec<TcpListener>, String> {
+/// All of these addresses, with this port; none for port 0.
+fn listen_port(port: u16, addresses: &[BindAddress], settings: &Settings) -> Result<Vec<TcpListener>, String> {
     let mut listeners = Vec::new();
-    for address in settings.bind.iter().filter(|_| port != 0) {
+    for address in addresses.iter().filter(|_| port != 0) {
         match listen_tcp(&address.host, port, settings) {
             Ok(found) => listeners.extend(found),
             Err(error) if address.optional && is_absent(&error) => {

@@ -14,6 +14,7 @@
 //! | `tls` | TLS on them |
 //! | `workers` | the threads connections live on |
 //! | `timers` | expiry, the memory limit, rates |
+//! | `observing` | the port for those who watch: metrics, health, a page |
 //! | `start` | from settings to a running server, and down again |
 //! | `healthcheck` | asking a server whether it is ready |
 //! | `logging` | log lines |
@@ -24,6 +25,7 @@ mod connection;
 mod healthcheck;
 mod listen;
 pub mod logging;
+mod observing;
 mod pipeline;
 mod start;
 mod timers;

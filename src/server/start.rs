@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::ahead;
 use super::listen::{Accepted, Listeners};
 use super::logging::Level;
+use super::observing;
 use super::timers;
 use super::tls::Tls;
 use super::workers::{Shared, Workers};
@@ -165,6 +166,7 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
         ended = ending => ended,
         () = accepting => Ok(()),
         () = timers::run(shared.clone()) => Ok(()),
+        () = observing::run(&listeners.metrics, &shared) => Ok(()),
     };
     drop(listeners);
     for path in unix_path.iter().chain(&settings.pidfile) {
@@ -432,6 +434,9 @@ fn clients_within(files: u64, clients: u32) -> u32 {
 
 fn tell_addresses(settings: &Settings, listeners: &Listeners, without_password: bool) {
     let mut addresses: Vec<IpAddr> = Vec::new();
+    if let Some(address) = listeners.metrics.first().and_then(|listener| listener.local_addr().ok()) {
+        tracing::info!("metrics and the status page are on port {}, such as http://{address}/", settings.metrics_port);
+    }
     let ports = [(&listeners.tcp, settings.port, ""), (&listeners.tls, settings.tls_port, ", for TLS")];
     for (listeners, port, what) in ports.into_iter().filter(|(listeners, ..)| !listeners.is_empty()) {
         let found = listeners.iter().filter_map(|listener| listener.local_addr().ok()).map(|address| address.ip());
