@@ -42,7 +42,8 @@ RUN ln -s caskade /usr/local/bin/redis-server \
 ENV CASKADE_DEFAULTS=/etc/caskade/container.conf
 VOLUME /data
 WORKDIR /data
-EXPOSE 6379
+# Clients, and those who watch: Prometheus at /metrics, people at /.
+EXPOSE 6379 9121
 # Ready is who has loaded all keys, which takes a while after a restart with many.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5m --retries=3 CMD ["caskade", "healthcheck", "--pid", "1"]
 # The server is process 1 and handles SIGTERM itself; it starts no others, so there is nothing for an init to reap.
