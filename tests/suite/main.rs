@@ -34,5 +34,6 @@ mod tls;
 mod tools;
 mod transcripts;
 mod waiting;
+mod watching;
 mod wire;
 mod words;

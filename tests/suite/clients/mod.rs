@@ -28,7 +28,7 @@ use crate::server::{Server, find_on_path, flag};
 ///
 /// # Panics
 /// When it is missing and `CASKADE_REQUIRE_CLIENTS=1`.
-fn required(what: &str, path: Option<PathBuf>) -> Option<PathBuf> {
+pub fn required(what: &str, path: Option<PathBuf>) -> Option<PathBuf> {
     let found = path.filter(|path| path.exists());
     if found.is_none() {
         assert!(!flag("CASKADE_REQUIRE_CLIENTS"), "{what} is required and not installed");

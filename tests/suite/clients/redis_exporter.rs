@@ -1,6 +1,6 @@
 //! prometheus-redis-exporter: the metrics of the dashboards are those it gives of redis-server.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::required;
 use crate::server::{Program, Server, find_on_path, free_port, wait_until};
+use crate::watching::{format, http, watched};
 
 /// What the exporter's own Grafana dashboard and alerts read.
 const DASHBOARD: &[&str] = &[
@@ -108,6 +109,85 @@ fn finds_the_sizes_of_keys() {
         ];
         assert_eq!(lines, expected, "{found}");
     }
+}
+
+/// What the exporter adds of itself.
+const OF_THE_EXPORTER: [&str; 3] = [
+    "redis_exporter_",
+    "redis_target_scrape_request_errors_total",
+    "redis_last_key_groups_scrape_duration_milliseconds",
+];
+
+/// What is never the same twice, and may differ by so much: a share of the value, and an amount.
+const RESTLESS: [(&str, f64, f64); 4] = [
+    ("mem", 0.3, 4e6),
+    ("redis_allocator_", 0.3, 4e6),
+    ("redis_connected_clients", 0.0, 1.0),
+    ("client_recent", 0.0, 1e6),
+];
+
+/// The server's own /metrics before and after the exporter was asked: what that says has to lie between.
+#[test]
+fn the_servers_own_port_tells_what_the_exporter_tells() {
+    let Some(exporter) = required("prometheus-redis-exporter", find_on_path("prometheus-redis-exporter")) else {
+        return;
+    };
+    let (server, port) =
+        watched(&["--maxmemory", "100mb", "--latency-monitor-threshold", "1", "--enable-debug-command", "yes"]);
+    let mut connection = server.connect();
+    for line in [
+        "SET a 1",
+        "SET b 2 EX 1000",
+        "GET a",
+        "GET nosuch",
+        "NOSUCH",
+        "LPUSH a x",
+        "HSET h f v",
+        "SADD s a b c",
+        "ZADD z 1 a",
+        "SELECT 7",
+        "SET c 3",
+        "DEBUG SLEEP 0.03",
+        "SAVE",
+    ] {
+        assert!(connection.call(&line.split(' ').collect::<Vec<_>>()).is_ok());
+    }
+    let own = || {
+        let text = http::get(port, "/metrics");
+        let samples = format::read(&text).unwrap_or_else(|wrong| panic!("{wrong} in\n{text}"));
+        samples.into_iter().map(|sample| (sample.series(), sample)).collect::<BTreeMap<_, _>>()
+    };
+    let before = own();
+    let text = scrape(&exporter, &server, &["-redis-only-metrics"]);
+    let body = text.split_once("\r\n\r\n").expect("a body").1;
+    let theirs = format::read(body).unwrap_or_else(|wrong| panic!("{wrong} in\n{body}"));
+    let after = own();
+    let (mut wrong, mut compared) = (Vec::new(), 0);
+    for sample in theirs.iter().filter(|sample| !OF_THE_EXPORTER.iter().any(|name| sample.name.starts_with(name))) {
+        let series = sample.series();
+        let Some(last) = after.get(&series) else {
+            wrong.push(format!("{series} is absent"));
+            continue;
+        };
+        // It may be that only the exporter has brought it about.
+        let first = before.get(&series).map_or(0.0, |sample| sample.value);
+        let (low, high) = (first.min(last.value), first.max(last.value));
+        let (share, amount) = RESTLESS
+            .iter()
+            .find(|(name, ..)| sample.name.contains(name))
+            .map_or((0.0, 0.0), |(_, share, amount)| (*share, *amount));
+        let slack = high.abs() * share + amount;
+        // The exporter knows the start to the second only.
+        let slack = if sample.name == "redis_start_time_seconds" { 2.0 } else { slack };
+        compared += 1;
+        if sample.kind != last.kind {
+            wrong.push(format!("{series} is a {} and not a {}", last.kind, sample.kind));
+        } else if !(low - slack - 1e-9..=high + slack + 1e-9).contains(&sample.value) {
+            wrong.push(format!("{series} is {low} to {high} and not {}", sample.value));
+        }
+    }
+    assert!(compared > 200, "only {compared} were compared");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 fn names(metrics: &str) -> BTreeSet<&str> {

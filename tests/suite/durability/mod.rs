@@ -24,6 +24,6 @@ mod model;
 mod planning;
 mod power;
 mod queues;
-mod starting;
+pub mod starting;
 mod stored;
 mod writer;

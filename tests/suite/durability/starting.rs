@@ -50,8 +50,8 @@ const KEYS: usize = 1_000;
 const LONG_FILE_BYTES: u64 = 2 << 30;
 
 /// A server that was killed, with a log that takes long to read: behind its end there is a hole.
-fn large() -> Server {
-    let mut server = Server::start(Program::Caskade, &["--appendfsync", "no"]);
+pub fn large(arguments: &[&str]) -> Server {
+    let mut server = Server::start(Program::Caskade, &[&["--appendfsync", "no"], arguments].concat());
     let keys: Vec<String> = (0..KEYS).map(|number| format!("key:{number}")).collect();
     let words: Vec<&str> = std::iter::once("MSET").chain(keys.iter().flat_map(|key| [key.as_str(), "v"])).collect();
     server.connect().ask(&words);
@@ -62,7 +62,7 @@ fn large() -> Server {
 }
 
 /// A connection to a server that is still loading.
-fn connect_early(server: &mut Server) -> Connection {
+pub fn connect_early(server: &mut Server) -> Connection {
     server.respawn();
     let mut connection = None;
     wait_until("the port to be open", Duration::from_secs(30), || {
@@ -74,7 +74,7 @@ fn connect_early(server: &mut Server) -> Connection {
 
 #[test]
 fn answers_loading_until_everything_is_loaded() {
-    let mut server = large();
+    let mut server = large(&[]);
     let mut connection = connect_early(&mut server);
     let loading = Reply::Error(b"LOADING Redis is loading the dataset in memory".to_vec());
     for words in [&["GET", "key:1"] as &[&str], &["SET", "key:1", "new"], &["PING"], &["DBSIZE"], &["FLUSHALL"]] {
@@ -104,7 +104,7 @@ fn answers_loading_until_everything_is_loaded() {
 
 #[test]
 fn sigterm_while_loading_exits_with_0() {
-    let mut server = large();
+    let mut server = large(&[]);
     let mut connection = connect_early(&mut server);
     assert!(matches!(connection.call(&["PING"]), Ok(Reply::Error(text)) if text.starts_with(b"LOADING")));
     let status = server.terminate();
