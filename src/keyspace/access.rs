@@ -179,6 +179,7 @@ impl<'k> Access<'k> {
             self.wait_for(self.held.last_change(stripe));
         }
         self.count(key, true);
+        self.elements_came_back();
     }
 
     /// Whether it can be used by another command: nothing is left of this one, which is done.
@@ -506,6 +507,14 @@ impl<'k> Access<'k> {
             Source::PageCache => self.tally.page_cache_hits += 1,
             Source::Disk => self.tally.disk_hits += 1,
             Source::Memory => {}
+        }
+    }
+
+    /// The key that was counted last is a large collection. If this command has waited for values, they are taken for its
+    /// elements, which may be in memory by now: whose they are nobody has kept.
+    fn elements_came_back(&mut self) {
+        if self.pins.len() > 0 {
+            self.came_from(Source::Disk);
         }
     }
 

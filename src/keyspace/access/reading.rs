@@ -12,7 +12,7 @@ use super::super::entry::{Cached, Meta};
 use super::super::keydir::{Keydir, Seen, Slot};
 use super::super::overlay::State;
 use super::{Access, Halt, Source, View, is_expired};
-use crate::store::ReadError;
+use crate::store::{Location, ReadError};
 
 impl Access<'_> {
     pub(super) fn view_overlaid<R>(
@@ -52,7 +52,7 @@ impl Access<'_> {
         enum Met<R, F> {
             Nothing,
             Expired(Meta),
-            Done(R),
+            Done(R, Location),
             /// Its elements are this object's.
             Root(Meta, u64, F),
             Cold(Meta, F),
@@ -73,7 +73,7 @@ impl Access<'_> {
                 let shared = if let Cached::Shared(bytes) = cached { Some(bytes) } else { None };
                 let value = cached.bytes().unwrap_or_default();
                 let (kind, expiry) = (meta.kind, current(meta).expiry);
-                Met::Done(look(View { value, shared, kind, expiry, object: None }))
+                Met::Done(look(View { value, shared, kind, expiry, object: None }), meta.location)
             }
         });
         match met {
@@ -89,8 +89,12 @@ impl Access<'_> {
                 self.count(key, false);
                 Ok(None)
             }
-            Met::Done(result) => {
+            Met::Done(result, location) => {
                 self.count(key, true);
+                // It has come back because this command has asked for it.
+                if self.pins.get(location).is_some() {
+                    self.came_from(Source::Disk);
+                }
                 Ok(Some(result))
             }
             Met::Root(_, object, _) if self.is_over(Some(object)) => {
@@ -100,6 +104,7 @@ impl Access<'_> {
             }
             Met::Root(meta, object, look) => {
                 self.count(key, true);
+                self.elements_came_back();
                 let (kind, expiry) = (meta.kind, meta.expiry);
                 Ok(Some(look(View { value: &[], shared: None, kind, expiry, object: Some(object) })))
             }
