@@ -7,10 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use super::watched;
 use crate::clients::required;
-use crate::server::{Server, find_on_path};
+use crate::server::{Server, find_on_path, wait_until};
 
 /// How the browser likes its colours.
 #[derive(Clone, Copy)]
@@ -111,10 +112,18 @@ fn while_busy<R>(server: &Server, work: impl FnOnce() -> R) -> R {
                 }
             }
         });
-        let result = work();
-        done.store(true, Relaxed);
-        result
+        // Also when the work fails: nobody waits for a client that never ends.
+        let _done = Done(&done);
+        work()
     })
+}
+
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 #[test]
@@ -125,6 +134,12 @@ fn the_page_draws_what_happens_in_light_and_in_dark_and_on_a_phone() {
     let mut client = server.connect();
     (0..KEYS).for_each(|number| _ = client.ask(&["SET", &format!("key:{number}"), &"v".repeat(4000)]));
     let seen = while_busy(&server, || {
+        // The browser does not wait for seconds to pass: what it draws is what the server has seen.
+        wait_until("some seconds of history", Duration::from_secs(30), || {
+            let status: serde_json::Value =
+                serde_json::from_str(&super::http::get(port, "/status.json")).expect("JSON");
+            status["samples"].as_array().expect("samples").len() >= 6
+        });
         [(Scheme::Light, 1440, "light"), (Scheme::Dark, 1440, "dark"), (Scheme::Dark, 500, "phone")]
             .map(|(scheme, width, name)| (browser.look(scheme, width, &url), name))
     });
