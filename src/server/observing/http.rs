@@ -67,7 +67,7 @@ static PAGE_POLICY: LazyLock<String> = LazyLock::new(|| {
 /// Takes connections for as long as the server runs.
 pub(super) async fn accept(listeners: &[TcpListener], watched: &Arc<Watched>) {
     // They end with this.
-    let mut tasks = JoinSet::new();
+    let mut tasks: JoinSet<()> = JoinSet::new();
     let mut connections: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let stream = match next(listeners).await {
@@ -81,10 +81,12 @@ pub(super) async fn accept(listeners: &[TcpListener], watched: &Arc<Watched>) {
         };
         while tasks.try_join_next().is_some() {}
         connections.retain(|connection| !connection.is_finished());
-        if connections.len() >= CONNECTIONS_MAX
-            && let Some(oldest) = connections.pop_front()
-        {
-            oldest.abort();
+        // Whoever gives way is gone before another is talked to: beside that one there are never more.
+        while tasks.len() >= CONNECTIONS_MAX {
+            if let Some(oldest) = connections.pop_front() {
+                oldest.abort();
+            }
+            let _ = tasks.join_next().await;
         }
         connections.push_back(tasks.spawn(converse(stream, watched.clone())));
     }

@@ -127,8 +127,8 @@ fn many_slow_clients_hold_few_connections_and_nobody_else() {
         slow.push(stream);
         most = most.max(sockets(&server) - before);
     }
-    // One is told to give way a moment before it has.
-    assert!((CONNECTIONS_MAX / 2..=CONNECTIONS_MAX + 4).contains(&most), "{most} connections at the same time");
+    // And the one for which the oldest is giving way.
+    assert!((CONNECTIONS_MAX / 2..=CONNECTIONS_MAX + 1).contains(&most), "{most} connections at the same time");
     wait_until("the oldest to give way", Duration::from_secs(20), || sockets(&server) <= before + CONNECTIONS_MAX);
     assert!(server.memory() < memory + (32 << 20), "{} bytes more", server.memory() - memory);
     for _ in 0..100 {
