@@ -6,6 +6,7 @@ use super::client::Client;
 use super::content::{SMALL_FIELDS, Shape, small_hashes, value};
 use super::load::{Load, Measured, Word};
 use super::options::{Options, median};
+use crate::common::cpu;
 use crate::common::server::{Program, Server};
 
 const CONNECTIONS: usize = 50;
@@ -109,6 +110,7 @@ impl Subject {
             }
             assert_eq!(shape.length(client, KEY), before, "{}", workload.name);
         }
+        cpu::wait_until_idle(self.server.child.id());
         let load =
             Load { words: &workload.words, head: workload.head, depth, connections: CONNECTIONS, requests: count };
         let measured = load.run(&self.server);

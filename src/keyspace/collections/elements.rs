@@ -324,10 +324,23 @@ impl Scores {
         // Members are mostly popped at an end.
         if self.order.first().is_some_and(|first| first.member.is(member)) {
             self.order.pop_front();
+            self.fetch_ahead(self.order.first(), self.order.get(1));
         } else if self.order.last().is_some_and(|last| last.member.is(member)) {
             self.order.pop_back();
+            self.fetch_ahead(self.order.last(), self.order.len().checked_sub(2).and_then(|rank| self.order.get(rank)));
         } else if let Some(rank) = self.rank(member.score(), member.name()) {
             self.order.remove(rank);
+        }
+    }
+
+    /// Whoever pops at an end mostly pops again, and neighbours in the order stand anywhere in memory: has what finds the next
+    /// one brought near the processor, and the block of the one after it, whose name will be needed for that.
+    fn fetch_ahead(&self, next: Option<&Scored>, after: Option<&Scored>) {
+        if let Some(next) = next {
+            self.table.prefetch(self.table.hash_of(&next.member), |_| {});
+        }
+        if let Some(after) = after {
+            after.member.prefetch();
         }
     }
 

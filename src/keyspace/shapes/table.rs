@@ -243,7 +243,8 @@ impl<E: Named, H: NameHash> Table<E, H> {
         self.bucket_bytes + self.pages.capacity() * size_of::<Page<E>>() + self.directory.capacity() * size_of::<u32>()
     }
 
-    fn hash_of(&self, element: &E) -> u64 {
+    /// The hash that [`Table::prefetch`] looks for.
+    pub fn hash_of(&self, element: &E) -> u64 {
         self.hasher.hash(element.name())
     }
 
