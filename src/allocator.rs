@@ -71,6 +71,23 @@ pub fn allocated() -> u64 {
     sum.max(0) as u64
 }
 
+/// Bytes of this process in the machine's memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resident {
+    /// All.
+    pub all: u64,
+    /// The part of them that are pages of files, which are the program itself.
+    pub of_files: u64,
+}
+
+/// What the process has of the machine's memory, as the kernel says; nothing where it does not say.
+pub fn resident() -> Resident {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let mut pages = pages.split_whitespace().map(|field| field.parse::<u64>().unwrap_or(0)).skip(1);
+    let mut bytes = || pages.next().unwrap_or(0) * rustix::param::page_size() as u64;
+    Resident { all: bytes(), of_files: bytes() }
+}
+
 /// Gives memory back to the system that was freed and has not been used for a second. mimalloc itself does so only
 /// when a thread frees more.
 pub fn give_back() {

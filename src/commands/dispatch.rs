@@ -85,8 +85,8 @@ pub enum Executed {
     Blocked(Arc<Waiter>),
     /// Nothing happened yet: clients are held back, and it is executed again when they are not.
     Paused,
-    /// Nothing happened yet: the log needs room first (see [`Store::poll_room`](crate::store::Store::poll_room)), then
-    /// it is executed again.
+    /// Nothing happened yet: the log or the memory needs room first (see
+    /// [`Store::poll_room`](crate::store::Store::poll_room) and [`Keyspace::poll_memory`]), then it is executed again.
     Room,
 }
 
@@ -97,7 +97,7 @@ pub struct Prepared {
     pub pins: Pins,
     /// What has come of the errand that it asked for.
     pub finished: Option<Finished>,
-    /// Whether it was held back until the log had room.
+    /// Whether it was held back until there was room.
     pub admitted: bool,
 }
 
@@ -263,7 +263,9 @@ fn run<'k>(
         return outcome;
     };
     let held_back = prepared.is_some_and(|prepared| prepared.admitted);
-    if !held_back && !keyspace.store().has_room() && has(registry, ctx.session, row, Flags::WRITE) {
+    let lacks_room = !keyspace.store().has_room() && has(registry, ctx.session, row, Flags::WRITE)
+        || !keyspace.has_memory() && has(registry, ctx.session, row, Flags::DENYOOM);
+    if lacks_room && !held_back {
         return Err(Stop::Room);
     }
     if node.waiting.is_used() && has(registry, ctx.session, row, Flags::WRITE) {

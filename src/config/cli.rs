@@ -48,6 +48,8 @@ pub struct Launch {
     pub users: Vec<UserLine>,
     /// What the log must say, one line each.
     pub notes: Vec<Note>,
+    /// Whether anybody has said what `maxmemory` is.
+    pub gives_maxmemory: bool,
 }
 
 /// Whom `caskade healthcheck` asks, and how long it waits for the answer.
@@ -175,8 +177,9 @@ fn launch(
     }
     let file = file.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone()));
     let users = loader.users().to_vec();
+    let gives_maxmemory = loader.is_given("maxmemory");
     let (settings, notes) = loader.finish()?;
-    Ok(Launch { settings, file, users, notes })
+    Ok(Launch { settings, file, users, notes, gives_maxmemory })
 }
 
 /// The options in the order they were given, each with its words.

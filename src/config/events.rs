@@ -27,6 +27,8 @@ impl EventClasses {
     pub const SET: Self = Self(1 << 8);
     pub const HASH: Self = Self(1 << 9);
     pub const ZSET: Self = Self(1 << 10);
+    /// There was no memory for a key.
+    pub const EVICTED: Self = Self(1 << 11);
 
     /// The classes that exist so far, by their letters; the others have no events yet.
     const LETTERS: &[(char, Self)] = &[
@@ -39,6 +41,7 @@ impl EventClasses {
         ('h', Self::HASH),
         ('z', Self::ZSET),
         ('x', Self::EXPIRED),
+        ('e', Self::EVICTED),
         ('m', Self::MISS),
         ('n', Self::NEW),
     ];

@@ -246,6 +246,11 @@ impl Loader {
         &self.users
     }
 
+    /// Whether a parameter has been given anywhere.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.mentions.contains_key(name)
+    }
+
     /// The settings, and what the log must say about them.
     pub(super) fn finish(mut self) -> Result<(Settings, Vec<Note>), Problem> {
         let ignores_unknown = self.given.get("ignore-unknown-config").is_some_and(|text| text == "yes");

@@ -188,15 +188,15 @@ parameters! {
         "ignore-foreign-data" ignore_foreign_data: bool, Kind::Flag, "no";
     }
     Memory {
-        /// How many bytes of memory keys, cached values and what is not yet synced may take; 0 sets no limit.
-        /// Above it, values are dropped from memory first (they stay on disk); `maxmemory-policy` decides what happens after that.
+        /// How many bytes of memory the server may take, for keys, cached values, clients and all else; 0 sets no limit.
+        /// Near it, values are dropped from memory first (they stay on disk); `maxmemory-policy` decides what happens after that.
+        /// In a container with a memory limit, half of that is the default.
         "maxmemory" maxmemory: u64, SIZE, "0", live;
-        /// What happens when memory is full and no value is left to drop from it. This version refuses writes under every
-        /// policy, and deletes no key. The others are accepted for what they are to do: `allkeys-` chooses among all keys,
-        /// `volatile-` among those that have an expiry; `lru` takes what was not used for long, `lfu` what is rarely used,
-        /// `random` any, `ttl` what expires soonest.
+        /// What happens when the keys alone, without their values, do not fit into memory. `noeviction` refuses writes that need
+        /// more; the others delete keys: `allkeys-` chooses among all, `volatile-` among those that have an expiry; `lru` takes
+        /// what was not used for long, `lfu` what is rarely used, `random` any, `ttl` what expires soonest.
         "maxmemory-policy" maxmemory_policy: MaxmemoryPolicy, Kind::Choice(MaxmemoryPolicy::WORDS), "noeviction", live;
-        /// How many keys are compared to find one to evict: more is more exact and slower. This version evicts none.
+        /// How many keys Redis compares to find one to evict. This server compares none: a hand goes round over all keys.
         "maxmemory-samples" maxmemory_samples: u32, Kind::Integer { min: 1, max: i32::MAX as i64 }, "5", live;
     }
     Running {
@@ -272,6 +272,12 @@ impl Settings {
     pub fn lower_clients(&mut self, clients: u32) {
         self.maxclients = clients;
         self.given.insert("maxclients", clients.to_string());
+    }
+
+    /// Sets the memory limit to what the container leaves for it; from now on that is what was set.
+    pub fn set_maxmemory(&mut self, bytes: u64) {
+        self.maxmemory = bytes;
+        self.given.insert("maxmemory", bytes.to_string());
     }
 
     pub(super) fn given(&self) -> &Given {

@@ -386,6 +386,11 @@ impl<'k> Access<'k> {
         Ok(true)
     }
 
+    /// The id of the keyspace that the database is bound to.
+    pub(super) fn keydir_id(&self) -> u32 {
+        self.keydir.id
+    }
+
     /// Gives `key` another expiry or none, without touching its value; returns whether there is such a key.
     pub fn set_expiry(&mut self, key: &[u8], expiry: Option<u64>) -> Result<bool, Halt> {
         self.known = None;

@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use bytes::Bytes;
 use hashbrown::raw::RawTable;
 
+use super::footprint::Footprint;
 use crate::store::Location;
 
 /// The longest value kept inside its key's block; a longer one is a shared buffer of its own, so that a reply can
@@ -41,7 +42,8 @@ const PREFETCHED_LINES: usize = 3;
 
 const HEADER: usize = 16;
 const EXPIRY_BYTES: usize = 8;
-const CACHE_BYTES: usize = 8;
+/// What an entry has beside a value in memory.
+pub(super) const CACHE_BYTES: usize = 8;
 const SHARED_BYTES: usize = size_of::<Bytes>();
 const LONG_KEY_BYTES: usize = 4;
 const LONG_KEY_ESCAPE: u16 = u16::MAX;
@@ -274,11 +276,13 @@ impl Entry {
         Cached::Cold
     }
 
-    /// Notes a use at `now`, in seconds: the hand spares what was used, OBJECT IDLETIME tells since when it was not.
+    /// Notes a use at `now`, in seconds: the hand spares what was used, OBJECT IDLETIME tells since when it was not. A use is
+    /// counted without a value too, since keys are evicted by it; when it was is not.
     #[inline]
     pub(super) fn touch(&self, now: u32) {
-        let Some(cache) = self.cache() else { return };
-        if cache.last_use.load(Relaxed) != now {
+        if let Some(cache) = self.cache()
+            && cache.last_use.load(Relaxed) != now
+        {
             cache.last_use.store(now, Relaxed);
         }
         let flags = self.header().flags.load(Relaxed);
@@ -296,6 +300,14 @@ impl Entry {
     /// How often the value was used of late, 0 to 3.
     pub(super) fn uses(&self) -> u8 {
         (self.flags() & USES) >> USES_SHIFT
+    }
+
+    /// Forgets all uses.
+    pub(super) fn forget_uses(&self) {
+        let flags = self.flags();
+        if flags & USES != 0 {
+            self.header().flags.store(flags & !USES, Relaxed);
+        }
     }
 
     /// Forgets one use: the hand passes.
@@ -362,6 +374,17 @@ impl Entry {
         true
     }
 
+    /// Moves to a new block, and stays what it is.
+    pub(super) fn renew(&mut self) {
+        let (value, uses) = (self.value(), self.flags() & USES);
+        let next = Self::new(self.fragment(), self.key(), &self.meta(), value);
+        if let (Some(last_use), Some(cache)) = (self.last_use(), next.cache()) {
+            cache.last_use.store(last_use, Relaxed);
+        }
+        next.header().flags.fetch_or(uses | self.flags() & DAMAGED, Relaxed);
+        *self = next;
+    }
+
     /// Points to another record.
     pub(super) fn set_location(&mut self, location: Location) {
         let header = self.header_mut();
@@ -374,6 +397,19 @@ impl Entry {
     pub(super) fn bytes(&self) -> usize {
         let shared = if let Cached::Shared(bytes) = self.value() { bytes.len() } else { 0 };
         self.layout().size() + shared
+    }
+
+    /// The same, and what would stay of it without the value.
+    #[inline]
+    pub(super) fn footprint(&self) -> Footprint {
+        let (flags, key) = (self.flags(), self.key_length());
+        let length = self.cache().map_or(0, |cache| cache.length as usize);
+        // An object's id stays.
+        let bare_flags = if flags & ROOT == 0 { flags & !(INLINE | SHARED) } else { flags };
+        let inline = if flags & INLINE != 0 { length } else { 0 };
+        let shared = if flags & SHARED != 0 { length } else { 0 };
+        let bare = key_at(bare_flags) + key + if flags & ROOT == 0 { 0 } else { inline };
+        Footprint { bytes: key_at(flags) + key + inline + shared, bare }
     }
 
     /// What it takes, and what of its value is in memory.
@@ -505,6 +541,21 @@ pub(super) fn walk_mut<V>(
         entry.is_some_and(|entry| visit(entry).is_break()).then_some(index + 1)
     });
     ended.or((buckets.end < end).then_some(buckets.end))
+}
+
+/// As [`walk_mut`] from a bucket to the end, without a change.
+pub(super) fn walk<V>(
+    shard: &RawTable<(Entry, V)>,
+    start: usize,
+    mut visit: impl FnMut(&Entry) -> ControlFlow<()>,
+) -> Option<usize> {
+    let end = if shard.is_empty() { 0 } else { shard.buckets() };
+    (start..end).find_map(|index| {
+        // SAFETY: the index is below the number of buckets, and the bucket is looked at only when it is full; the reference
+        // lives within the borrow of `shard`.
+        let entry = unsafe { shard.is_bucket_full(index).then(|| &shard.bucket(index).as_ref().0) };
+        entry.is_some_and(|entry| visit(entry).is_break()).then_some(index + 1)
+    })
 }
 
 /// The first entry at or after bucket `start`, going round.

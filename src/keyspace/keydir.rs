@@ -15,6 +15,8 @@ use hashbrown::raw::RawTable;
 pub(super) use self::bulk::Bulk;
 use super::deadlines::Deadlines;
 use super::entry::{self, Cached, Entry, Meta};
+use super::evict::Choosing;
+use super::footprint::{Footprint, Footprints};
 use super::hand::Step;
 use crate::store::{KeyHasher, Location};
 use crate::sync::point;
@@ -27,6 +29,9 @@ type Shard<'a> = RwLockWriteGuard<'a, RawTable<(Entry, SharedValue<()>)>>;
 /// How many shards a keydir has: enough that one doubling (2 ms at 7 M keys a shard's share) stalls nobody long.
 /// A test that opens tens of thousands of keyspaces does with fewer.
 pub(super) const SHARDS: usize = if cfg!(any(test, feature = "fuzzing")) { 256 } else { 4096 };
+
+/// Bytes that a bucket takes: a pointer, and a byte of the hash.
+const BUCKET_BYTES: usize = size_of::<Entry>() + 1;
 
 /// One more than the highest hash fragment.
 pub(super) const FRAGMENTS: u32 = 1 << 16;
@@ -87,7 +92,9 @@ pub(super) struct Keydir {
     deadlines: OnceLock<Deadlines>,
     keys: AtomicUsize,
     volatile: AtomicUsize,
-    bytes: AtomicUsize,
+    footprints: Footprints,
+    /// Of all shards.
+    buckets: AtomicUsize,
 }
 
 impl Keydir {
@@ -99,7 +106,8 @@ impl Keydir {
             deadlines: OnceLock::new(),
             keys: AtomicUsize::new(0),
             volatile: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
+            footprints: Footprints::default(),
+            buckets: AtomicUsize::new(0),
         }
     }
 
@@ -113,21 +121,20 @@ impl Keydir {
         self.volatile.load(Relaxed)
     }
 
-    /// The bytes that entries take, cached values included.
-    pub(super) fn entry_bytes(&self) -> usize {
-        self.bytes.load(Relaxed)
+    /// What entries take, with cached values and without.
+    pub(super) fn footprint(&self) -> Footprint {
+        self.footprints.sum()
     }
 
-    /// The bytes that the map's own tables take.
+    /// The mean of all deadlines.
     pub(super) fn mean_deadline(&self) -> Option<u64> {
         self.deadlines.get()?.mean()
     }
 
+    /// The bytes that the map's own tables take.
     pub(super) fn table_bytes(&self) -> usize {
         let Some(map) = self.map.get() else { return 0 };
-        let slot = size_of::<Entry>() + 1;
-        let tables: usize = map.shards().iter().map(|shard| shard.read().buckets() * slot).sum();
-        tables + map.shards().len() * size_of_val(&map.shards()[0])
+        self.buckets.load(Relaxed) * BUCKET_BYTES + size_of_val(map.shards())
     }
 
     /// Reads the entry of `key`, and notes the use at `now` (seconds) where one is given.
@@ -180,6 +187,11 @@ impl Keydir {
         self.with(slot, key, |entry| (entry.last_use(), entry.uses(), entry.bytes()))
     }
 
+    /// What `key` takes, with its value and without.
+    pub(super) fn footprint_of(&self, slot: &Slot, key: &[u8]) -> Footprint {
+        self.with(slot, key, Entry::footprint).unwrap_or_default()
+    }
+
     /// Sets `key` to a value, whatever it was.
     #[inline]
     pub(super) fn upsert(&self, slot: &Slot, key: &[u8], meta: &Meta, value: Cached<'_>, now: u32) -> Option<Before> {
@@ -187,18 +199,18 @@ impl Keydir {
         let mut shard = self.map().shards()[slot.shard].write();
         if let Some((entry, _)) = shard.get_mut(slot.hash, |(entry, _)| entry.is(slot.fragment, key)) {
             let before = Before::of(entry);
-            let bytes = entry.bytes();
+            let footprint = entry.footprint();
             entry.replace(meta, value);
             entry.touch(now);
-            self.resized(bytes, entry.bytes());
+            self.footprints.change(footprint, entry.footprint());
             drop(shard);
             self.deadline(slot, before.meta.expiry, meta.expiry);
             return Some(before);
         }
         let entry = Entry::new(slot.fragment, key, meta, value);
         entry.touch(now);
-        self.resized(0, entry.bytes());
-        shard.insert(slot.hash, Self::item(entry), |(entry, _)| self.hasher.hash(entry.key()));
+        self.footprints.change(Footprint::default(), entry.footprint());
+        self.insert(&mut shard, slot, entry);
         drop(shard);
         self.keys.fetch_add(1, Relaxed);
         self.deadline(slot, None, meta.expiry);
@@ -236,19 +248,18 @@ impl Keydir {
     /// Puts an entry in that was taken out of a keydir, with this expiry and whatever its key was here.
     pub(super) fn put_in(&self, slot: &Slot, mut entry: Entry, expiry: Option<u64>) -> Option<Before> {
         entry.set_expiry(expiry);
-        let bytes = entry.bytes();
+        let footprint = entry.footprint();
         let mut shard = self.map().shards()[slot.shard].write();
         let replaced = match shard.get_mut(slot.hash, |(there, _)| there.is(slot.fragment, entry.key())) {
             Some((there, _)) => Some(std::mem::replace(there, entry)),
             None => {
-                let value = (entry, SharedValue::new(()));
-                shard.insert(slot.hash, value, |(entry, _)| self.hasher.hash(entry.key()));
+                self.insert(&mut shard, slot, entry);
                 self.keys.fetch_add(1, Relaxed);
                 None
             }
         };
         drop(shard);
-        self.resized(replaced.as_ref().map_or(0, Entry::bytes), bytes);
+        self.footprints.change(replaced.as_ref().map_or_else(Footprint::default, Entry::footprint), footprint);
         self.deadline(slot, replaced.as_ref().and_then(Entry::expiry), expiry);
         replaced.map(|entry| Before::of(&entry))
     }
@@ -374,19 +385,32 @@ impl Keydir {
     }
 
     /// Lets the hand take a step through one shard, from this bucket on. Returns the bucket where it goes on, nothing at the
-    /// end; and the bytes that the keys it passed take without any values.
-    pub(super) fn sweep(&self, shard: usize, from: usize, step: &mut Step<'_>) -> (Option<usize>, usize) {
-        let Some(map) = self.map.get() else { return (None, 0) };
-        let mut shard = map.shards()[shard].write();
-        let (freed, mut bare) = (step.freed, 0);
-        let next = entry::walk_mut(&mut shard, from..step.until.passed, |entry| {
-            let flow = step.pass(entry);
-            bare += entry.bytes() - entry.value().bytes().map_or(0, <[u8]>::len);
-            flow
-        });
+    /// end.
+    pub(super) fn sweep(&self, shard: usize, from: usize, step: &mut Step<'_>) -> Option<usize> {
+        let mut shard = self.map.get()?.shards()[shard].write();
+        let freed = step.freed;
+        let next = entry::walk_mut(&mut shard, from..step.until.passed, |entry| step.pass(entry));
         drop(shard);
-        self.resized(step.freed - freed, 0);
-        (next, bare)
+        // Only values have gone.
+        self.footprints.change(Footprint { bytes: step.freed - freed, bare: 0 }, Footprint::default());
+        next
+    }
+
+    /// Lets keys of one shard be chosen, from this bucket on. Returns the bucket where to go on, nothing at the end.
+    pub(super) fn choose(&self, shard: usize, from: usize, choosing: &mut Choosing) -> Option<usize> {
+        let shard = self.map.get()?.shards()[shard].read();
+        entry::walk(&shard, from, |entry| choosing.pass(entry))
+    }
+
+    /// The key in this slot that has this deadline, and where its newest record is.
+    pub(super) fn with_deadline(&self, slot: &Slot, deadline: u64) -> Option<(Box<[u8]>, Location)> {
+        let shard = self.map.get()?.shards()[slot.shard].read();
+        let is = |entry: &Entry| {
+            entry.fragment() == slot.fragment
+                && entry.expiry() == Some(deadline)
+                && self.hasher.hash(entry.key()) == slot.hash
+        };
+        shard.get(slot.hash, |(entry, _)| is(entry)).map(|(entry, _)| (entry.key().into(), entry.location()))
     }
 
     /// Visits the keys whose values are objects.
@@ -413,6 +437,15 @@ impl Keydir {
         self.map.get_or_init(|| DashMap::with_capacity_and_hasher_and_shard_amount(0, self.hasher.clone(), SHARDS))
     }
 
+    #[inline]
+    fn insert(&self, shard: &mut Shard<'_>, slot: &Slot, entry: Entry) {
+        let before = buckets(shard);
+        shard.insert(slot.hash, Self::item(entry), |(entry, _)| self.hasher.hash(entry.key()));
+        if buckets(shard) != before {
+            self.buckets.fetch_add(buckets(shard) - before, Relaxed);
+        }
+    }
+
     fn with<R>(&self, slot: &Slot, key: &[u8], look: impl FnOnce(&Entry) -> R) -> Option<R> {
         point();
         let shard = self.map.get()?.shards()[slot.shard].read();
@@ -423,9 +456,9 @@ impl Keydir {
         point();
         let mut shard = self.map.get()?.shards()[slot.shard].write();
         let (entry, _) = shard.get_mut(slot.hash, |(entry, _)| entry.is(slot.fragment, key))?;
-        let before = entry.bytes();
+        let before = entry.footprint();
         let result = change(entry);
-        self.resized(before, entry.bytes());
+        self.footprints.change(before, entry.footprint());
         Some(result)
     }
 
@@ -435,7 +468,7 @@ impl Keydir {
         let (entry, _) = shard.remove_entry(slot.hash, |(entry, _)| wanted(entry))?;
         drop(shard);
         self.keys.fetch_sub(1, Relaxed);
-        self.resized(entry.bytes(), 0);
+        self.footprints.change(entry.footprint(), Footprint::default());
         self.deadline(slot, entry.expiry(), None);
         Some(entry)
     }
@@ -456,14 +489,11 @@ impl Keydir {
     fn item(entry: Entry) -> (Entry, SharedValue<()>) {
         (entry, SharedValue::new(()))
     }
+}
 
-    fn resized(&self, before: usize, after: usize) {
-        match after.cmp(&before) {
-            std::cmp::Ordering::Greater => self.bytes.fetch_add(after - before, Relaxed),
-            std::cmp::Ordering::Less => self.bytes.fetch_sub(before - after, Relaxed),
-            std::cmp::Ordering::Equal => 0,
-        };
-    }
+/// A table without entries says that it has a bucket, and takes nothing.
+fn buckets(shard: &Shard<'_>) -> usize {
+    if shard.capacity() == 0 { 0 } else { shard.buckets() }
 }
 
 fn seen(entry: &Entry) -> Seen<'_> {

@@ -1,22 +1,56 @@
-//! The memory limit: values go back to the disk before any key is refused.
+//! The memory limit: values go back to the disk before any key is evicted, and before anything is refused.
+//!
+//! Always true: only [`Keyspace::keep_within`] decides, on one thread at a time. Whoever wants to put more in waits while it
+//! makes room, and is refused only where all values are on the disk and the policy lets no key go.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::task::{Poll, Waker};
+
+use arc_swap::ArcSwap;
 
 use super::Keyspace;
-use super::hand::{Hand, Swept};
+use super::evict::{Evictor, Policy};
+use super::footprint::Footprint;
+use super::hand::{Hand, Manner};
+use crate::sync::Mutex;
 
-/// How many rounds the hand makes at most for one call before it spares nothing: a value used three times survives
-/// three of them.
+/// How many rounds the hand makes before it spares nothing: a value used three times survives three of them.
 const ROUNDS_MAX: usize = 4;
+
+/// Of the limit, this part is kept free, so that there is room before somebody needs it; at most [`RESERVE_MAX`].
+const RESERVE_PART: u64 = 64;
+
+/// Bytes.
+const RESERVE_MAX: u64 = 16 << 20;
+
+/// How many values are looked at before it is seen again how much is in use: some milliseconds.
+const LOOKED_AT_MAX: usize = 100_000;
+
+/// Whoever waits for room is refused after so many calls in a row that have not found any.
+const PATIENCE: u32 = 100;
 
 #[derive(Default)]
 pub(super) struct Memory {
     limit: AtomicU64,
-    /// More than the limit is in use; values that come from the disk are not kept.
+    policy: ArcSwap<Policy>,
+    /// Nearly all that there may be is in use; values that come from the disk are not kept.
     crowded: AtomicBool,
-    /// The keys and elements alone are over the limit.
+    /// More than the limit is in use, and room is being made.
+    pressed: AtomicBool,
+    /// The keys and elements alone are over the limit, and none may go.
     full: AtomicBool,
+    waiting: Mutex<Vec<Waker>>,
+    state: Mutex<State>,
     pub(super) hand: Hand,
+    pub(super) evictor: Evictor,
+}
+
+#[derive(Default)]
+struct State {
+    /// How often in a row nothing was found that could go.
+    in_vain: u32,
+    /// Rounds that the hand has made since there was room last.
+    rounds: usize,
 }
 
 impl Memory {
@@ -24,6 +58,37 @@ impl Memory {
     pub(super) fn has_room(&self) -> bool {
         !self.crowded.load(Relaxed)
     }
+
+    fn let_go_on(&self) {
+        self.pressed.store(false, SeqCst);
+        std::mem::take(&mut *self.waiting.lock()).into_iter().for_each(Waker::wake);
+    }
+}
+
+/// How much memory is in use, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// All that counts towards the limit.
+    pub used: u64,
+    /// What of it goes by itself within a moment, as what is not yet synced.
+    pub passing: u64,
+    /// What the process has of the system beyond what it may have for its limit.
+    pub surplus: u64,
+    /// Whether that is for want of order: what lives stands scattered among what was freed, and moves together.
+    pub is_scattered: bool,
+    /// Whether that is so much that whoever puts more in has to wait until some of it has gone back.
+    pub is_crammed: bool,
+}
+
+/// What [`Keyspace::keep_within`] has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Bytes that have left memory, and are still on the disk.
+    pub demoted: u64,
+    /// Keys that are no more.
+    pub evicted: u64,
+    /// Whether more than the limit is in use still.
+    pub is_over: bool,
 }
 
 /// Where the keyspace's memory goes, in bytes.
@@ -35,12 +100,19 @@ pub struct MemoryUse {
     pub tables: u64,
     /// Elements of large collections, and what finds them.
     pub collections: u64,
+    /// What of all that are values which are on the disk too, and may leave memory.
+    pub values: u64,
 }
 
 impl MemoryUse {
     /// All together.
     pub fn total(&self) -> u64 {
         self.entries + self.tables + self.collections
+    }
+
+    /// What stays when all values are only on the disk.
+    pub fn bare(&self) -> u64 {
+        self.total().saturating_sub(self.values)
     }
 }
 
@@ -52,16 +124,17 @@ impl Keyspace {
 
     /// What the keyspace takes.
     pub fn memory_use(&self) -> MemoryUse {
-        let collections = self.bound.objects.bytes() as u64;
-        let none = MemoryUse { collections, ..MemoryUse::default() };
-        self.bound.databases.iter().fold(none, |sum, database| {
+        let values = |footprint: Footprint| footprint.bytes.saturating_sub(footprint.bare) as u64;
+        let collections = self.bound.objects.footprint();
+        let mut all = MemoryUse { collections: collections.bytes as u64, ..MemoryUse::default() };
+        all.values = values(collections);
+        for database in &self.bound.databases {
             let keydir = database.load();
-            MemoryUse {
-                entries: sum.entries + keydir.entry_bytes() as u64,
-                tables: sum.tables + keydir.table_bytes() as u64,
-                collections,
-            }
-        })
+            all.entries += keydir.footprint().bytes as u64;
+            all.values += values(keydir.footprint());
+            all.tables += keydir.table_bytes() as u64;
+        }
+        all
     }
 
     /// Large collections that were deleted: how many are still to be taken apart in the background, and how many have been.
@@ -74,34 +147,124 @@ impl Keyspace {
         self.bound.objects.reset_reclaimed();
     }
 
-    /// Whether the keys alone are over the limit, as [`Keyspace::govern`] saw it last.
+    /// Chooses which keys may be deleted where those alone are over the limit.
+    pub fn set_eviction_policy(&self, policy: Policy) {
+        self.memory.policy.store(std::sync::Arc::new(policy));
+    }
+
+    /// Whether nothing may be put in: the keys alone are over the limit, and none of them may go, as
+    /// [`Keyspace::keep_within`] saw it last.
     pub fn is_out_of_memory(&self) -> bool {
         self.memory.full.load(Relaxed)
     }
 
-    /// Keeps to the limit: sends values back to the disk, those not used of late first, until `other` bytes and
-    /// the keyspace's own fit. To be called on a schedule, from a thread that may take its time; whoever waits for one of
-    /// its locks waits for a step of the hand.
-    pub fn govern(&self, other: u64) {
-        let limit = self.memory.limit.load(Relaxed);
-        if limit == 0 {
-            self.memory.crowded.store(false, Relaxed);
-            return self.memory.full.store(false, Relaxed);
+    /// Whether whoever puts more in may go on without first waiting for [`Keyspace::poll_memory`].
+    #[inline]
+    pub fn has_memory(&self) -> bool {
+        !self.memory.pressed.load(Relaxed)
+    }
+
+    /// Ready when there is room in memory, or it is known that there will be none; otherwise `waker` is woken then.
+    pub fn poll_memory(&self, waker: &Waker) -> Poll<()> {
+        if !self.memory.pressed.load(SeqCst) {
+            return Poll::Ready(());
         }
-        let memory = self.memory_use();
-        let mut excess = (memory.total() + other).saturating_sub(limit);
-        let mut swept = Swept::default();
-        // Where it did not help a moment ago, sparing what was used of late would not either.
-        let spared_nothing_before = self.memory.crowded.load(Relaxed);
-        for round in if spared_nothing_before { ROUNDS_MAX } else { 0 }..=ROUNDS_MAX {
-            if excess == 0 {
+        self.memory.waiting.lock().push(waker.clone());
+        // Who makes room takes all that wait after it has said that there is some.
+        if self.memory.pressed.load(SeqCst) { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// As [`Keyspace::keep_within`], where nobody measures: what the keyspace takes, and so many bytes beside it.
+    pub fn govern(&self, beside: u64) -> Kept {
+        let used = self.memory_use().total() + beside;
+        self.keep_within(Load { used, ..Load::default() }, true)
+    }
+
+    /// Keeps to the limit: sends values back to the disk, those not used of late first, and where that is not enough deletes
+    /// keys as the policy says, if it `may_evict` now. To be called on a schedule, the sooner the less is free, by one
+    /// thread that may take its time; whoever waits for one of its locks waits for a step of the hand.
+    pub fn keep_within(&self, load: Load, may_evict: bool) -> Kept {
+        let memory = &self.memory;
+        let (limit, mut state) = (memory.limit.load(Relaxed), memory.state.lock());
+        if limit == 0 {
+            memory.crowded.store(false, Relaxed);
+            memory.full.store(false, Relaxed);
+            *state = State::default();
+            memory.let_go_on();
+            return Kept::default();
+        }
+        let reserve = (limit / RESERVE_PART).min(RESERVE_MAX);
+        if load.used > limit || load.is_crammed {
+            memory.pressed.store(true, SeqCst);
+        }
+        // Before the hand begins, so that nothing comes back meanwhile; it stays while there is next to nothing free.
+        memory.crowded.store(load.used + reserve >= limit, Relaxed);
+        let wanted = (load.used + reserve).saturating_sub(limit);
+        let mut kept = Kept::default();
+        // Keys go only for what they take themselves, whatever values are in memory.
+        let bare = self.memory_use().bare() + load.beside(self);
+        let too_many = (bare + reserve).saturating_sub(limit).min(wanted);
+        let is_freeing = self.reclaimed_collections().0 > 0;
+        let (mut lacking, mut wanted) = (too_many, wanted);
+        if too_many > 0 && may_evict && !is_freeing {
+            let (freed, evicted) = self.evict(&memory.policy.load(), too_many as usize);
+            (kept.evicted, lacking) = (evicted, too_many.saturating_sub(freed.bare as u64));
+            wanted = wanted.saturating_sub(freed.bytes as u64);
+        }
+        let of_values = wanted.saturating_sub(lacking);
+        kept.demoted = self.demote(of_values.max(load.surplus), load.is_scattered, &mut state);
+        let left = wanted.saturating_sub(kept.demoted);
+        kept.is_over = left > reserve;
+        // What goes by itself is waited for, and nobody is refused for it.
+        let is_lasting = left > reserve + load.passing;
+        if kept.is_over && !is_lasting {
+            self.store.ask_for_sync();
+        }
+        memory.crowded.store(left > 0, Relaxed);
+        let was_in_vain = kept.demoted == 0 && kept.evicted == 0;
+        state.in_vain = if (is_lasting || load.is_crammed) && was_in_vain { state.in_vain + 1 } else { 0 };
+        let may_go_on = is_freeing || kept.evicted > 0;
+        let is_stuck = is_lasting && !may_go_on && (lacking > reserve || state.in_vain >= PATIENCE);
+        memory.full.store(is_stuck, Relaxed);
+        if is_stuck || !kept.is_over && (!load.is_crammed || state.in_vain >= PATIENCE) {
+            memory.let_go_on();
+        }
+        kept
+    }
+
+    /// Sends so many bytes of values back to the disk, those not used of late first, as far as that takes little time; returns how
+    /// many went.
+    fn demote(&self, wanted: u64, is_scattered: bool, state: &mut State) -> u64 {
+        let mut excess = wanted;
+        if is_scattered {
+            // All of it in one round, which frees on its way what it would have freed otherwise.
+            excess -= (self.sweep(usize::MAX, Manner::Renew { wanted: excess as usize }, usize::MAX).freed as u64)
+                .min(excess);
+        }
+        for _ in 0..=ROUNDS_MAX {
+            let values = self.memory_use().values;
+            if excess == 0 || values == 0 {
                 break;
             }
-            swept = self.sweep_round(excess as usize, round < ROUNDS_MAX);
-            excess = excess.saturating_sub(swept.freed as u64);
+            // Where all have to go, or enough was spared, nothing is. What is not yet written stays: it can go soon.
+            let manner = if values <= excess || state.rounds >= ROUNDS_MAX { Manner::All } else { Manner::Spare };
+            let swept = self.sweep(excess as usize, manner, LOOKED_AT_MAX);
+            excess -= (swept.freed as u64).min(excess);
+            state.rounds += usize::from(swept.is_whole);
+            if !swept.is_whole || manner == Manner::All {
+                break;
+            }
         }
-        self.memory.crowded.store(excess > 0, Relaxed);
-        // What a fast writer has added since the hand passed can go soon; the keys cannot. The last round was a whole one.
-        self.memory.full.store(excess > 0 && swept.bare as u64 + memory.tables > limit, Relaxed);
+        if excess == 0 {
+            state.rounds = 0;
+        }
+        wanted - excess
+    }
+}
+
+impl Load {
+    /// What is in use for longer, and neither keys nor values.
+    fn beside(&self, keyspace: &Keyspace) -> u64 {
+        self.used.saturating_sub(keyspace.memory_use().total()).saturating_sub(self.passing)
     }
 }

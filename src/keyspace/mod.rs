@@ -29,6 +29,8 @@ mod cold;
 mod collections;
 mod deadlines;
 mod entry;
+mod evict;
+mod footprint;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod hand;
@@ -59,9 +61,10 @@ pub use collections::{
     Edited, End, Hash, HashEdit, List, ListEdit, MemberScores, Name, Set, SetEdit, SetKind, ZSet, ZSetEdit,
 };
 pub use entry::Meta;
+pub use evict::{Among, Choice, Policy};
 pub use keydir::Slot;
 pub use latch::{Held, Mode};
-pub use memory::MemoryUse;
+pub use memory::{Kept, Load, MemoryUse};
 pub use watch::{Change, Event, Listener, SUBSCRIPTION_EVENTS_MAX, Subscription, Watch};
 
 use crate::store::clock::Clock;
@@ -109,6 +112,7 @@ pub struct Keyspace {
 #[derive(Debug, Default)]
 struct Stats {
     expired: AtomicU64,
+    evicted: AtomicU64,
     cold_reads: AtomicU64,
     /// How long after their deadlines keys were removed.
     expiry_lag: Durations,
@@ -339,15 +343,21 @@ impl Keyspace {
         deadline.map_or(0, |deadline| deadline.saturating_sub(self.now()))
     }
 
-    /// Counts removed keys from zero again.
+    /// Counts removed and evicted keys from zero again.
     pub fn reset_expired_keys(&self) {
         self.stats.expired.store(0, Relaxed);
+        self.stats.evicted.store(0, Relaxed);
         self.stats.expiry_lag.reset();
     }
 
     /// Keys removed because their time was over, since the start or since that count was set to zero.
     pub fn expired_keys(&self) -> u64 {
         self.stats.expired.load(Relaxed)
+    }
+
+    /// Keys deleted because there was no memory for them, since the start or since that count was set to zero.
+    pub fn evicted_keys(&self) -> u64 {
+        self.stats.evicted.load(Relaxed)
     }
 
     /// How long after their deadlines they were removed. What was over before the start counts from the start.

@@ -100,6 +100,9 @@ pub trait Listener: Send + Sync {
     /// the time has come below `position`.
     fn fields_expired(&self, database: u32, key: &[u8], emptied: bool, position: Position);
 
+    /// A key was deleted because there was no memory for it; the log says so below `position`.
+    fn evicted(&self, database: u32, key: &[u8], position: Position);
+
     /// A key has changed; told only while somebody wants to know (see [`Keyspace::listen_to_changes`](super::Keyspace::listen_to_changes)).
     fn changed(&self, key: &[u8]);
 
@@ -139,6 +142,13 @@ impl Watchers {
     pub(super) fn expired(&self, database: u32, key: &[u8], position: Position) {
         if let Some(listener) = self.listener.get() {
             listener.expired(database, key, position);
+        }
+    }
+
+    /// Tells the listener that a key was deleted for want of memory.
+    pub(super) fn evicted(&self, database: u32, key: &[u8], position: Position) {
+        if let Some(listener) = self.listener.get() {
+            listener.evicted(database, key, position);
         }
     }
 

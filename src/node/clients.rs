@@ -72,6 +72,8 @@ pub struct Client {
     killed: AtomicBool,
     /// It let more wait than it may.
     cut_off: AtomicBool,
+    /// It is ended for the memory that it takes.
+    evicted: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -133,6 +135,7 @@ impl Clients {
             broken_redirect: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             cut_off: AtomicBool::new(false),
+            evicted: AtomicBool::new(false),
             waker: Mutex::default(),
         });
         self.all.lock().insert(client.id, client.clone());
@@ -161,6 +164,27 @@ impl Clients {
     /// Bytes that all connections take, with what they have sent ahead and what waits for them.
     pub fn memory_bytes(&self) -> u64 {
         self.all.lock().values().map(|client| client.memory_bytes() as u64).sum()
+    }
+
+    /// Cuts off those that take most, until the others take no more than `most` bytes; returns how many. Who has asked for it
+    /// by CLIENT NO-EVICT is spared.
+    pub fn cut_off_largest(&self, most: u64) -> u64 {
+        let mut clients = self.all();
+        clients.sort_by_cached_key(|client| std::cmp::Reverse(client.memory_bytes()));
+        let mut left: u64 = clients.iter().map(|client| client.memory_bytes() as u64).sum();
+        let mut count = 0;
+        for client in clients.iter().filter(|client| !client.no_evict.load(Relaxed)) {
+            if left <= most {
+                break;
+            }
+            left -= client.memory_bytes() as u64;
+            if !client.is_killed() {
+                client.evicted.store(true, SeqCst);
+                client.kill();
+                count += 1;
+            }
+        }
+        count
     }
 
     /// The most that one connection has sent ahead, in bytes.
@@ -391,6 +415,11 @@ impl Client {
     /// Whether it was ended for that.
     pub fn is_cut_off(&self) -> bool {
         self.cut_off.load(SeqCst)
+    }
+
+    /// Whether it was ended for the memory that it takes.
+    pub fn is_evicted(&self) -> bool {
+        self.evicted.load(SeqCst)
     }
 
     /// Notes the bytes that wait for its socket.

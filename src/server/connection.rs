@@ -43,6 +43,8 @@ pub(super) enum End {
     Idle,
     /// It does not read its replies.
     OutputLimit,
+    /// It takes most of the memory that clients may take.
+    Evicted,
     /// One of its requests is larger than it may be.
     QueryLimit,
     /// The bytes it sent are no requests; the reply says so.
@@ -92,6 +94,9 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: Stream, client: Arc<Clien
         End::OutputLimit => {
             shared.node.stats.output_limit_disconnections.add(1);
             tracing::warn!(client = id, %address, "client cut off: it does not read its replies fast enough (client-output-buffer-limit)");
+        }
+        End::Evicted => {
+            tracing::warn!(client = id, %address, "client cut off: it takes more memory than maxmemory leaves for clients");
         }
         End::QueryLimit => {
             shared.node.stats.query_limit_disconnections.add(1);
@@ -358,10 +363,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits until the log has taken in what others have written.
+    /// Waits until the log has taken in what others have written, and memory has room for more.
     async fn wait_for_room(&self) {
         if let Some(keyspace) = self.shared.node.keyspace() {
             poll_fn(|context| keyspace.store().poll_room(context.waker())).await;
+            poll_fn(|context| keyspace.poll_memory(context.waker())).await;
         }
     }
 

@@ -13,7 +13,9 @@
 //! | `listen` | listening sockets |
 //! | `tls` | TLS on them |
 //! | `workers` | the threads connections live on |
-//! | `timers` | expiry, the memory limit, rates |
+//! | `timers` | expiry, rates, freed memory |
+//! | `governor` | the memory limit |
+//! | `container` | what a container lets its processes have |
 //! | `observing` | the port for those who watch: metrics, health, a page |
 //! | `start` | from settings to a running server, and down again |
 //! | `healthcheck` | asking a server whether it is ready |
@@ -22,6 +24,8 @@
 mod ahead;
 mod buffers;
 mod connection;
+mod container;
+mod governor;
 mod healthcheck;
 mod listen;
 pub mod logging;

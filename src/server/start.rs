@@ -16,6 +16,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::ahead;
+use super::container;
+use super::governor::Governor;
 use super::listen::{Accepted, Listeners};
 use super::logging::Level;
 use super::observing;
@@ -36,6 +38,9 @@ use crate::tools::torn_text;
 
 /// So long a stopping server waits for what is in flight.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// Without `maxmemory`, it is this part of what a container may have.
+const CONTAINER_SHARE: u64 = 2;
 
 /// Descriptors that are not clients', beside one for each segment of the log.
 const RESERVED_DESCRIPTORS: u64 = 64;
@@ -134,6 +139,9 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     // Messages then say where a relative path led.
     settings.dir = std::path::absolute(&settings.dir).unwrap_or(settings.dir);
     fit_clients(&mut settings);
+    if !launch.gives_maxmemory {
+        fit_memory(&mut settings);
+    }
     refuse_foreign(&settings)?;
     let tls = Tls::default();
     tls.load(&settings).map_err(|reason| format!("TLS cannot be set up: {reason}"))?;
@@ -160,6 +168,7 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     write_pidfile(&settings);
     let loading = shared.clone();
     let loaded = tokio::task::spawn_blocking(move || load(&loading, disk, clock));
+    let governor = Governor::start(&shared).map_err(|error| format!("cannot start the governor of memory: {error}"))?;
     let accepting = accept(&listeners, &workers);
     let ending = end_of(signals, requests, loaded);
     let ended = tokio::select! {
@@ -168,7 +177,7 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
         () = timers::run(shared.clone()) => Ok(()),
         () = observing::run(&listeners.metrics, &shared) => Ok(()),
     };
-    drop(listeners);
+    drop((listeners, governor));
     for path in unix_path.iter().chain(&settings.pidfile) {
         // It may be gone already.
         let _ = fs::remove_file(path);
@@ -255,6 +264,12 @@ impl Listener for Keys {
         }
     }
 
+    fn evicted(&self, database: u32, key: &[u8], position: store::Position) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.node.notify(EventClass::EVICTED, "evicted", database, key, position);
+        }
+    }
+
     fn changed(&self, key: &[u8]) {
         if let Some(shared) = self.0.upgrade() {
             shared.node.invalidate(key, appended(&shared.node));
@@ -316,6 +331,18 @@ fn load(shared: &Arc<Shared>, disk: OsDisk, clock: Arc<SystemClock>) -> Result<(
     node.set_keyspace(keyspace);
     tracing::info!("Ready to accept connections");
     Ok(())
+}
+
+/// In a container that may have only so much memory, half of it is the default: the other half is for what does not count, and
+/// for the pages of files that the kernel keeps there.
+fn fit_memory(settings: &mut Settings) {
+    let Some(limit) = container::memory_limit() else { return };
+    settings.set_maxmemory(limit / CONTAINER_SHARE);
+    tracing::info!(
+        "maxmemory is {} MB: half of the {} MB that this container may use",
+        settings.maxmemory >> 20,
+        limit >> 20
+    );
 }
 
 async fn accept(listeners: &Listeners, workers: &Workers) {

@@ -1,4 +1,4 @@
-//! What happens by itself: expiry, the memory limit, rates, freed memory.
+//! What happens by itself: expiry, rates, freed memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +15,15 @@ const EXPIRY_EVERY: Duration = Duration::from_millis(10);
 /// How many keys are removed before other tasks of the thread run.
 const EXPIRY_SLICE: usize = 256;
 
-/// How often the memory limit is looked after and rates are sampled.
-const GOVERN_EVERY: Duration = Duration::from_millis(100);
+/// How often rates are sampled.
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
 /// How often freed memory is given back to the system.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs for as long as the server does.
 pub(super) async fn run(shared: Arc<Shared>) {
-    tokio::join!(expire(&shared), govern(&shared), give_back());
+    tokio::join!(expire(&shared), sample(&shared), give_back());
 }
 
 async fn expire(shared: &Shared) {
@@ -44,23 +44,12 @@ async fn expire(shared: &Shared) {
     }
 }
 
-async fn govern(shared: &Arc<Shared>) {
-    let mut tick = interval(GOVERN_EVERY);
+async fn sample(shared: &Shared) {
+    let mut tick = interval(SAMPLE_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let node = &shared.node;
-        node.stats.memory.note(allocator::allocated());
-        node.sample();
-        let shared = shared.clone();
-        let govern = move || {
-            if let Some(keyspace) = shared.node.keyspace() {
-                keyspace.set_memory_limit(shared.node.config.get().maxmemory);
-                keyspace.govern(keyspace.store().status().window_bytes);
-            }
-        };
-        // Gigabytes of values take a while, and keys must expire meanwhile. It fails only when the server ends.
-        let _ = tokio::task::spawn_blocking(govern).await;
+        shared.node.sample();
     }
 }
 

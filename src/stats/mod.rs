@@ -8,6 +8,7 @@ mod slowlog;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -35,6 +36,8 @@ pub struct Stats {
     pub connections: Counter,
     /// Connections refused because there were too many.
     pub rejected_connections: Counter,
+    /// Clients that were cut off for the memory that they took.
+    pub evicted_clients: Counter,
     /// Bytes read from clients.
     pub input_bytes: Counter,
     /// Bytes written to clients.
@@ -76,6 +79,9 @@ pub struct Stats {
 pub struct MemoryMarks {
     peak: AtomicU64,
     startup: AtomicU64,
+    /// Nanoseconds for which more than the limit was in use: all that are over, and the one that is on.
+    exceeded: AtomicU64,
+    exceeding: AtomicU64,
 }
 
 impl MemoryMarks {
@@ -87,6 +93,22 @@ impl MemoryMarks {
     /// Notes what is in use before any key is loaded.
     pub fn note_startup(&self, bytes: u64) {
         self.startup.store(bytes, Relaxed);
+    }
+
+    /// For so long more than the limit was in use, and is not any more.
+    pub fn add_exceeded(&self, time: Duration) {
+        self.exceeded.fetch_add(time.as_nanos() as u64, Relaxed);
+    }
+
+    /// For so long more than the limit has been in use; zero where it is not.
+    pub fn note_exceeding(&self, time: Duration) {
+        self.exceeding.store(time.as_nanos() as u64, Relaxed);
+    }
+
+    /// For how long more than the limit was in use, all in all, and for how long it is now.
+    pub fn exceeded(&self) -> (Duration, Duration) {
+        let exceeding = Duration::from_nanos(self.exceeding.load(Relaxed));
+        (Duration::from_nanos(self.exceeded.load(Relaxed)) + exceeding, exceeding)
     }
 
     /// The most that was ever noted.
@@ -257,6 +279,7 @@ impl Stats {
             latency: Latency::default(),
             connections: Counter::default(),
             rejected_connections: Counter::default(),
+            evicted_clients: Counter::default(),
             input_bytes: Counter::default(),
             output_bytes: Counter::default(),
             hits: Counter::default(),
@@ -289,6 +312,7 @@ impl Stats {
         let counters = [
             &self.connections,
             &self.rejected_connections,
+            &self.evicted_clients,
             &self.input_bytes,
             &self.output_bytes,
             &self.hits,

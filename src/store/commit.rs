@@ -265,7 +265,7 @@ impl Log {
         self.waiters.wake(end);
         if self.fsync() == Fsync::No {
             self.make_room();
-        } else if end - self.durable.load(Ordering::Relaxed) >= self.window_bytes_max / 2 {
+        } else if end - self.durable.load(Ordering::Relaxed) >= self.window_bytes_max.load(Ordering::Relaxed) / 2 {
             self.signals.ask_for_sync();
         }
         if last && self.fsync() == Fsync::No {

@@ -53,7 +53,7 @@ pub(super) struct Log {
     pub hasher: KeyHasher,
     pub hints: Mutex<Hints>,
     pub segment_size: Mutex<SegmentSize>,
-    pub window_bytes_max: u64,
+    pub window_bytes_max: AtomicU64,
     pub batch_bytes_max: u64,
     pub fsync: AtomicU8,
     pub manifest: Manifest,
@@ -232,7 +232,9 @@ impl Log {
                 self.refuse_or_recover(active)?;
                 continue;
             }
-            if !self.signals.running() && active.position - self.settled() >= self.window_bytes_max {
+            if !self.signals.running()
+                && active.position - self.settled() >= self.window_bytes_max.load(Ordering::Relaxed)
+            {
                 MutexGuard::unlocked(active, || {
                     // Its failure is kept in `refused`, which is looked at next.
                     let _ = self.sync_round(self.fsync() != Fsync::No);
@@ -274,7 +276,8 @@ impl Log {
     pub(super) fn has_room(&self) -> bool {
         let appended = self.appended.load(Ordering::Acquire);
         let in_memory = appended.saturating_sub(self.settled());
-        in_memory < self.window_bytes_max && !self.cramped.load(Ordering::SeqCst) || self.failing.load(Ordering::SeqCst)
+        in_memory < self.window_bytes_max.load(Ordering::Relaxed) && !self.cramped.load(Ordering::SeqCst)
+            || self.failing.load(Ordering::SeqCst)
     }
 
     /// Ready when there is room; otherwise `waker` is woken then.
@@ -288,7 +291,8 @@ impl Log {
             return Poll::Ready(());
         }
         let appended = self.appended.load(Ordering::Acquire);
-        self.room.register((appended + 1).saturating_sub(self.window_bytes_max), waker);
+        let most = self.window_bytes_max.load(Ordering::Relaxed);
+        self.room.register((appended + 1).saturating_sub(most), waker);
         if self.has_room() {
             return Poll::Ready(());
         }

@@ -262,6 +262,20 @@ impl Store {
         self.log.set_fsync(fsync);
     }
 
+    /// How many bytes may stay in memory from now on until they are safe; beyond, writers wait.
+    pub fn set_window_bytes_max(&self, bytes: u64) {
+        if self.log.window_bytes_max.swap(bytes.max(1), Ordering::Relaxed) < bytes {
+            self.log.make_room();
+        }
+    }
+
+    /// Has what was appended made durable soon, by the store's threads.
+    pub fn ask_for_sync(&self) {
+        if self.log.signals.running() {
+            self.log.signals.ask_for_sync();
+        }
+    }
+
     /// How large segments grow that are begun from now on.
     pub fn set_segment_size(&self, size: SegmentSize) {
         *self.log.segment_size.lock() = size;

@@ -59,7 +59,7 @@ impl Log {
             hasher,
             hints: Mutex::new(Hints::new(hinted, damaged)),
             segment_size: Mutex::new(options.segment_size),
-            window_bytes_max: options.window_bytes_max.max(1) as u64,
+            window_bytes_max: AtomicU64::new(options.window_bytes_max.max(1) as u64),
             batch_bytes_max: options.batch_bytes_max,
             fsync: AtomicU8::new(options.fsync as u8),
             manifest,

@@ -14,11 +14,7 @@ const BESIDE: &[&str] = &["store::clock", "store::disk", "sync"];
 const WORDS: &[(&str, &[&str], bool)] = &[
     ("dashmap", &["keyspace/keydir.rs"], false),
     ("unsafe", &["keyspace/entry.rs", "allocator.rs", "sync/scheduled.rs"], false),
-    (
-        "std::fs",
-        &["store/disk/os.rs", "config/files.rs", "commands/introspection/info.rs", "commands/introspection/memory.rs"],
-        true,
-    ),
+    ("std::fs", &["store/disk/os.rs", "config/files.rs", "commands/introspection/info.rs", "allocator.rs"], true),
     ("SystemTime", &["store/clock.rs"], true),
     ("Instant", &["store/clock.rs"], true),
     ("async", &[], true),

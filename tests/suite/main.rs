@@ -21,6 +21,7 @@ mod durability;
 mod facts;
 mod keys;
 mod large;
+mod limits;
 mod listening;
 mod memory;
 mod observing;

@@ -98,12 +98,14 @@ pub struct Server {
 struct Home {
     directory: Arc<TempDir>,
     data: PathBuf,
+    /// The control group that it runs in, if that is another than this process's.
+    group: Option<PathBuf>,
 }
 
 impl Home {
     fn new() -> Home {
         let directory = tempfile::Builder::new().prefix("caskade-test-").tempdir().expect("a temporary directory");
-        Home { data: directory.path().join("data"), directory: Arc::new(directory) }
+        Home { data: directory.path().join("data"), directory: Arc::new(directory), group: None }
     }
 
     fn log_file(&self, port: u16) -> PathBuf {
@@ -125,6 +127,13 @@ impl Server {
     /// What the server printed, if it ends before.
     pub fn start_on(data: &Path, arguments: &[&str]) -> Result<Server, String> {
         Server::try_start_in(Program::Caskade, Home { data: data.to_owned(), ..Home::new() }, owned(arguments))
+    }
+
+    /// As [`Server::start`], in a control group of its own.
+    pub fn start_within(group: &Path, arguments: &[&str]) -> Server {
+        let home = Home { group: Some(group.to_owned()), ..Home::new() };
+        std::fs::create_dir(&home.data).expect("a data directory");
+        Server::start_in(Program::Caskade, home, owned(arguments))
     }
 
     fn start_in(program: Program, home: Home, arguments: Vec<String>) -> Server {
@@ -321,7 +330,15 @@ fn owned(arguments: &[&str]) -> Vec<String> {
 fn spawn(program: Program, port: u16, home: &Home, arguments: &[String]) -> Child {
     let path = program.path().unwrap_or_else(|| panic!("{program:?} is not installed"));
     let log = File::create(home.log_file(port)).expect("a log file");
-    let mut command = Command::new(&path);
+    let mut command = match &home.group {
+        None => Command::new(&path),
+        Some(group) => {
+            // The shell goes into the group and becomes the server.
+            let mut shell = Command::new("sh");
+            shell.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(group).arg(&path);
+            shell
+        }
+    };
     // What steers the tests is no setting of the server.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CASKADE_")) {
         command.env_remove(name);

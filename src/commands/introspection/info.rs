@@ -298,9 +298,11 @@ fn stats(ctx: &Subject<'_>, out: &mut Fields) {
     out.add("expired_stale_perc", "0.00");
     out.add("expired_time_cap_reached_count", 0);
     out.add("expire_cycle_cpu_milliseconds", stats.expiry_nanoseconds.get() / 1_000_000);
-    for name in ["evicted_keys", "evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time"] {
-        out.add(name, 0);
-    }
+    out.add("evicted_keys", ctx.node.keyspace().map_or(0, |keyspace| keyspace.evicted_keys()));
+    out.add("evicted_clients", stats.evicted_clients.get());
+    let (exceeded, exceeding) = stats.memory.exceeded();
+    out.add("total_eviction_exceeded_time", exceeded.as_millis());
+    out.add("current_eviction_exceeded_time", exceeding.as_millis());
     out.add("keyspace_hits", stats.hits.get());
     out.add("keyspace_misses", stats.misses.get());
     let pubsub = &ctx.node.pubsub;
@@ -481,7 +483,16 @@ fn caskade(ctx: &Subject<'_>, out: &mut Fields) {
     out.add("retained_bytes", retained.bytes);
     out.add("oldest_moment_sequence", retained.oldest_sequence);
     out.add("oldest_moment_time", retained.oldest_time / 1000);
-    out.add("memory_counted", memory.total() + status.window_bytes);
+    let (used, clients) = (allocator::allocated(), ctx.node.clients.memory_bytes());
+    out.add("memory_counted", used);
+    // The next five are what it consists of.
+    out.add("memory_index", memory.bare());
+    out.add("memory_cached_values", memory.values);
+    out.add("memory_log_buffer", status.window_bytes);
+    out.add("memory_clients", clients);
+    let other = used.saturating_sub(memory.total() + status.window_bytes + clients);
+    out.add("memory_other", other);
+    out.add("memory_allocator", allocator::resident().all.saturating_sub(used));
     out.add("memory_full", u8::from(keyspace.is_out_of_memory()));
     out.add("keydir_entry_bytes", memory.entries);
     out.add("keydir_table_bytes", memory.tables);

@@ -43,13 +43,13 @@ impl MemoryFacts {
     pub fn now(node: &Node) -> Self {
         let used = allocator::allocated();
         node.stats.memory.note(used);
-        let (resident, of_files) = resident();
+        let resident = allocator::resident();
         let mut facts = Self {
             used,
             peak: node.stats.memory.peak(),
             startup: node.stats.memory.startup(),
-            resident,
-            resident_own: resident.saturating_sub(of_files),
+            resident: resident.all,
+            resident_own: resident.all.saturating_sub(resident.of_files),
             clients: node.clients.memory_bytes(),
             ..Self::default()
         };
@@ -81,12 +81,4 @@ const DEADLINE_BYTES: u64 = 16;
 /// A part of a whole, which may be more than one; 0 of nothing.
 pub fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
-
-/// Bytes of this process in the machine's memory, and how many of them are pages of files.
-fn resident() -> (u64, u64) {
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: Vec<u64> = pages.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
-    let bytes = |at: usize| pages.get(at).copied().unwrap_or(0) * rustix::param::page_size() as u64;
-    (bytes(1), bytes(2))
 }

@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use super::super::access::{Access, Halt};
+use super::super::footprint::Footprints;
 use super::found::{Form, Found, Lent, Wanted, shape_of};
 use super::object::{Content, Logged, Object};
 use crate::store::{Refused, Store};
@@ -133,7 +133,7 @@ impl<'a, 'k> Edit<'a, 'k> {
     /// Has the only change take effect at once, where it can: `change` makes it together with its record.
     fn at_once(
         &mut self,
-        change: impl FnOnce(&Object, &Store, &AtomicUsize) -> Option<Result<Logged, Refused>>,
+        change: impl FnOnce(&Object, &Store, &Footprints) -> Option<Result<Logged, Refused>>,
     ) -> Option<Logged> {
         let kind = self.kind;
         // One that has changed its kind, or may do so when it grows, needs a record of its key as well.

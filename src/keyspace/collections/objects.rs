@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::super::deadlines::Deadlines;
 use super::super::entry::Cached;
+use super::super::footprint::{Footprint, Footprints};
 use super::super::hand::Step;
 use super::super::shapes::Cursor;
 use super::object::Object;
@@ -33,8 +34,8 @@ const DISSOLVING_NICENESS: i32 = 10;
 pub(in crate::keyspace) struct Objects {
     parts: Box<[RwLock<Part>]>,
     next: AtomicU64,
-    /// Bytes of memory of all objects.
-    bytes: Arc<AtomicUsize>,
+    /// What all objects take.
+    footprints: Arc<Footprints>,
     /// The earliest deadline of each object's fields, with its id.
     deadlines: Deadlines,
     /// A field of any has had a deadline: only then is any looked for.
@@ -62,7 +63,7 @@ struct Held {
 struct Doomed {
     object: Arc<Object>,
     store: Arc<Store>,
-    bytes: Arc<AtomicUsize>,
+    footprints: Arc<Footprints>,
 }
 
 impl Objects {
@@ -71,7 +72,7 @@ impl Objects {
         Self {
             parts: (0..OBJECT_PARTS).map(|_| RwLock::default()).collect(),
             next: AtomicU64::new(first),
-            bytes: Arc::default(),
+            footprints: Arc::default(),
             deadlines: Deadlines::new(),
             have_deadlines: AtomicBool::new(false),
             dissolving: Mutex::default(),
@@ -94,7 +95,7 @@ impl Objects {
         let mut part = self.part(id).write();
         let held = part.entry(id).or_insert_with(|| {
             let object = Arc::new(Object::new(id, of, hasher));
-            object.count_in(&self.bytes);
+            object.count_in(&self.footprints);
             Held { object, binds: 0 }
         });
         held.object.clone()
@@ -150,7 +151,7 @@ impl Objects {
         if let Some(deadline) = object.earliest_deadline() {
             self.deadlines.change(id, Some(deadline), None);
         }
-        let doomed = Doomed { object, store: store.clone(), bytes: self.bytes.clone() };
+        let doomed = Doomed { object, store: store.clone(), footprints: self.footprints.clone() };
         if doomed.object.len() <= DISSOLVE_INLINE_ELEMENTS_MAX {
             return doomed.dissolve();
         }
@@ -159,7 +160,7 @@ impl Objects {
 
     /// Notes that an object takes another number of bytes, and has other deadlines: the earliest was `before`.
     pub(super) fn changed(&self, object: &Object, before: Option<u64>) {
-        let after = object.count_in(&self.bytes);
+        let after = object.count_in(&self.footprints);
         self.deadline_changed(object.id, before, after);
     }
 
@@ -171,9 +172,9 @@ impl Objects {
         }
     }
 
-    /// What the bytes of memory of all objects are counted in.
-    pub(super) fn counter(&self) -> &AtomicUsize {
-        &self.bytes
+    /// What all objects are counted in.
+    pub(super) fn counter(&self) -> &Footprints {
+        &self.footprints
     }
 
     /// Puts a value that was read from the log into memory, if its element's record is still the one it was read from.
@@ -220,9 +221,9 @@ impl Objects {
         self.deadlines.earliest()
     }
 
-    /// Bytes of memory of all objects.
-    pub(in crate::keyspace) fn bytes(&self) -> usize {
-        self.bytes.load(Relaxed)
+    /// What all objects take in memory.
+    pub(in crate::keyspace) fn footprint(&self) -> Footprint {
+        self.footprints.sum()
     }
 
     /// Large collections that were deleted: how many are still to be taken apart in the background, and how many have been.
@@ -242,15 +243,12 @@ impl Objects {
         ids
     }
 
-    /// Lets the hand take a step through an object, from where it has come to. Returns where it goes on, nothing at the end; and,
-    /// once it has passed all of the object, the bytes that this takes without any values.
-    pub(in crate::keyspace) fn sweep(&self, id: u64, from: Cursor, step: &mut Step<'_>) -> (Option<Cursor>, usize) {
-        let Some(object) = self.get(id) else { return (None, 0) };
+    /// Lets the hand take a step through an object, from where it has come to. Returns where it goes on, nothing at the end.
+    pub(in crate::keyspace) fn sweep(&self, id: u64, from: Cursor, step: &mut Step<'_>) -> Option<Cursor> {
+        let object = self.get(id)?;
         let next = object.sweep(from, step);
-        object.count_in(&self.bytes);
-        // A round that comes back to the object in the midst of which it began has counted it then.
-        let is_counted = next.is_some() || step.until != Cursor::MAX;
-        (next, if is_counted { 0 } else { object.bare_bytes() })
+        object.count_in(&self.footprints);
+        next
     }
 
     /// All objects with the numbers of keys whose values they are.
@@ -262,10 +260,10 @@ impl Objects {
 
     /// Counts the memory and the deadlines of all objects anew, after they were loaded.
     pub(in crate::keyspace) fn settle(&self) {
-        self.bytes.store(0, Relaxed);
+        self.footprints.replace(Footprint::default());
         self.each(|object, _| {
-            object.count_as(0, &AtomicUsize::new(0));
-            object.count_in(&self.bytes);
+            object.count_as(Footprint::default(), &Footprints::default());
+            object.count_in(&self.footprints);
             if let Some(deadline) = object.earliest_deadline() {
                 self.have_deadlines.store(true, Relaxed);
                 self.deadlines.change(object.id, None, Some(deadline));
@@ -315,6 +313,6 @@ impl Reclaimed {
 
 impl Doomed {
     fn dissolve(self) {
-        self.object.dissolve(&self.bytes, |location| self.store.retire(location));
+        self.object.dissolve(&self.footprints, |location| self.store.retire(location));
     }
 }

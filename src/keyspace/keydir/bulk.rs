@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::super::deadlines::Deadlines;
 use super::super::entry::{self, Cached, Entry, Meta};
-use super::{Keydir, SHARDS, Shard, Slot};
+use super::super::footprint::Footprint;
+use super::{Keydir, SHARDS, Shard, Slot, buckets};
 use crate::store::{Location, PARTITIONS};
 
 /// Shards whose keys the store puts into one partition: see [`partition_of`](crate::store::partition_of).
@@ -19,10 +20,11 @@ impl Keydir {
         let first = partition * SHARDS_PER_PARTITION;
         let shards = &self.map().shards()[first..first + SHARDS_PER_PARTITION];
         let mut shards: Vec<_> = shards.iter().map(|shard| shard.write()).collect();
+        let buckets = shards.iter().map(buckets).sum();
         for shard in &mut shards {
             shard.reserve(keys / SHARDS_PER_PARTITION, |(entry, _)| self.hasher.hash(entry.key()));
         }
-        Bulk { keydir: self, first, shards, keys: 0, volatile: 0, bytes: 0, has_deadlines: false }
+        Bulk { keydir: self, first, shards, keys: 0, volatile: 0, bytes: 0, buckets, has_deadlines: false }
     }
 }
 
@@ -35,6 +37,8 @@ pub(in crate::keyspace) struct Bulk<'a> {
     keys: isize,
     volatile: isize,
     bytes: isize,
+    /// Of these shards, as it was counted before.
+    buckets: usize,
     has_deadlines: bool,
 }
 
@@ -134,6 +138,10 @@ impl Bulk<'_> {
         // What is subtracted wraps around, and was added before.
         keydir.keys.fetch_add(self.keys as usize, Relaxed);
         keydir.volatile.fetch_add(self.volatile as usize, Relaxed);
-        keydir.bytes.fetch_add(self.bytes as usize, Relaxed);
+        let buckets: usize = self.shards.iter().map(buckets).sum();
+        keydir.buckets.fetch_add(buckets.wrapping_sub(self.buckets), Relaxed);
+        // No value is in memory.
+        let came = Footprint { bytes: self.bytes as usize, bare: self.bytes as usize };
+        keydir.footprints.change(Footprint::default(), came);
     }
 }

@@ -179,7 +179,7 @@ fn memory_is_counted_right_where_many_read_what_was_on_the_disk() {
     let keyspace = open(Arc::new(SimDisk::new()), START, options(Fsync::Everysec)).unwrap();
     set(&keyspace, (0..FIELDS).map(|number| (format!("field {number}"), vec![b'v'; 300])));
     keyspace.store().sync().unwrap();
-    let counted = || keyspace.bound.objects.bytes();
+    let counted = || keyspace.bound.objects.footprint().bytes;
     let before = counted();
     for _ in 0..ROUNDS {
         keyspace.set_memory_limit(1);
@@ -223,7 +223,7 @@ fn large_collections_that_were_deleted_are_counted_until_they_are_taken_apart() 
     while keyspace.reclaimed_collections() != (0, 2) {
         std::thread::yield_now();
     }
-    assert_eq!(keyspace.bound.objects.bytes(), 0);
+    assert_eq!(keyspace.bound.objects.footprint().bytes, 0);
 }
 
 /// A hash whose field's time comes before the transaction that makes it is committed is removed all the same.
@@ -291,6 +291,8 @@ impl Listener for Told {
     fn fields_expired(&self, _: u32, _: &[u8], emptied: bool, _: Position) {
         self.0.send(emptied).expect("the test is there");
     }
+
+    fn evicted(&self, _: u32, _: &[u8], _: Position) {}
 
     fn changed(&self, _: &[u8]) {}
 

@@ -8,8 +8,8 @@ use fastrand::Rng;
 use proptest::prelude::*;
 
 use super::super::collections::Object;
-use super::super::entry::Cached;
-use super::super::hand::{STEP_ENTRIES_MAX, Step, Swept};
+use super::super::entry::{CACHE_BYTES, Cached};
+use super::super::hand::{Manner, STEP_ENTRIES_MAX, Step};
 use super::super::keydir::{Keydir, SHARDS, Seen};
 use super::super::shapes::Cursor;
 use super::super::{End, Keyspace, Meta, Mode, Slot};
@@ -82,22 +82,25 @@ fn held(keyspace: &Keyspace, keys: &BTreeSet<(u32, String)>) -> Held {
 fn assert_counted_right(keyspace: &Keyspace) {
     let objects = objects(keyspace);
     assert!(objects.iter().all(|object| object.is_counted_right()));
-    assert_eq!(keyspace.bound.objects.bytes(), objects.iter().map(|object| object.bytes()).sum::<usize>());
+    assert_eq!(keyspace.bound.objects.footprint().bytes, objects.iter().map(|object| object.bytes()).sum::<usize>());
 }
 
-/// What all keys and elements take without any values, of those that a whole round passes.
-fn bare(keyspace: &Keyspace, keys: &BTreeSet<(u32, String)>) -> usize {
+/// Bytes that go when all values leave memory, of keys and elements whose values are in no buffer of their own.
+fn values(keyspace: &Keyspace, keys: &BTreeSet<(u32, String)>) -> u64 {
     let mut values = 0;
+    let mut add = |length: usize| values += (length + CACHE_BYTES) as u64;
     for (database, key) in keys {
         let keydir = keyspace.bound.databases[*database as usize].load();
         keydir.read(&keyspace.slot(key.as_bytes()), key.as_bytes(), None, |seen| {
             if let Some(Seen::Hot(_, cached)) = seen {
-                values += cached.bytes().map_or(0, <[u8]>::len);
+                cached.bytes().map(<[u8]>::len).into_iter().for_each(&mut add);
             }
         });
     }
-    let of_keys: usize = keyspace.bound.databases.iter().map(|database| database.load().entry_bytes()).sum();
-    of_keys - values + objects(keyspace).iter().map(|object| object.bare_bytes()).sum::<usize>()
+    for object in objects(keyspace) {
+        object.each_block(|entry| entry.value().bytes().map(<[u8]>::len).into_iter().for_each(&mut add));
+    }
+    values
 }
 
 /// Keys and collections of random sizes; some are used, some are not written yet.
@@ -143,11 +146,19 @@ proptest! {
         for round in 0..24 {
             let before = held(&keyspace, &keys);
             let total = keyspace.memory_use().total();
-            let spares = rng.u32(..4) > 0;
             let excess = if round % 6 == 5 { usize::MAX } else { rng.usize(1..20_000) };
-            let Swept { freed, bare: passed } = keyspace.sweep_round(excess, spares);
+            let (manner, most) = match rng.u32(..6) {
+                0 => (Manner::All, excess),
+                1 => (Manner::Renew { wanted: excess }, usize::MAX),
+                _ => (Manner::Spare, excess),
+            };
+            let spares = manner != Manner::All;
+            let freed = keyspace.sweep_round(most, manner);
             let after = held(&keyspace, &keys);
             assert_counted_right(&keyspace);
+            let (counted, is) = (keyspace.memory_use().values, values(&keyspace, &keys));
+            // A value that is long has a buffer of its own, which is told from the block.
+            prop_assert!((is..=is + 32 * keys.len() as u64).contains(&counted), "{counted} bytes of {is}");
             prop_assert_eq!(total - keyspace.memory_use().total(), freed as u64);
             prop_assert!(after.keys().all(|owner| before.contains_key(owner)));
             for (owner, (uses, may_go)) in &before {
@@ -162,17 +173,13 @@ proptest! {
                     *may_go && (!spares || *uses == 0) && after.contains_key(*owner)
                 });
                 prop_assert!(left.is_none(), "{left:?} could have gone");
-                // A value that goes takes with it what its block has for values.
-                let bare = bare(&keyspace, &keys);
-                let most = bare + 16 * before.len();
-                prop_assert!((bare..=most).contains(&passed), "{passed} of {bare}: a round passes everything once");
             }
         }
         put(&keyspace, 0, "something", b"that makes the rest be written");
         keyspace.store().sync().unwrap();
-        prop_assert_eq!(keyspace.sweep_round(usize::MAX, false).freed > 0, true);
+        prop_assert_eq!(keyspace.sweep_round(usize::MAX, Manner::All) > 0, true);
         prop_assert!(held(&keyspace, &keys).is_empty());
-        prop_assert_eq!(keyspace.sweep_round(usize::MAX, false).freed, 0);
+        prop_assert_eq!(keyspace.sweep_round(usize::MAX, Manner::All), 0);
     }
 }
 
@@ -180,7 +187,7 @@ proptest! {
 fn assert_small_steps(entries: usize, take: &mut dyn FnMut(&mut Step<'_>) -> bool) {
     let (mut looked_at, mut freed) = (0, 0);
     loop {
-        let mut step = Step::new(false, usize::MAX, &|_| true);
+        let mut step = Step::new(Manner::All, usize::MAX, &|_| true);
         let goes_on = take(&mut step);
         assert!(step.looked_at <= STEP_ENTRIES_MAX, "{} at once", step.looked_at);
         (looked_at, freed) = (looked_at + step.looked_at, freed + step.freed);
@@ -204,7 +211,7 @@ fn a_step_looks_at_few_entries_of_a_large_collection() {
             at = next.unwrap_or_default();
             next.is_some()
         });
-        assert_eq!(object.sweep(Cursor::default(), &mut Step::new(false, 1, &|_| panic!("all are gone"))), None);
+        assert_eq!(object.sweep(Cursor::default(), &mut Step::new(Manner::All, 1, &|_| panic!("all are gone"))), None);
     }
 }
 
@@ -218,14 +225,16 @@ fn a_step_looks_at_few_entries_of_a_large_shard() {
     for (key, slot) in slots.filter(|(_, slot)| slot.shard == SHARDS - 1).take(entries) {
         keydir.upsert(&slot, &key, &meta, Cached::Inline(b"a longer value"), 0);
     }
-    let before = keydir.entry_bytes();
-    let (mut bucket, mut bare) = (0, 0);
+    let before = keydir.footprint();
+    let mut bucket = 0;
     assert_small_steps(entries, &mut |step| {
-        let (next, passed) = keydir.sweep(SHARDS - 1, bucket, step);
-        (bucket, bare) = (next.unwrap_or_default(), bare + passed);
+        let next = keydir.sweep(SHARDS - 1, bucket, step);
+        bucket = next.unwrap_or_default();
         next.is_some()
     });
-    assert!(keydir.entry_bytes() < before && bare <= before - entries * b"a longer value".len());
+    let after = keydir.footprint();
+    assert_eq!((after.bytes, after.bare), (before.bare, before.bare));
+    assert!(before.bytes >= before.bare + entries * b"a longer value".len());
 }
 
 #[test]
@@ -235,7 +244,7 @@ fn a_step_ends_as_soon_as_enough_is_free() {
     put_hash(&keyspace, 0, "another", &vec![vec![b'v'; 1000]; 500]);
     keyspace.store().sync().unwrap();
     for _ in 0..20 {
-        let freed = keyspace.sweep_round(10_000, false).freed;
+        let freed = keyspace.sweep_round(10_000, Manner::All);
         assert!((10_000..11_100).contains(&freed), "{freed}");
     }
     assert_counted_right(&keyspace);
@@ -244,7 +253,7 @@ fn a_step_ends_as_soon_as_enough_is_free() {
     object.each_block(|entry| assert!(entry.bytes() < 2000));
     let large = self::keyspace();
     put_list(&large, 0, "large", &vec![vec![b'v'; 300_000]; 20]);
-    let mut step = Step::new(false, usize::MAX, &|_| true);
+    let mut step = Step::new(Manner::All, usize::MAX, &|_| true);
     assert!(objects(&large)[0].sweep(Cursor::default(), &mut step).is_some());
     assert!(step.looked_at < 5, "{}", step.looked_at);
 }
@@ -269,7 +278,7 @@ fn the_hand_goes_on_where_it_was() {
     // The last turn may go beyond where the first began.
     while gone.len() + 200 < everything {
         let before = held(&keyspace, &keys);
-        assert!(keyspace.sweep_round(10_000, false).freed >= 10_000);
+        assert!(keyspace.sweep_round(10_000, Manner::All) >= 10_000);
         let after = held(&keyspace, &keys);
         for owner in before.into_keys().filter(|owner| !after.contains_key(owner)) {
             bring_back(&keyspace, &owner);
@@ -307,7 +316,7 @@ fn the_hand_may_come_in_the_middle_of_a_command() {
         hash.set(b"field 0", b"another", None);
         hash.set(b"new", b"value", None);
         hash.remove(b"field 1");
-        assert!(keyspace.sweep_round(usize::MAX, false).freed >= 298 * 100);
+        assert!(keyspace.sweep_round(usize::MAX, Manner::All) >= 298 * 100);
         let left: Vec<Vec<u8>> = held(&keyspace, &BTreeSet::new()).into_keys().map(|owner| owner.2).collect();
         assert_eq!(left, [b"field 0".to_vec(), b"new".to_vec()]);
         if is_given_up {
@@ -315,7 +324,7 @@ fn the_hand_may_come_in_the_middle_of_a_command() {
         } else {
             hash.finish().unwrap();
         }
-        keyspace.sweep_round(usize::MAX, false);
+        keyspace.sweep_round(usize::MAX, Manner::All);
         assert_counted_right(&keyspace);
         let hash = access.hash(b"hash").unwrap().unwrap();
         let found = [&b"field 0"[..], b"field 1", b"field 2", b"new"]
@@ -351,7 +360,7 @@ fn memory_is_counted_right_where_the_hand_meets_those_that_write() {
             });
         }
         while writing.load(Relaxed) > 0 {
-            keyspace.sweep_round(usize::MAX, false);
+            keyspace.sweep_round(usize::MAX, Manner::All);
         }
     });
     // What was removed is taken apart by a thread, which has no more to do once it is alone with the table.
@@ -359,7 +368,7 @@ fn memory_is_counted_right_where_the_hand_meets_those_that_write() {
     let is_counted_right = || {
         let objects = objects(&keyspace);
         objects.iter().all(|object| object.is_counted_right())
-            && keyspace.bound.objects.bytes() == objects.iter().map(|object| object.bytes()).sum::<usize>()
+            && keyspace.bound.objects.footprint().bytes == objects.iter().map(|object| object.bytes()).sum::<usize>()
     };
     while !is_counted_right() {
         assert!(std::time::Instant::now() < deadline, "it comes to a wrong number");

@@ -117,7 +117,7 @@ fn compare(keyspace: &Keyspace, model: &Model, at: &str) {
         assert_eq!(keydir.count_due(u64::MAX), volatile, "{at}: deadlines of {database}");
         assert_eq!(keydir.earliest_deadline(), expected.values().filter_map(|(_, expiry)| *expiry).min(), "{at}");
         // Values have been read, but not kept: an access keeps none.
-        assert_eq!(keydir.entry_bytes(), bytes, "{at}: bytes of {database}");
+        assert_eq!(keydir.footprint().bytes, bytes, "{at}: bytes of {database}");
     }
     assert_eq!(keyspace.store().status().bytes_live, live, "{at}: bytes that something refers to");
 }

@@ -31,6 +31,7 @@ mod crash;
 mod damage;
 mod deletions;
 mod elements;
+mod evict;
 mod faults;
 mod full;
 mod hand;

@@ -56,7 +56,7 @@ pub(super) fn assert_counts(keyspace: &Keyspace, keys: &[(u32, String)], at: &st
             referred += u64::from(meta.location.length);
         }
         assert_eq!(keydir.keys(), count, "{at}: keys of {database}");
-        assert_eq!(keydir.entry_bytes(), bytes, "{at}: bytes of {database}");
+        assert_eq!(keydir.footprint().bytes, bytes, "{at}: bytes of {database}");
         assert_eq!(keydir.volatile(), deadlines.len(), "{at}: volatile keys of {database}");
         assert_eq!(keydir.count_due(u64::MAX), deadlines.len(), "{at}: deadlines of {database}");
         assert_eq!(keydir.earliest_deadline(), deadlines.into_iter().min(), "{at}: the earliest of {database}");

@@ -110,7 +110,11 @@ impl Connection {
 
     /// How a connection ends that was killed.
     pub(in crate::server) fn killed(&self) -> End {
-        if self.session.client.is_cut_off() { End::OutputLimit } else { End::Closed }
+        match &self.session.client {
+            client if client.is_cut_off() => End::OutputLimit,
+            client if client.is_evicted() => End::Evicted,
+            _ => End::Closed,
+        }
     }
 
     /// What may wait for this client.

@@ -4,11 +4,10 @@
 //! as the log has them. The log may do much before it takes a record in (go on in another segment, on a full disk
 //! sync what it has); whoever holds the lock has the latch of the key too, for which others wait in the same way.
 
-use std::sync::atomic::AtomicUsize;
-
 use bytes::Bytes;
 
 use super::super::super::entry::{Cached, Entry, Meta};
+use super::super::super::footprint::Footprints;
 use super::super::elements::{Elements, Name, Seen};
 use super::super::position::name_between;
 use super::sums::weight_of;
@@ -31,7 +30,7 @@ impl Object {
     pub(in crate::keyspace::collections) fn put_logged(
         &self,
         store: &Store,
-        all: &AtomicUsize,
+        all: &Footprints,
         name: &[u8],
         kind: u8,
         content: &Content<'_>,
@@ -59,7 +58,7 @@ impl Object {
     pub(in crate::keyspace::collections) fn insert_logged(
         &self,
         store: &Store,
-        all: &AtomicUsize,
+        all: &Footprints,
         rank: usize,
         kind: u8,
         value: &[u8],
@@ -75,7 +74,7 @@ impl Object {
     pub(in crate::keyspace::collections) fn remove_logged(
         &self,
         store: &Store,
-        all: &AtomicUsize,
+        all: &Footprints,
         name: &[u8],
     ) -> Option<Result<Logged, Refused>> {
         let mut inner = self.inner.write();
@@ -95,7 +94,7 @@ impl Object {
     pub(in crate::keyspace::collections) fn pop_logged(
         &self,
         store: &Store,
-        all: &AtomicUsize,
+        all: &Footprints,
         first: bool,
         weight_min: usize,
         look: impl FnOnce(&[u8], Option<&Bytes>),
@@ -117,8 +116,8 @@ impl Object {
         Some(Ok(self.logged(&inner, all, appended.end, Some(entry.location()))))
     }
 
-    fn logged(&self, inner: &Inner, all: &AtomicUsize, end: Position, before: Option<Location>) -> Logged {
-        self.count_as(inner.bytes(), all);
+    fn logged(&self, inner: &Inner, all: &Footprints, end: Position, before: Option<Location>) -> Logged {
+        self.count_as(inner.footprint(), all);
         Logged { end, before, deadline: inner.earliest_deadline() }
     }
 }

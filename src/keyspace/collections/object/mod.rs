@@ -11,9 +11,10 @@ mod records;
 mod sums;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::super::entry::{Cached, Entry, Meta};
+use super::super::entry::{CACHE_BYTES, Cached, Entry, Meta};
+use super::super::footprint::{Footprint, Footprints};
 use super::elements::{Element, Elements};
 use super::member::Member;
 use crate::store::{KeyHasher, Location};
@@ -38,8 +39,8 @@ pub(in crate::keyspace) struct Object {
     has_deadlines: AtomicBool,
     /// One of the elements cannot be told.
     damaged: AtomicBool,
-    /// The bytes that are counted for it among those of all objects.
-    counted: AtomicUsize,
+    /// What is counted for it among all objects.
+    counted: Footprints,
 }
 
 impl fmt::Debug for Object {
@@ -91,7 +92,7 @@ impl Object {
             inner: RwLock::new(inner),
             has_deadlines: AtomicBool::new(false),
             damaged: AtomicBool::new(false),
-            counted: AtomicUsize::new(0),
+            counted: Footprints::default(),
         }
     }
 
@@ -121,27 +122,25 @@ impl Object {
         self.read(|inner| inner.bytes())
     }
 
-    /// Bytes of memory that it takes without any values.
-    pub(in crate::keyspace) fn bare_bytes(&self) -> usize {
-        self.read(|inner| inner.bytes().saturating_sub(inner.sums.value_bytes))
+    /// What it takes, with its values and without.
+    pub(in crate::keyspace) fn footprint(&self) -> Footprint {
+        self.read(Inner::footprint)
     }
 
-    /// Counts its bytes among those of all objects, and returns the earliest deadline of any field. Under the lock: whoever
+    /// Counts what it takes among all objects, and returns the earliest deadline of any field. Under the lock: whoever
     /// else counts them sees the same elements.
-    pub(super) fn count_in(&self, all: &AtomicUsize) -> Option<u64> {
+    pub(super) fn count_in(&self, all: &Footprints) -> Option<u64> {
         self.read(|inner| {
-            self.count_as(inner.bytes(), all);
+            self.count_as(inner.footprint(), all);
             inner.earliest_deadline()
         })
     }
 
-    /// Counts it as so many bytes among those of all objects.
-    pub(super) fn count_as(&self, bytes: usize, all: &AtomicUsize) {
-        if self.counted.load(Relaxed) == bytes {
-            return;
+    /// Counts it as so much among all objects.
+    pub(super) fn count_as(&self, footprint: Footprint, all: &Footprints) {
+        if self.counted.sum() != footprint {
+            all.change(self.counted.replace(footprint), footprint);
         }
-        let before = self.counted.swap(bytes, Relaxed);
-        all.fetch_add(bytes.wrapping_sub(before), Relaxed);
     }
 
     /// What is the case before more is changed.
@@ -236,5 +235,11 @@ impl Inner {
     pub(super) fn bytes(&self) -> usize {
         // Whoever still has it, as the hand may, counts it once more: that must come to nothing.
         if self.dissolved { 0 } else { size_of::<Object>() + self.sums.block_bytes + self.elements.table_bytes() }
+    }
+
+    pub(super) fn footprint(&self) -> Footprint {
+        let bytes = self.bytes();
+        let values = self.sums.value_bytes + self.sums.values * CACHE_BYTES;
+        Footprint { bytes, bare: bytes.saturating_sub(values) }
     }
 }

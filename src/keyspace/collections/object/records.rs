@@ -1,9 +1,10 @@
 //! A collection as its records say, and what happens to it whatever commands do: compaction, the memory's hand, deadlines.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::super::super::access::NOWHERE;
 use super::super::super::entry::{Cached, Entry, Meta};
+use super::super::super::footprint::Footprints;
 use super::super::super::hand::Step;
 use super::super::super::shapes::Cursor;
 use super::super::elements::{Element, Elements, Name, Seen};
@@ -132,7 +133,7 @@ impl Object {
     }
 
     /// Takes all elements out, counts it no more among `all`, and tells where the records are.
-    pub(in crate::keyspace) fn dissolve(&self, all: &AtomicUsize, mut retire: impl FnMut(Location)) {
+    pub(in crate::keyspace) fn dissolve(&self, all: &Footprints, mut retire: impl FnMut(Location)) {
         let elements = {
             let mut inner = self.inner.write();
             inner.dissolved = true;
