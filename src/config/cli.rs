@@ -4,8 +4,10 @@
 //! `words` first turns each option into one argument, and clap does the rest. File, then environment, then command line:
 //! what is later wins.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,6 +48,8 @@ pub struct Launch {
     pub file: Option<PathBuf>,
     /// The lines of users.
     pub users: Vec<UserLine>,
+    /// The secrets that came from the environment, by their parameters.
+    pub environment_secrets: BTreeMap<&'static str, String>,
     /// What the log must say, one line each.
     pub notes: Vec<Note>,
     /// Whether anybody has said what `maxmemory` is.
@@ -62,13 +66,15 @@ pub struct Healthcheck {
     pub timeout: Duration,
     /// The password of the server's settings, if there is one.
     pub password: Option<String>,
+    /// Other machines reach the server.
+    pub is_reachable: bool,
     /// The settings of the server, where the port speaks TLS.
     pub tls: Option<Box<Settings>>,
 }
 
 impl fmt::Debug for Healthcheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, unixsocket, timeout, password: _, tls } = self;
+        let Self { host, port, unixsocket, timeout, password: _, is_reachable: _, tls } = self;
         let tls = tls.is_some();
         write!(f, "Healthcheck {{ {host}:{port}, tls: {tls}, unixsocket: {unixsocket:?}, timeout: {timeout:?} }}")
     }
@@ -121,7 +127,7 @@ pub fn parse(
         let invalid = |argument: OsString| CliError::Usage(format!("{} is not valid UTF-8", argument.display()));
         texts.push(argument.into_string().map_err(invalid)?);
     }
-    let normal = words(&texts)?;
+    let normal = words(&texts).map_err(of_command_line)?;
     let matches = match normal.matches() {
         Ok(matches) => matches,
         Err(error) => match error.kind() {
@@ -149,7 +155,11 @@ fn is_tool(words: &[String]) -> bool {
 
 /// The directory that a server without arguments would use.
 fn default_dir(environment: &[(OsString, OsString)], glob: GlobMatch) -> Result<PathBuf, CliError> {
-    Ok(launch(&words(&[])?.matches().map_err(usage)?, false, environment, glob)?.settings.dir)
+    Ok(launch(&words(&[]).map_err(of_command_line)?.matches().map_err(usage)?, false, environment, glob)?.settings.dir)
+}
+
+fn of_command_line(reason: String) -> CliError {
+    CliError::Usage(format!("{}: {reason}", Place::CommandLine))
 }
 
 fn usage(error: clap::Error) -> CliError {
@@ -164,6 +174,7 @@ fn launch(
 ) -> Result<Launch, CliError> {
     let mut loader = Loader::new(glob);
     environment::load_defaults(&mut loader, environment)?;
+    environment::load_foreign(&mut loader, environment)?;
     let file = matches.get_one::<PathBuf>(FILE);
     if let Some(file) = file {
         loader.file(file, Place::CommandLine)?;
@@ -175,11 +186,30 @@ fn launch(
     for (name, words) in occurrences(matches) {
         loader.directive(name, &words, Place::CommandLine, 0)?;
     }
+    let place = Place::Environment { variable: environment::EXTRA_FLAGS.into() };
+    for (name, words) in extra_flags(environment)? {
+        loader.directive(name, &words, place.clone(), 0)?;
+    }
+    environment::note_foreign(&mut loader, environment);
     let file = file.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone()));
-    let users = loader.users().to_vec();
+    let (users, environment_secrets) = (loader.users().to_vec(), loader.environment_secrets());
     let gives_maxmemory = loader.is_given("maxmemory");
     let (settings, notes) = loader.finish()?;
-    Ok(Launch { settings, file, users, notes, gives_maxmemory })
+    Ok(Launch { settings, file, users, environment_secrets, notes, gives_maxmemory })
+}
+
+/// The options that the environment adds to those of the command line.
+fn extra_flags(environment: &[(OsString, OsString)]) -> Result<Vec<(&'static str, Vec<String>)>, CliError> {
+    let texts = environment::extra_flags(environment)?;
+    let place = Place::Environment { variable: environment::EXTRA_FLAGS.into() };
+    let wrong = |reason: &str| CliError::Usage(format!("{place}: {reason}"));
+    if texts.first().is_some_and(|first| !first.starts_with("--")) || texts.last().is_some_and(|last| last == "-") {
+        return Err(wrong("wanted: options such as --maxmemory 1gb; a file is `--include /path`"));
+    }
+    let normal = words(&texts).map_err(|reason| wrong(&reason))?;
+    // Also a question for help or the version, which starts no server.
+    let matches = normal.matches().map_err(|error| wrong(error.to_string().trim_end()))?;
+    Ok(occurrences(&matches))
 }
 
 /// The options in the order they were given, each with its words.
@@ -199,10 +229,9 @@ fn occurrences(matches: &ArgMatches) -> Vec<(&'static str, Vec<String>)> {
 fn healthcheck(options: &ArgMatches, environment: &[(OsString, OsString)], glob: GlobMatch) -> Healthcheck {
     let arguments = options.get_one::<u32>("pid").and_then(|pid| files::server_arguments(*pid)).unwrap_or_default();
     // What the server read from its standard input cannot be read again.
-    let launched = words(&arguments).and_then(|normal| {
-        let matches = normal.matches().map_err(|error| CliError::Usage(error.to_string()))?;
-        launch(&matches, false, environment, glob)
-    });
+    let launched = words(&arguments)
+        .map_err(of_command_line)
+        .and_then(|normal| launch(&normal.matches().map_err(usage)?, false, environment, glob));
     // A check with half-understood settings is better than none: what the server refuses, its own log says.
     let settings = launched.map_or_else(|_| Settings::default(), |launch| launch.settings);
     let addressed = options.contains_id("host") || options.contains_id("port") || options.get_flag("tls");
@@ -226,8 +255,13 @@ fn healthcheck(options: &ArgMatches, environment: &[(OsString, OsString)], glob:
             .or(settings.unixsocket.clone().filter(|_| !addressed)),
         timeout: Duration::from_secs(*options.get_one::<u64>("timeout").unwrap_or(&HEALTHCHECK_SECONDS)),
         password: settings.requirepass.clone(),
+        is_reachable: settings.bind.iter().any(|address| !is_loopback(&address.host)),
         tls: is_tls.then(|| Box::new(settings)),
     }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 const FILE: &str = "file.conf";
@@ -242,8 +276,8 @@ pub fn command() -> Command {
         .about("A persistent, Redis-compatible key-value server.")
         .long_about(
             "A persistent, Redis-compatible key-value server.\n\nParameters come from a file in the syntax of redis.conf \
-             (`-` reads it from standard input), from environment variables such as CASKADE_MAXMEMORY, and from options; \
-             of two values for one parameter the later wins, in this order.",
+             (`-` reads it from standard input), from environment variables such as CASKADE_MAXMEMORY, and from options \
+             (more of them in CASKADE_EXTRA_FLAGS); of two values for one parameter the later wins, in this order.",
         )
         .override_usage(usages().join("\n       "))
         .version(version)
@@ -348,7 +382,7 @@ impl Normal {
 ///   name, may go without (`--save --port 7000` is `save ""`);
 /// - further words belong to it until one begins with `--`;
 /// - name and words may be one argument (`"--port 7000"`); `--port=7000` is understood too.
-fn words(arguments: &[String]) -> Result<Normal, CliError> {
+fn words(arguments: &[String]) -> Result<Normal, String> {
     let mut arguments = arguments;
     let mut normal = Normal { arguments: Vec::new(), standard_input: false };
     match arguments.first().map(String::as_str) {
@@ -377,7 +411,7 @@ fn words(arguments: &[String]) -> Result<Normal, CliError> {
     }
     while let Some((argument, mut rest)) = arguments.split_first() {
         let Some(option) = argument.strip_prefix("--").filter(|option| !option.is_empty()) else {
-            return Err(CliError::Usage(stray(argument)));
+            return Err(stray(argument));
         };
         let (name, mut values) = name_and_words(option);
         if values.is_empty() && name != "help" && name != "version" {
@@ -386,7 +420,7 @@ fn words(arguments: &[String]) -> Result<Normal, CliError> {
         if name == "help" || name == "version" {
             normal.arguments.push(format!("--{name}"));
         } else if name != INCLUDE && find(&name).is_none() {
-            return Err(CliError::Usage(unknown(&name)));
+            return Err(unknown(&name));
         } else {
             let texts: Vec<String> = values.iter().map(|word| quoted(word)).collect();
             normal.arguments.push(format!("--{name}={}", texts.join(" ")));
@@ -435,16 +469,14 @@ fn unknown(name: &str) -> String {
         Some(known) => format!("did you mean --{known}?"),
         None => "see caskade --help".to_owned(),
     };
-    format!("command line: --{name}: unknown directive; {hint}")
+    format!("--{name}: unknown directive; {hint}")
 }
 
 fn stray(argument: &str) -> String {
     match argument.strip_prefix('-') {
-        Some(name) if find(name).is_some() => format!("command line: {argument}: directives take two dashes: --{name}"),
-        Some(_) => format!("command line: {argument}: unknown option; see caskade --help"),
-        None => format!(
-            "command line: {argument}: unexpected word; one configuration file comes first, then --directive value"
-        ),
+        Some(name) if find(name).is_some() => format!("{argument}: directives take two dashes: --{name}"),
+        Some(_) => format!("{argument}: unknown option; see caskade --help"),
+        None => format!("{argument}: unexpected word; one configuration file comes first, then --directive value"),
     }
 }
 
@@ -531,6 +563,43 @@ mod tests {
         assert_eq!((settings.port, settings.timeout, settings.text("hz")), (3, 2, Some("1")));
         assert_eq!(launch.file, Some(path.clone()));
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn the_environment_adds_options_that_win() {
+        let launched = |flags: &str| {
+            let environment = [("CASKADE_EXTRA_FLAGS".into(), flags.into()), ("CASKADE_HZ".into(), "2".into())];
+            let arguments = ["caskade", "--hz", "3", "--port", "3"].map(OsString::from);
+            match parse(arguments, environment, |_, _, _| false) {
+                Ok(Invocation::Serve(launch)) => Ok(launch),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let launch = launched("--port 7000 --save \"\"\n--requirepass 'two $words' --bind 0.0.0.0 -::1").unwrap();
+        let texts = ["port", "hz", "save", "requirepass", "bind"].map(|name| launch.settings.text(name).unwrap());
+        assert_eq!(texts, ["7000", "3", "", "two $words", "0.0.0.0 -::1"]);
+        assert_eq!(launch.environment_secrets, BTreeMap::from([("requirepass", "two $words".to_owned())]));
+        assert!(launched(" ").unwrap().environment_secrets.is_empty());
+        let of = "environment variable CASKADE_EXTRA_FLAGS: ";
+        let cases = [
+            ("--prot 1", "--prot: unknown directive; did you mean --port?"),
+            ("--timeout abc", "timeout abc: argument couldn't be parsed into an integer"),
+            ("--requirepass 'secret", "options: Unbalanced quotes"),
+            ("--requirepass my secret", "requirepass (redacted): wrong number"),
+            ("cache.conf", "wanted: options such as"),
+            ("check --dir x", "wanted: options such as"),
+            ("--port 1 -", "wanted: options such as"),
+            ("--help", "A persistent"),
+        ];
+        for (flags, expected) in cases {
+            let error = launched(flags).unwrap_err();
+            assert!(error.strip_prefix(of).is_some_and(|rest| rest.starts_with(expected)), "{flags}: {error}");
+        }
+        let check = ["caskade", "healthcheck"].map(OsString::from);
+        let environment = [("CASKADE_EXTRA_FLAGS".into(), "--port 7000".into())];
+        let Ok(Invocation::Healthcheck(check)) = parse(check, environment, |_, _, _| false) else { panic!() };
+        assert_eq!(check.port, 7000);
     }
 
     #[test]

@@ -96,10 +96,14 @@ Caskade runs without any configuration. Everything below can be given in three w
    path is relative to the directory the server was started in, and may be a pattern (`conf.d/*.conf`).
    [config/caskade.conf](../config/caskade.conf) shows every directive with its default.
 2. **The environment**: `CASKADE_MAXMEMORY=100mb`, the name in capitals with `_` for `-`. A secret may come from a file:
-   `CASKADE_REQUIREPASS_FILE=/run/secrets/password`. A variable whose name is not known is a warning in the log. The variables that
+   `CASKADE_REQUIREPASS_FILE=/run/secrets/password`; where nothing else gives a password, `REDIS_PASSWORD` and
+   `REDIS_PASSWORD_FILE` do. A secret's file that cannot be read or is empty stops the start, and so do both forms at once, and a
+   name like `CASKADE_PASSWORD` that is none; an empty variable is as if it were not there. Secrets of the environment are
+   not written by CONFIG REWRITE. Another variable whose name is not known is a warning in the log. The variables that
    Kubernetes sets for a service called `caskade` are ignored. `CASKADE_DEFAULTS` names a file in the syntax above that is read
    before everything else: a package or a container image changes defaults with it.
-3. **The command line**: `caskade --maxmemory 100mb --save \"\"`.
+3. **The command line**: `caskade --maxmemory 100mb --save \"\"`. `CASKADE_EXTRA_FLAGS` adds more of it where only the
+   environment can be changed: `--maxmemory 100mb --include /etc/more.conf`, with quotes as in a file.
 
 A running server tells a value by `CONFIG GET name` (patterns such as `CONFIG GET 'max*'` too), changes those marked *at run time*
 by `CONFIG SET name value`, several at once or none, and writes them into its file by `CONFIG REWRITE`, which leaves comments and

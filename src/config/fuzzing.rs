@@ -60,7 +60,7 @@ fn defaults_for(settings: &Settings) -> Settings {
 fn reads_back(before: &str, settings: &Settings, users: &Users) {
     let texts: Vec<UserText> =
         users.iter().map(|(name, rules)| UserText { name: name.clone(), rules: rules.clone(), needed: true }).collect();
-    let rewrite = |text: &str| with_users(&rewritten(text, settings), &texts);
+    let rewrite = |text: &str| with_users(&rewritten(text, settings, &BTreeMap::new()), &texts);
     let after = rewrite(before);
     let (read, users_read) =
         load(&after).unwrap_or_else(|problem| panic!("{problem}\n{before:?}\nwas rewritten to\n{after:?}"));

@@ -2,6 +2,7 @@
 //!
 //! A change is all or nothing: the server has applied it before anybody can read it, and a refused one leaves no trace.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub struct Config {
     /// Held over a change or a rewrite, so that two of them cannot overwrite each other.
     changing: Mutex<()>,
     file: Option<PathBuf>,
+    /// The secrets that came from the environment, by their parameters: CONFIG REWRITE keeps them out of the file.
+    environment_secrets: BTreeMap<&'static str, String>,
 }
 
 /// Why CONFIG SET changed nothing. Displays as the whole error line that Redis sends, `ERR` included.
@@ -59,7 +62,23 @@ impl Config {
     /// `file` is the configuration file the server was started with, where CONFIG REWRITE goes.
     pub fn new(settings: Settings, file: Option<PathBuf>) -> Self {
         let (timeout, bulk_bytes_max) = (settings.timeout.into(), settings.proto_max_bulk_len.into());
-        Self { current: ArcSwap::from_pointee(settings), timeout, bulk_bytes_max, changing: Mutex::new(()), file }
+        Self {
+            current: ArcSwap::from_pointee(settings),
+            timeout,
+            bulk_bytes_max,
+            changing: Mutex::new(()),
+            file,
+            environment_secrets: BTreeMap::new(),
+        }
+    }
+
+    /// One that knows which secrets came from the environment.
+    pub fn with_environment_secrets(self, environment_secrets: BTreeMap<&'static str, String>) -> Self {
+        Self { environment_secrets, ..self }
+    }
+
+    pub(super) fn environment_secrets(&self) -> &BTreeMap<&'static str, String> {
+        &self.environment_secrets
     }
 
     /// `timeout`, in seconds; 0 for none.

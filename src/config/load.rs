@@ -72,6 +72,8 @@ pub enum Note {
     UnknownIgnored(Vec<String>),
     /// A variable with our prefix that was not used, and why.
     Environment { variable: String, reason: String },
+    /// The password is that of a variable which is not ours.
+    Password { variable: String },
 }
 
 impl Note {
@@ -106,6 +108,7 @@ impl fmt::Display for Note {
                 write!(f, "unknown directives ignored, as `ignore-unknown-config` asks: {}", names.join(", "))
             }
             Note::Environment { variable, reason } => write!(f, "environment variable {variable} ignored: {reason}"),
+            Note::Password { variable } => write!(f, "the password is that of the environment variable {variable}"),
         }
     }
 }
@@ -239,6 +242,19 @@ impl Loader {
             self.lines(&text, depth + 1, |line| Place::File { path: path.clone(), line })?;
         }
         Ok(())
+    }
+
+    /// Where a parameter was given last.
+    pub(super) fn place_of(&self, name: &str) -> Option<&Place> {
+        self.mentions.get(name).map(|(place, _)| place)
+    }
+
+    /// The secrets that came from the environment, which no file must have.
+    pub(super) fn environment_secrets(&self) -> Given {
+        let is_environment = |name: &str| matches!(self.place_of(name), Some(Place::Environment { .. }));
+        let is_secret = |name: &str| find(name).is_some_and(|row| row.secret);
+        let secrets = self.given.iter().filter(|(name, _)| is_secret(name) && is_environment(name));
+        secrets.map(|(name, text)| (*name, text.clone())).collect()
     }
 
     /// The users, as their lines say them.

@@ -54,13 +54,17 @@ impl Config {
         let settings = self.snapshot();
         let users = users(&settings)?;
         let text = files::read(path).map_err(RewriteError::File)?;
-        let text = with_users(&rewritten(&text, &settings), &users);
+        let text = with_users(&rewritten(&text, &settings, self.environment_secrets()), &users);
         files::replace(path, text.as_bytes()).map_err(RewriteError::File)
     }
 }
 
-/// The text of a configuration file, changed as little as it takes to say what `settings` say.
-pub fn rewritten(text: &str, settings: &Settings) -> String {
+/// The text of a configuration file, changed as little as it takes to say what `settings` say. Secrets that came from the
+/// environment, and are still in force, are said there and not here.
+pub fn rewritten(text: &str, settings: &Settings, environment_secrets: &BTreeMap<&'static str, String>) -> String {
+    let is_elsewhere = |row: &'static Parameter| {
+        environment_secrets.get(row.name).is_some_and(|secret| secret == settings.text_of(row))
+    };
     let (start, lines) = split_lines(text);
     let lines: Vec<&str> = lines.collect();
     let mut places: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
@@ -76,7 +80,7 @@ pub fn rewritten(text: &str, settings: &Settings) -> String {
     for (name, indices) in &places {
         let Some(row) = find(name) else { continue };
         let own: Vec<&str> = indices.iter().map(|index| lines[*index]).collect();
-        if value_of(row, &own).as_deref() == Some(settings.text_of(row)) {
+        if is_elsewhere(row) || value_of(row, &own).as_deref() == Some(settings.text_of(row)) {
             continue;
         }
         // Of lines that add up the first tells all; of others the last one counts.
@@ -91,7 +95,8 @@ pub fn rewritten(text: &str, settings: &Settings) -> String {
     let must_be_added = |row: &&'static Parameter| {
         let is_default = settings.text_of(row) == row.default_text();
         // An included file may set what is the default again by now.
-        row.is_value() && !mentioned.contains(row.name) && (!is_default || includes && settings.was_given(row))
+        let is_known = mentioned.contains(row.name) || is_elsewhere(row);
+        row.is_value() && !is_known && (!is_default || includes && settings.was_given(row))
     };
     let added: Vec<String> = all().filter(must_be_added).flat_map(|row| lines_of(row, settings)).collect();
     let mut output: Vec<&str> = Vec::new();
@@ -203,10 +208,23 @@ mod tests {
         ];
         for (before, pairs, after) in cases {
             let settings = settings(pairs);
-            let once = rewritten(before, &settings);
+            let once = rewritten(before, &settings, &BTreeMap::new());
             assert_eq!(once, *after, "{before:?} {pairs:?}");
-            assert_eq!(rewritten(&once, &settings), once, "again: {before:?} {pairs:?}");
+            assert_eq!(rewritten(&once, &settings, &BTreeMap::new()), once, "again: {before:?} {pairs:?}");
         }
+    }
+
+    #[test]
+    fn secrets_of_the_environment_stay_out_of_the_file() {
+        let (secrets, settings) =
+            (BTreeMap::from([("requirepass", "hidden".to_owned())]), settings(&[("requirepass", "hidden")]));
+        for text in ["timeout 0\n", "requirepass old\n", "include x\n"] {
+            let after = rewritten(text, &settings, &secrets);
+            assert!(after.starts_with(text) && !after.contains("hidden"), "{after}");
+        }
+        // One that was set since is nowhere else.
+        let other = self::settings(&[("requirepass", "new")]);
+        assert_eq!(rewritten("requirepass old\n", &other, &secrets), "requirepass new\n");
     }
 
     #[test]

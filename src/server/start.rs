@@ -150,7 +150,7 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     let registry = Registry::new();
     let (shutdown, requests) = unbounded_channel();
     let host = Arc::new(ServerHost { shutdown, level, node: Mutex::default() });
-    let config = Config::new(settings.clone(), launch.file);
+    let config = Config::new(settings.clone(), launch.file).with_environment_secrets(launch.environment_secrets);
     let clock = Arc::new(SystemClock::new());
     let node = Node::new(config, clock.clone(), Box::new(Arc::clone(&host)), registry.catalogue());
     node.stats.memory.note_startup(allocator::allocated());
