@@ -26,7 +26,13 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Invocation::Healthcheck(check) => match server::healthcheck(&check) {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(warning) => {
+                if let Some(warning) = warning {
+                    // Docker keeps it; where nobody does, the answer is the exit code.
+                    let _ = writeln!(std::io::stdout(), "{warning}");
+                }
+                ExitCode::SUCCESS
+            }
             Err(reason) => fail(&reason),
         },
         Invocation::Tool(tool) => run_tool(&tool),

@@ -58,6 +58,9 @@ parameters! {
         /// fc00::/7 and link-local addresses): the mode of the container image. A proxy hides where a client comes from.
         /// Turn it off only where a firewall already decides who may connect.
         "protected-mode" protected_mode: ProtectedMode, Kind::Choice(ProtectedMode::WORDS), "yes", live;
+        /// Lets a server start that is open to everybody: without a password, with `protected-mode no`, and on addresses that
+        /// other machines reach. Without it, such a start is refused.
+        "allow-open-access" allow_open_access: bool, Kind::Flag, "no";
         /// How many connections the operating system may hold ready before the server accepts them.
         /// The kernel caps this number at its own `net.core.somaxconn`.
         "tcp-backlog" tcp_backlog: u32, SECONDS, "511";

@@ -9,17 +9,19 @@ use super::tls;
 use crate::config::cli::Healthcheck;
 
 /// Sends AUTH where a password is known, and PING; ready is who answers PONG, asks for a password or another certificate,
-/// or allows no PING.
+/// or allows no PING. Returns what somebody should look at although the server is ready.
 ///
 /// # Errors
 /// A line that says why the server is not ready.
-pub fn healthcheck(check: &Healthcheck) -> Result<(), String> {
+pub fn healthcheck(check: &Healthcheck) -> Result<Option<&'static str>, String> {
+    const OPEN: &str = "ready, without a password: set one (`requirepass`) before other machines can reach the port";
     let answer = match ask(check) {
-        Err(error) if tls::refuses_only_certificate(&error) => return Ok(()),
+        Err(error) if tls::refuses_only_certificate(&error) => return Ok(None),
         answer => answer.map_err(|error| format!("no answer: {error}"))?,
     };
     if ["+PONG", "-NOAUTH", "-NOPERM"].iter().any(|ready| answer.starts_with(ready)) {
-        return Ok(());
+        let is_open = answer.starts_with("+PONG") && check.is_reachable && check.password.is_none();
+        return Ok(is_open.then_some(OPEN));
     }
     if answer.is_empty() {
         return Err("no answer: the server closed the connection; a port for TLS wants `--tls`".into());

@@ -27,7 +27,7 @@ use super::workers::{Shared, Workers};
 use crate::allocator;
 use crate::commands::Registry;
 use crate::config::cli::Launch;
-use crate::config::{AppendFsync, Config, ProtectedMode, SegmentSize, SetError, Settings};
+use crate::config::{AppendFsync, Config, ProtectedMode, SegmentSize, SetError, Settings, TlsAuthClients};
 use crate::keyspace::{Keyspace, Listener};
 use crate::node::notify::EventClass;
 use crate::node::{Host, Node, ShutdownRequest};
@@ -155,7 +155,9 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     let node = Node::new(config, clock.clone(), Box::new(Arc::clone(&host)), registry.catalogue());
     node.stats.memory.note_startup(allocator::allocated());
     node.load_users(&launch.users)?;
-    tell_addresses(&settings, &listeners, node.acl.default_account().user().is_without_password());
+    let without_password = node.acl.default_account().user().is_without_password();
+    refuse_open(&settings, &listeners, without_password)?;
+    tell_addresses(&settings, &listeners, without_password);
     let shared = Arc::new(Shared { node, registry, tls, ahead: ahead::Room::default() });
     *host.node.lock() = Arc::downgrade(&shared);
     let threads = match settings.worker_threads {
@@ -459,6 +461,27 @@ fn clients_within(files: u64, clients: u32) -> u32 {
     u32::try_from(room).unwrap_or(u32::MAX).min(clients)
 }
 
+const OPEN: &str =
+    "no password is set and protected-mode is off: whoever reaches this port can read and change everything";
+
+/// Nobody is open to the world by mistake. Certificates of clients are as good as a password.
+fn refuse_open(settings: &Settings, listeners: &Listeners, without_password: bool) -> Result<(), String> {
+    let asks_nothing = without_password && settings.protected_mode == ProtectedMode::No;
+    if !asks_nothing || settings.allow_open_access {
+        return Ok(());
+    }
+    let is_tls_open = settings.tls_auth_clients != TlsAuthClients::Yes;
+    let open = listeners.tcp.iter().chain(listeners.tls.iter().filter(|_| is_tls_open));
+    let mut addresses = open.filter_map(|listener| listener.local_addr().ok());
+    match addresses.find(|address| !address.ip().is_loopback()) {
+        None => Ok(()),
+        Some(address) => Err(format!(
+            "{OPEN}, on {address}: set `requirepass`, or `protected-mode auto` to accept private networks only; \
+             `allow-open-access yes` starts all the same"
+        )),
+    }
+}
+
 fn tell_addresses(settings: &Settings, listeners: &Listeners, without_password: bool) {
     let mut addresses: Vec<IpAddr> = Vec::new();
     if let Some(address) = listeners.metrics.first().and_then(|listener| listener.local_addr().ok()) {
@@ -480,9 +503,7 @@ fn tell_addresses(settings: &Settings, listeners: &Listeners, without_password: 
             ProtectedMode::Auto => tracing::info!(
                 "no password is set: clients are accepted from this machine and private networks only (protected-mode auto)"
             ),
-            ProtectedMode::No => tracing::warn!(
-                "no password is set and protected-mode is off: whoever reaches this port can read and change everything"
-            ),
+            ProtectedMode::No => tracing::warn!("{OPEN}"),
         }
     }
     if let Some(path) = &settings.unixsocket {
