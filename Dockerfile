@@ -32,7 +32,7 @@ RUN apt-get update \
 
 COPY --from=build /build/target/release/caskade /usr/local/bin/caskade
 COPY config/docker-entrypoint.sh /usr/local/bin/
-COPY config/container.conf config/caskade.conf /etc/caskade/
+COPY config/container.conf config/cache.conf config/caskade.conf /etc/caskade/
 # Scripts written for Redis's image call the server by its name. Anybody may write into /data, which belongs to the
 # container alone: so `--user` and `--cap-drop ALL` work with a fresh volume.
 RUN ln -s caskade /usr/local/bin/redis-server \

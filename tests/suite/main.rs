@@ -19,6 +19,7 @@ mod descriptors;
 mod differential;
 mod durability;
 mod facts;
+mod image;
 mod keys;
 mod large;
 mod limits;

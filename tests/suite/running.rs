@@ -35,11 +35,17 @@ impl Place {
         Place { prelude: Some(prelude), ..Place::new() }
     }
 
+    /// One whose servers have these variables.
+    pub fn with(environment: &[(&'static str, &str)]) -> Place {
+        let environment = environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Place { environment, ..Place::new() }
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).expect("to write a file");
     }
 
@@ -122,7 +128,7 @@ pub fn connect(port: u16) -> Connection {
 }
 
 /// The value that CONFIG GET answers.
-fn setting(connection: &mut Connection, name: &str) -> String {
+pub fn setting(connection: &mut Connection, name: &str) -> String {
     match connection.call(&["CONFIG", "GET", name]).expect("an answer") {
         Reply::Array(pair) => match &pair[1] {
             Reply::Bulk(value) => String::from_utf8_lossy(value).into_owned(),

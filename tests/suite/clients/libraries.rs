@@ -13,7 +13,7 @@ use crate::server::{Program, Server, find_on_path};
 /// A program that takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-pub(super) fn installed(path: &str) -> PathBuf {
+pub fn installed(path: &str) -> PathBuf {
     project().join("target/clients").join(path)
 }
 

@@ -19,6 +19,8 @@ mod redis_cli;
 mod redis_exporter;
 mod tls;
 
+pub use libraries::installed;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
