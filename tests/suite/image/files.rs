@@ -191,13 +191,12 @@ fn the_stateful_set_asks_for_what_the_image_has() {
     assert!(graceful >= 10, "{graceful}");
 }
 
-/// A shell reads the entry point only when somebody starts a container.
+/// A shell reads them only when somebody starts a container, or tries the image.
 #[test]
-fn the_entry_point_is_a_script_that_the_linter_takes() {
-    let script = config("docker-entrypoint.sh");
-    let read = Command::new("sh").arg("-n").arg(&script).status().expect("to run sh");
-    assert!(read.success());
-    let Some(shellcheck) = find_on_path("shellcheck") else { return println!("skipped: shellcheck is not installed") };
-    let output = Command::new(shellcheck).arg(&script).output().expect("to run shellcheck");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+fn the_entry_point_and_the_script_that_tries_the_image_are_what_the_linter_takes() {
+    let Some(shellcheck) = required("shellcheck", find_on_path("shellcheck")) else { return };
+    for script in [config("docker-entrypoint.sh"), config("../tests/docker.sh")] {
+        let output = Command::new(&shellcheck).arg(&script).output().expect("to run shellcheck");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
 }
