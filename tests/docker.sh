@@ -2,7 +2,7 @@
 # Builds the image and uses it as people do: the acceptance tests of Redis's and Valkey's own images, and more of what a
 # container meets. Not a part of .ci/run, which has no Docker engine: run it by hand where one answers.
 #
-#     tests/docker.sh                     builds, then checks everything: about four minutes after the build
+#     tests/docker.sh                     builds, then checks everything: two and a half minutes after the build, on two cores
 #     tests/docker.sh IMAGE               checks an image that is there
 #     tests/docker.sh IMAGE CHECK...      only these checks: the names of the functions below, without `check_`
 #
