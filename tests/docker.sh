@@ -146,7 +146,7 @@ check_basics() {
     docker start "$name" >/dev/null
     eventually "it answers after docker start" answers
     equal "GET" hello "$(cli GET greeting)"
-    docker rm -f "$name" >/dev/null
+    docker rm -fv "$name" >/dev/null
     start -v "$prefix-data:/data" --
     eventually "another container with its volume answers" answers
     equal "GET" hello "$(cli GET greeting)"
@@ -373,7 +373,7 @@ writers() {
     has_written() { [ "$(cli DBSIZE)" -gt 100000 ]; }
     eventually "they write" has_written
     "$@"
-    docker rm -f "$prefix-writer-1" "$prefix-writer-2" "$prefix-writer-3" "$prefix-load" >/dev/null
+    docker rm -fv "$prefix-writer-1" "$prefix-writer-2" "$prefix-writer-3" "$prefix-load" >/dev/null
     docker start "$name" >/dev/null
     eventually "it answers again" answers
     for writer in 1 2 3; do
