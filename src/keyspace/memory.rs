@@ -76,7 +76,9 @@ pub struct Load {
     pub surplus: u64,
     /// Whether that is for want of order: what lives stands scattered among what was freed, and moves together.
     pub is_scattered: bool,
-    /// Whether that is so much that whoever puts more in has to wait until some of it has gone back.
+    /// Whether something was let go that takes a moment to go: no key goes instead, and nobody is refused meanwhile.
+    pub is_freeing: bool,
+    /// Whether the surplus is so much that whoever puts more in has to wait until some of it has gone back.
     pub is_crammed: bool,
 }
 
@@ -194,7 +196,8 @@ impl Keyspace {
             return Kept::default();
         }
         let reserve = (limit / RESERVE_PART).min(RESERVE_MAX);
-        if load.used > limit || load.is_crammed {
+        // A look at everything takes a while, in which much could come.
+        if load.used > limit || load.is_crammed || load.is_scattered {
             memory.pressed.store(true, SeqCst);
         }
         // Before the hand begins, so that nothing comes back meanwhile; it stays while there is next to nothing free.
@@ -204,7 +207,7 @@ impl Keyspace {
         // Keys go only for what they take themselves, whatever values are in memory.
         let bare = self.memory_use().bare() + load.beside(self);
         let too_many = (bare + reserve).saturating_sub(limit).min(wanted);
-        let is_freeing = self.reclaimed_collections().0 > 0;
+        let is_freeing = load.is_freeing || self.reclaimed_collections().0 > 0;
         let (mut lacking, mut wanted) = (too_many, wanted);
         if too_many > 0 && may_evict && !is_freeing {
             let (freed, evicted) = self.evict(&memory.policy.load(), too_many as usize);
@@ -216,7 +219,7 @@ impl Keyspace {
         let left = wanted.saturating_sub(kept.demoted);
         kept.is_over = left > reserve;
         // What goes by itself is waited for, and nobody is refused for it.
-        let is_lasting = left > reserve + load.passing;
+        let is_lasting = left > load.passing;
         if kept.is_over && !is_lasting {
             self.store.ask_for_sync();
         }
@@ -224,7 +227,7 @@ impl Keyspace {
         let was_in_vain = kept.demoted == 0 && kept.evicted == 0;
         state.in_vain = if (is_lasting || load.is_crammed) && was_in_vain { state.in_vain + 1 } else { 0 };
         let may_go_on = is_freeing || kept.evicted > 0;
-        let is_stuck = is_lasting && !may_go_on && (lacking > reserve || state.in_vain >= PATIENCE);
+        let is_stuck = is_lasting && !may_go_on && (lacking > 0 || state.in_vain >= PATIENCE);
         memory.full.store(is_stuck, Relaxed);
         if is_stuck || !kept.is_over && (!load.is_crammed || state.in_vain >= PATIENCE) {
             memory.let_go_on();

@@ -169,15 +169,17 @@ impl Clients {
     /// Cuts off those that take most, until the others take no more than `most` bytes; returns how many. Who has asked for it
     /// by CLIENT NO-EVICT is spared.
     pub fn cut_off_largest(&self, most: u64) -> u64 {
-        let mut clients = self.all();
-        clients.sort_by_cached_key(|client| std::cmp::Reverse(client.memory_bytes()));
-        let mut left: u64 = clients.iter().map(|client| client.memory_bytes() as u64).sum();
+        // What each takes changes all the time, and must count with what the sum was made of.
+        let clients = self.all().into_iter().map(|client| (client.memory_bytes() as u64, client));
+        let mut clients: Vec<_> = clients.collect();
+        clients.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        let mut left: u64 = clients.iter().map(|(bytes, _)| bytes).sum();
         let mut count = 0;
-        for client in clients.iter().filter(|client| !client.no_evict.load(Relaxed)) {
+        for (bytes, client) in clients.iter().filter(|(_, client)| !client.no_evict.load(Relaxed)) {
             if left <= most {
                 break;
             }
-            left -= client.memory_bytes() as u64;
+            left -= bytes;
             if !client.is_killed() {
                 client.evicted.store(true, SeqCst);
                 client.kill();

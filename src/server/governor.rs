@@ -89,6 +89,8 @@ impl Drop for Governor {
 struct Watch {
     purged: Duration,
     renewed: Duration,
+    /// When clients were cut off last.
+    cut_off: Option<Duration>,
     /// Since when more than the limit is in use.
     over_since: Option<Duration>,
 }
@@ -116,10 +118,16 @@ impl Watch {
         let passing = keyspace.store().status().window_bytes;
         let lasting = used.saturating_sub(passing + keyspace.memory_use().values);
         if lasting > limit && node.clients.memory_bytes() > limit / CLIENTS_PART {
-            node.stats.evicted_clients.add(node.clients.cut_off_largest(limit / CLIENTS_PART));
+            let count = node.clients.cut_off_largest(limit / CLIENTS_PART);
+            node.stats.evicted_clients.add(count);
+            if count > 0 {
+                self.cut_off = Some(now);
+            }
         }
+        let is_freeing = self.cut_off.is_some_and(|cut_off| now.saturating_sub(cut_off) < RETURN_TIME);
         let may_evict = !node.pause.is_used() || node.pause.current(|| node.now()).is_none();
-        let kept = keyspace.keep_within(Load { used, passing, surplus, is_scattered, is_crammed }, may_evict);
+        let kept =
+            keyspace.keep_within(Load { used, passing, surplus, is_scattered, is_freeing, is_crammed }, may_evict);
         if is_scattered {
             allocator::purge();
             self.renewed = Duration::from_nanos(node.monotonic_nanoseconds());

@@ -74,7 +74,9 @@ fn keys_that_do_not_fit_are_evicted_or_refused() {
         assert_eq!((refused > 0, evicted > 0), (policy == "noeviction", policy != "noeviction"));
         assert_bounded(&server, limit);
         assert_eq!(group.kills(), 0);
-        wait_until("memory to fit", PATIENCE, || info(&mut client, "used_memory") <= limit);
+        // Where nothing may go, what came at the last moment stays.
+        let slack = if policy == "noeviction" { limit / 16 } else { 0 };
+        wait_until("memory to fit", PATIENCE, || info(&mut client, "used_memory") <= limit + slack);
     }
 }
 
@@ -105,12 +107,13 @@ fn clients_that_do_not_read_are_cut_off_where_memory_is_needed() {
         return;
     };
     let mut client = server.connect();
-    for _ in 0..20 {
+    for _ in 0..75 {
         let elements = vec![vec![b'v'; 400]; 500];
         client.ask(&[vec![b"RPUSH".to_vec(), b"list".to_vec()], elements].concat());
     }
-    let request = encode(&["LRANGE", "list", "0", "-1"]).repeat(4);
-    let mut idle: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    // More than the kernel takes in for a client.
+    let request = encode(&["LRANGE", "list", "0", "-1"]);
+    let mut idle: Vec<_> = (0..16).map(|_| server.connect()).collect();
     for connection in &mut idle {
         // It may be cut off already.
         let _ = connection.stream().write_all(&request);
