@@ -10,17 +10,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod load;
-
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use common::load::{self, Latencies, Load};
 use common::server::{Program, Server};
 use common::{machine, page};
-use load::{Latencies, Load};
 
 const KEYS: usize = 2_000_000;
 const VALUE_BYTES: usize = 200;
@@ -34,7 +32,7 @@ fn main() {
     let pairs = (0..KEYS).map(|number| [load::key(number).to_vec(), vec![b'v'; VALUE_BYTES]]);
     server.fill(pairs);
     let seconds = |whole: u64| Duration::from_secs(if quick { whole.div_ceil(6) } else { whole });
-    let most = sustainable(&server, seconds(5));
+    let most = Load::sustainable(&server, KEYS, VALUE_BYTES, LATENCY_MAX, seconds(5));
     let rate = most / 2.0;
 
     command(&server, &["CONFIG", "SET", "space-amplification", "100"]);
@@ -88,19 +86,6 @@ fn main() {
     println!("{text}");
     if !quick {
         page::write("compaction", &text);
-    }
-}
-
-/// The most requests a second that the server keeps up with, when they come one by one: 99 of 100 are answered in time. What
-/// a closed loop reaches is more, as it sends the next only when it has an answer, and so makes the server's batches.
-fn sustainable(server: &Server, time: Duration) -> f64 {
-    let mut rate = Load::new(server, KEYS, VALUE_BYTES).run(None, time).rate;
-    loop {
-        let tried = Load::new(server, KEYS, VALUE_BYTES).run(Some(rate), time);
-        if tried.set.p99.max(tried.get.p99) <= LATENCY_MAX {
-            return rate;
-        }
-        rate *= 0.95;
     }
 }
 

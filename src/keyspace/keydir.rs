@@ -5,15 +5,15 @@
 //! which is why a SCAN cursor made of the two stays true while the map grows and shrinks.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use dashmap::{DashMap, RwLockWriteGuard, SharedValue};
 use hashbrown::raw::RawTable;
 
 pub(super) use self::bulk::Bulk;
-use super::deadlines::Deadlines;
+use super::deadlines::{Alarm, Deadlines, NameBytes};
 use super::entry::{self, Cached, Entry, Meta};
 use super::evict::Choosing;
 use super::footprint::{Footprint, Footprints};
@@ -35,6 +35,28 @@ const BUCKET_BYTES: usize = size_of::<Entry>() + 1;
 
 /// One more than the highest hash fragment.
 pub(super) const FRAGMENTS: u32 = 1 << 16;
+
+/// How many of a hash's lowest and highest bits are the name that a deadline has of its key. The highest are the map's own tag
+/// and the shard; the lowest choose the bucket, where a shard has no more than 2^19 of them.
+const NAME_LOW_BITS: u32 = 19;
+const NAME_HIGH_BITS: u32 = 19;
+
+/// The name that a deadline has of a key with this hash.
+#[inline]
+fn name_of(hash: u64) -> u64 {
+    hash >> (u64::BITS - NAME_HIGH_BITS) << NAME_LOW_BITS | hash & ((1 << NAME_LOW_BITS) - 1)
+}
+
+/// A hash with this name, all of whose other bits are 0.
+fn hash_of(name: u64) -> u64 {
+    name >> NAME_LOW_BITS << (u64::BITS - NAME_HIGH_BITS) | name & ((1 << NAME_LOW_BITS) - 1)
+}
+
+/// The hashes by which to look for a key that is named so: several where a shard has more buckets than a name tells apart.
+fn hashes_in(shard: &RawTable<(Entry, SharedValue<()>)>, named: &Slot) -> impl Iterator<Item = u64> + use<> {
+    let (hash, between) = (named.hash, (shard.buckets() as u64 - 1) >> NAME_LOW_BITS);
+    (0..=between).map(move |between| hash | between << NAME_LOW_BITS)
+}
 
 /// What a key's hash says: where the key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +112,7 @@ pub(super) struct Keydir {
     map: OnceLock<DashMap<Entry, (), KeyHasher>>,
     hasher: KeyHasher,
     deadlines: OnceLock<Deadlines>,
+    alarm: Arc<Alarm>,
     keys: AtomicUsize,
     volatile: AtomicUsize,
     footprints: Footprints,
@@ -98,12 +121,13 @@ pub(super) struct Keydir {
 }
 
 impl Keydir {
-    pub(super) fn new(id: u32, hasher: KeyHasher) -> Self {
+    pub(super) fn new(id: u32, hasher: KeyHasher, alarm: Arc<Alarm>) -> Self {
         Self {
             id,
             map: OnceLock::new(),
             hasher,
             deadlines: OnceLock::new(),
+            alarm,
             keys: AtomicUsize::new(0),
             volatile: AtomicUsize::new(0),
             footprints: Footprints::default(),
@@ -264,14 +288,18 @@ impl Keydir {
         replaced.map(|entry| Before::of(&entry))
     }
 
-    /// Removes a key whose hash is `slot`'s and whose deadline is at or before `now`; returns it.
-    pub(super) fn remove_expired(&self, slot: &Slot, now: u64) -> Option<(Box<[u8]>, Before)> {
-        let expired = |entry: &Entry| {
-            entry.fragment() == slot.fragment
-                && entry.expiry().is_some_and(|deadline| deadline <= now)
-                && self.hasher.hash(entry.key()) == slot.hash
+    /// Removes a key that [`Keydir::due`] has named so and whose deadline is at or before `now`; returns it.
+    pub(super) fn remove_expired(&self, named: &Slot, now: u64) -> Option<(Box<[u8]>, Before)> {
+        let expired = |(entry, _): &(Entry, _)| {
+            entry.expiry().is_some_and(|deadline| deadline <= now)
+                && name_of(self.hasher.hash(entry.key())) == name_of(named.hash)
         };
-        self.take(slot, expired).map(|entry| (entry.key().into(), Before::of(&entry)))
+        point();
+        let mut shard = self.map.get()?.shards()[named.shard].write();
+        let (entry, _) = hashes_in(&shard, named).find_map(|hash| shard.remove_entry(hash, expired))?;
+        drop(shard);
+        self.taken(named, &entry);
+        Some((entry.key().into(), Before::of(&entry)))
     }
 
     /// Gives `key` another deadline or none.
@@ -327,10 +355,11 @@ impl Keydir {
         }
     }
 
-    /// Up to `limit` deadlines at or before `now`, each with the slot of its key.
+    /// Up to `limit` deadlines at or before `now`, each with the slot of its key: that has the right shard, and of the hash what
+    /// [`Keydir::remove_expired`] needs.
     pub(super) fn due(&self, now: u64, limit: usize) -> Vec<(u64, Slot)> {
         let Some(deadlines) = self.deadlines.get() else { return Vec::new() };
-        deadlines.due(now, limit).into_iter().map(|(deadline, hash)| (deadline, Slot::of(hash))).collect()
+        deadlines.due(now, limit).into_iter().map(|(deadline, name)| (deadline, Slot::of(hash_of(name)))).collect()
     }
 
     /// How many keys have a deadline at or before `now`.
@@ -341,7 +370,7 @@ impl Keydir {
     /// Forgets a deadline that no key has any more.
     pub(super) fn forget_deadline(&self, slot: &Slot, deadline: u64) {
         if let Some(deadlines) = self.deadlines.get() {
-            deadlines.change(slot.hash, Some(deadline), None);
+            deadlines.change(name_of(slot.hash), Some(deadline), None);
         }
     }
 
@@ -402,15 +431,14 @@ impl Keydir {
         entry::walk(&shard, from, |entry| choosing.pass(entry))
     }
 
-    /// The key in this slot that has this deadline, and where its newest record is.
-    pub(super) fn with_deadline(&self, slot: &Slot, deadline: u64) -> Option<(Box<[u8]>, Location)> {
-        let shard = self.map.get()?.shards()[slot.shard].read();
-        let is = |entry: &Entry| {
-            entry.fragment() == slot.fragment
-                && entry.expiry() == Some(deadline)
-                && self.hasher.hash(entry.key()) == slot.hash
+    /// A key that [`Keydir::due`] has named so and that has this deadline, and where its newest record is.
+    pub(super) fn with_deadline(&self, named: &Slot, deadline: u64) -> Option<(Box<[u8]>, Location)> {
+        let shard = self.map.get()?.shards()[named.shard].read();
+        let is = |(entry, _): &(Entry, _)| {
+            entry.expiry() == Some(deadline) && name_of(self.hasher.hash(entry.key())) == name_of(named.hash)
         };
-        shard.get(slot.hash, |(entry, _)| is(entry)).map(|(entry, _)| (entry.key().into(), entry.location()))
+        let found = hashes_in(&shard, named).find_map(|hash| shard.get(hash, is));
+        found.map(|(entry, _)| (entry.key().into(), entry.location()))
     }
 
     /// Visits the keys whose values are objects.
@@ -467,10 +495,15 @@ impl Keydir {
         let mut shard = self.map.get()?.shards()[slot.shard].write();
         let (entry, _) = shard.remove_entry(slot.hash, |(entry, _)| wanted(entry))?;
         drop(shard);
+        self.taken(slot, &entry);
+        Some(entry)
+    }
+
+    /// Counts an entry no more that was taken out.
+    fn taken(&self, slot: &Slot, entry: &Entry) {
         self.keys.fetch_sub(1, Relaxed);
         self.footprints.change(entry.footprint(), Footprint::default());
         self.deadline(slot, entry.expiry(), None);
-        Some(entry)
     }
 
     fn deadline(&self, slot: &Slot, old: Option<u64>, new: Option<u64>) {
@@ -482,7 +515,11 @@ impl Keydir {
             (Some(_), None) => self.volatile.fetch_sub(1, Relaxed),
             _ => 0,
         };
-        self.deadlines.get_or_init(Deadlines::new).change(slot.hash, old, new);
+        self.deadlines().change(name_of(slot.hash), old, new);
+    }
+
+    fn deadlines(&self) -> &Deadlines {
+        self.deadlines.get_or_init(|| Deadlines::new(NameBytes::Four, self.alarm.clone()))
     }
 
     /// A shard's form of an entry.

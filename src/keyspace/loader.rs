@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use parking_lot::Mutex;
 
 use super::collections::{LoadedElement, Objects};
+use super::deadlines::Alarm;
 use super::entry::Meta;
 use super::keydir::{Bulk, Keydir, Slot};
 use crate::store::{Beginning, Count, DATABASES_MAX, Hinted, KeyHasher, Location, Op, Records, Replay};
@@ -35,6 +36,7 @@ pub(super) struct Loader {
     live: Mutex<Vec<Count>>,
     moved: AtomicBool,
     objects: Objects,
+    alarm: Arc<Alarm>,
     /// The keys whose values are objects are known.
     rooted: Once,
     /// The highest id of a keyspace that a record is of, those left out that nobody can have given out.
@@ -53,6 +55,8 @@ pub(super) struct Loaded {
     pub moved: bool,
     /// Large collections.
     pub objects: Objects,
+    /// What tells of the earliest deadlines of all of these.
+    pub alarm: Arc<Alarm>,
     /// The keys of hashes that have lost their last field by its deadline, with the ids of their keyspaces: none of them is a
     /// key any more, which the log does not say yet.
     pub over: Vec<(u32, Box<[u8]>)>,
@@ -78,10 +82,18 @@ impl Loader {
         // Where a binding was lost, there are keys of a keyspace that no database is bound to: they must not come back.
         let known = self.highest.load(Relaxed).saturating_add(1).max(FIRST_FREE_ID);
         let next_id = bindings.values().map(|id| id + 1).fold(known, u32::max);
-        let keydir = |id| bound.get(&id).cloned().unwrap_or_else(|| Arc::new(Keydir::new(id, hasher.clone())));
+        let keydir = |id| bound.get(&id).cloned().unwrap_or_else(|| Arc::new(self.new_keydir(id, hasher)));
         let databases = bindings.into_iter().map(|(database, id)| (database, keydir(id))).collect();
         let live = self.segments.iter().copied().zip(self.live.into_inner()).collect();
-        Loaded { databases, next_id, live, moved: self.moved.into_inner(), objects: self.objects, over }
+        Loaded {
+            databases,
+            next_id,
+            live,
+            moved: self.moved.into_inner(),
+            objects: self.objects,
+            alarm: self.alarm,
+            over,
+        }
     }
 
     /// Whether a database is bound to a keyspace in the end: one that is not is dead with all its keys.
@@ -132,12 +144,17 @@ impl Loader {
     }
 
     fn keydir(&self, hasher: &KeyHasher, id: u32) -> Arc<Keydir> {
-        self.keydirs.lock().entry(id).or_insert_with(|| Arc::new(Keydir::new(id, hasher.clone()))).clone()
+        self.keydirs.lock().entry(id).or_insert_with(|| Arc::new(self.new_keydir(id, hasher))).clone()
+    }
+
+    fn new_keydir(&self, id: u32, hasher: &KeyHasher) -> Keydir {
+        Keydir::new(id, hasher.clone(), self.alarm.clone())
     }
 }
 
 impl Default for Loader {
     fn default() -> Self {
+        let alarm = Arc::<Alarm>::default();
         Self {
             hasher: None,
             bindings: HashMap::new(),
@@ -146,7 +163,8 @@ impl Default for Loader {
             segments: Vec::new(),
             live: Mutex::default(),
             moved: AtomicBool::new(false),
-            objects: Objects::new(0),
+            objects: Objects::new(0, alarm.clone()),
+            alarm,
             rooted: Once::new(),
             highest: AtomicU32::new(0),
         }

@@ -73,6 +73,7 @@ use crate::store::{Compacted, Draft, Durations, KeyHasher, OpenError, Options, P
 pub use crate::store::{DATABASES_MAX, OnProgress};
 use bound::Bound;
 use collections::Touched;
+use deadlines::Alarm;
 use entry::{Cached, Entry};
 use keydir::{Before, Keydir};
 use loader::{Loaded, Loader};
@@ -103,6 +104,7 @@ pub struct Keyspace {
     watchers: Watchers,
     memory: Memory,
     stats: Stats,
+    alarm: Arc<Alarm>,
     random: AtomicU64,
     /// When it was opened, in milliseconds since the Unix epoch.
     opened: u64,
@@ -114,7 +116,7 @@ struct Stats {
     expired: AtomicU64,
     evicted: AtomicU64,
     cold_reads: AtomicU64,
-    /// How long after their deadlines keys were removed.
+    /// How long after their deadlines keys and fields were removed.
     expiry_lag: Durations,
 }
 
@@ -169,7 +171,7 @@ impl Keyspace {
         let threads = options.load_threads;
         let (store, recovered) = Store::open(disk, clock, options, &mut loader, on_progress)?;
         let hasher = store.hasher().clone();
-        let Loaded { databases: bound, next_id, live, moved, objects, over } = loader.finish(&hasher, threads);
+        let Loaded { databases: bound, next_id, live, moved, objects, alarm, over } = loader.finish(&hasher, threads);
         objects.begin_ids(u64::from(store.run_id()) << u32::BITS);
         for (segment, live) in live {
             store.set_live(segment, live);
@@ -182,7 +184,7 @@ impl Keyspace {
         let count = bound.keys().map(|database| database + 1).fold(databases.max(1), u32::max);
         let keydir = |database| match bound.get(&database) {
             Some(keydir) => keydir.clone(),
-            None => Arc::new(Keydir::new(database, hasher.clone())),
+            None => Arc::new(Keydir::new(database, hasher.clone(), alarm.clone())),
         };
         let store_seed = store.now();
         let keyspace = Self {
@@ -196,6 +198,7 @@ impl Keyspace {
             watchers: Watchers::default(),
             memory: Memory::default(),
             stats: Stats::default(),
+            alarm: alarm.clone(),
             random: AtomicU64::new(Slot::of_key(&hasher, &store_seed.to_le_bytes()).hash),
             opened: store_seed,
             hasher,
@@ -360,7 +363,7 @@ impl Keyspace {
         self.stats.evicted.load(Relaxed)
     }
 
-    /// How long after their deadlines they were removed. What was over before the start counts from the start.
+    /// How long after their deadlines keys were removed, and fields. What was over before the start counts from the start.
     pub fn expiry_lag(&self) -> Spread {
         self.stats.expiry_lag.spread()
     }
@@ -381,31 +384,44 @@ impl Keyspace {
         of_keys.into_iter().chain(self.bound.objects.earliest_deadline()).min()
     }
 
+    /// Has `ring` called when a deadline comes up that is earlier than what [`Keyspace::ring_before`] was told. It must not wait,
+    /// nor look at keys; there is one such function at most.
+    pub fn set_ring(&self, ring: Box<dyn Fn() + Send + Sync>) {
+        self.alarm.connect(ring);
+    }
+
+    /// Has it rung once for a deadline before `deadline` that comes up from now on; returns the earliest that is there.
+    pub fn ring_before(&self, deadline: u64) -> Option<u64> {
+        self.alarm.set(deadline);
+        self.earliest_deadline()
+    }
+
     /// Removes up to `limit` keys whose time is over. Returns how many it looked at: as many as the limit means
     /// that more may be waiting.
     pub fn expire_due(&self, now: u64, limit: usize) -> usize {
-        let mut looked_at = 0;
+        let (mut looked_at, mut proof) = (0, None);
         for (number, database) in self.bound.databases.iter().enumerate() {
             let keydir = database.load_full();
             for (deadline, slot) in keydir.due(now, limit - looked_at) {
                 looked_at += 1;
+                // Once for all of them: each would have to ask the log, which others are writing to.
+                let proof = *proof.get_or_insert_with(|| self.store.mark_time(now).ok());
                 let held = self.bound.latches.one(&slot, Mode::Exclusive);
                 // A database that was flushed or swapped meanwhile is looked at in the next round.
                 if database.load().id != keydir.id {
                     continue;
                 }
-                self.expire_one(&held, number as u32, &keydir, &slot, deadline, now);
+                let Some((key, before)) = keydir.remove_expired(&slot, now) else {
+                    keydir.forget_deadline(&slot, deadline);
+                    continue;
+                };
+                if let Some(end) = proof {
+                    held.changed(slot.shard, end);
+                }
+                self.note_expired(number as u32, &key, &before, now, proof);
             }
         }
         looked_at + self.expire_due_fields(now, limit - looked_at)
-    }
-
-    fn expire_one(&self, held: &Held<'_>, database: u32, keydir: &Keydir, slot: &Slot, deadline: u64, now: u64) {
-        let Some((key, before)) = keydir.remove_expired(slot, now) else {
-            return keydir.forget_deadline(slot, deadline);
-        };
-        let end = self.prove_time(held, slot, now);
-        self.note_expired(database, &key, &before, now, end);
     }
 
     /// Removes a key that is expired at `now`, if nobody else did. Returns the log position of the proof that the
@@ -441,10 +457,15 @@ impl Keyspace {
     fn note_expired(&self, database: u32, key: &[u8], before: &Before, now: u64, end: Option<Position>) {
         self.let_go(before);
         self.stats.expired.fetch_add(1, Relaxed);
-        let lag = before.meta.expiry.map_or(0, |deadline| now.saturating_sub(deadline.max(self.opened)));
-        self.stats.expiry_lag.count(Duration::from_millis(lag));
+        self.count_lags(before.meta.expiry.unwrap_or(now), 1, now);
         self.watchers.changed(database, key, Change::Expired);
         self.watchers.expired(database, key, end.unwrap_or(0));
+    }
+
+    /// Counts so many keys or fields with one deadline as removed at `now`.
+    fn count_lags(&self, deadline: u64, count: u64, now: u64) {
+        let lag = now.saturating_sub(deadline.max(self.opened));
+        self.stats.expiry_lag.count_all(Duration::from_millis(lag), count);
     }
 
     /// Logs an overlay's batch and makes its effects visible. Nothing happens if the log refuses it.
@@ -532,6 +553,8 @@ impl Keyspace {
         }
         self.tell_watchers_of(bindings);
         self.watchers.rebound();
+        // What they have may be due before whatever was.
+        self.earliest_deadline().into_iter().for_each(|deadline| self.alarm.note(deadline));
         old.retain(|keydir| !bindings.iter().any(|binding| binding.1.id == keydir.id));
         old.sort_unstable_by_key(|keydir| keydir.id);
         old.dedup_by_key(|keydir| keydir.id);
@@ -579,6 +602,6 @@ impl Keyspace {
     }
 
     fn fresh_keydir(&self) -> Keydir {
-        Keydir::new(self.next_id.fetch_add(1, Relaxed), self.hasher.clone())
+        Keydir::new(self.next_id.fetch_add(1, Relaxed), self.hasher.clone(), self.alarm.clone())
     }
 }

@@ -25,6 +25,7 @@ mod ahead;
 mod buffers;
 mod connection;
 mod container;
+mod expiry;
 mod governor;
 mod healthcheck;
 mod listen;

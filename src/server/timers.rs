@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::expiry::Expiry;
 use super::workers::Shared;
 use crate::allocator;
-use crate::stats::Event;
 
-/// How often due keys are looked for.
-const EXPIRY_EVERY: Duration = Duration::from_millis(10);
+/// How often it is looked whether the keys are loaded.
+const START_EVERY: Duration = Duration::from_millis(10);
 
-/// How many keys are removed before other tasks of the thread run.
-const EXPIRY_SLICE: usize = 256;
+/// When a thread that could not be started is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How often rates are sampled.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
@@ -26,20 +26,22 @@ pub(super) async fn run(shared: Arc<Shared>) {
     tokio::join!(expire(&shared), sample(&shared), give_back());
 }
 
-async fn expire(shared: &Shared) {
-    let mut tick = interval(EXPIRY_EVERY);
+/// Has keys and fields removed, from when they are loaded on.
+async fn expire(shared: &Arc<Shared>) {
+    let mut tick = interval(START_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let node = &shared.node;
-        let Some(keyspace) = node.keyspace().filter(|_| node.expires_keys()) else { continue };
-        let mut began = node.monotonic_nanoseconds();
-        while keyspace.expire_due(keyspace.now(), EXPIRY_SLICE) >= EXPIRY_SLICE {
-            let taken = node.monotonic_nanoseconds().saturating_sub(began);
-            node.stats.expiry_nanoseconds.add(taken);
-            node.note_event(Event::Expiry, taken);
-            tokio::task::yield_now().await;
-            began = node.monotonic_nanoseconds();
+        if shared.node.keyspace().is_none() {
+            continue;
+        }
+        match Expiry::start(shared) {
+            // It ends with this future, which holds it.
+            Ok(_expiry) => std::future::pending().await,
+            Err(error) => {
+                tracing::error!("no thread to remove keys whose time is over, which is tried again: {error}");
+                tick.reset_after(RETRY_AFTER);
+            }
         }
     }
 }

@@ -32,12 +32,17 @@ pub struct Spread {
 impl Durations {
     /// Counts one.
     pub fn count(&self, duration: Duration) {
+        self.count_all(duration, 1);
+    }
+
+    /// Counts so many that are equal.
+    pub fn count_all(&self, duration: Duration, count: u64) {
         let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         // What is a little longer than a bound is not of its class.
         let reached = duration > Duration::from_micros(microseconds);
         let class = DURATION_BOUNDS.partition_point(|bound| *bound < microseconds + u64::from(reached));
-        self.classes[class].fetch_add(1, Relaxed);
-        self.microseconds.fetch_add(microseconds, Relaxed);
+        self.classes[class].fetch_add(count, Relaxed);
+        self.microseconds.fetch_add(microseconds.saturating_mul(count), Relaxed);
     }
 
     /// What was counted so far.

@@ -18,6 +18,7 @@ mod connection;
 mod descriptors;
 mod differential;
 mod durability;
+mod expiry;
 mod facts;
 mod image;
 mod keys;

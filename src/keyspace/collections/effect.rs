@@ -283,7 +283,8 @@ impl Keyspace {
         let retire = |location: Location| self.store.retire(location);
         expired
             .into_iter()
-            .map(|(name, location)| {
+            .map(|(name, deadline, location)| {
+                self.count_lags(deadline, 1, now);
                 retire(location);
                 name
             })
@@ -339,6 +340,15 @@ impl Keyspace {
         expired == EXPIRED_TOGETHER_MAX
     }
 
+    /// Counts the fields of a hash as removed now, those after some as late as the last of them: it takes no longer for more.
+    fn count_lags_of(&self, object: &Object) {
+        let now = self.now();
+        let deadlines = object.earliest_deadlines(EXPIRED_TOGETHER_MAX);
+        deadlines.iter().for_each(|deadline| self.count_lags(*deadline, 1, now));
+        let rest = object.len().saturating_sub(deadlines.len()) as u64;
+        deadlines.last().into_iter().for_each(|deadline| self.count_lags(*deadline, rest, now));
+    }
+
     /// Removes a hash of which nothing is left, which the log knows to have come, if nobody else did. Returns what to wait for.
     fn remove_over(
         &self,
@@ -353,7 +363,9 @@ impl Keyspace {
         // records changes nothing about the time.
         let end = self.store.append(&Draft::delete(keydir.id, key)).ok()?.end;
         held.changed(slot.shard, end);
+        let over = self.bound.objects.get(object);
         let before = keydir.remove_root(slot, key, object)?;
+        over.into_iter().for_each(|object| self.count_lags_of(&object));
         self.let_go(&before);
         self.watchers.changed(database, key, Change::Deleted);
         self.watchers.fields_expired(database, key, true, end);

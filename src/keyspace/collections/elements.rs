@@ -296,9 +296,12 @@ impl Fields {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// The fields whose time is over at `now`.
-    pub(super) fn due(&self, now: u64) -> impl Iterator<Item = &[u8]> {
-        self.deadlines.iter().take_while(move |(deadline, _)| *deadline <= now).map(|(_, name)| &name[..])
+    /// The fields whose time is over at `now`, with their deadlines, the earliest first.
+    pub(super) fn due(&self, now: u64) -> impl Iterator<Item = (u64, &[u8])> {
+        self.deadlines
+            .iter()
+            .take_while(move |(deadline, _)| *deadline <= now)
+            .map(|(deadline, name)| (*deadline, &name[..]))
     }
 }
 

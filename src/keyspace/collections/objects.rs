@@ -12,7 +12,7 @@ use std::thread::Builder;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
-use super::super::deadlines::Deadlines;
+use super::super::deadlines::{Alarm, Deadlines, NameBytes};
 use super::super::entry::Cached;
 use super::super::footprint::{Footprint, Footprints};
 use super::super::hand::Step;
@@ -67,13 +67,13 @@ struct Doomed {
 }
 
 impl Objects {
-    /// None; ids begin at `first`.
-    pub(in crate::keyspace) fn new(first: u64) -> Self {
+    /// None; ids begin at `first`. The alarm is told of the earliest deadlines of fields.
+    pub(in crate::keyspace) fn new(first: u64, alarm: Arc<Alarm>) -> Self {
         Self {
             parts: (0..OBJECT_PARTS).map(|_| RwLock::default()).collect(),
             next: AtomicU64::new(first),
             footprints: Arc::default(),
-            deadlines: Deadlines::new(),
+            deadlines: Deadlines::new(NameBytes::Eight, alarm),
             have_deadlines: AtomicBool::new(false),
             dissolving: Mutex::default(),
             reclaimed: Arc::default(),

@@ -5,10 +5,9 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::super::deadlines::Deadlines;
 use super::super::entry::{self, Cached, Entry, Meta};
 use super::super::footprint::Footprint;
-use super::{Keydir, SHARDS, Shard, Slot, buckets};
+use super::{Keydir, SHARDS, Shard, Slot, buckets, name_of};
 use crate::store::{Location, PARTITIONS};
 
 /// Shards whose keys the store puts into one partition: see [`partition_of`](crate::store::partition_of).
@@ -128,12 +127,12 @@ impl Bulk<'_> {
             shard.shrink_to(0, |(entry, _)| hasher.hash(entry.key()));
             if self.has_deadlines {
                 entry::for_each(shard, |entry| {
-                    deadlines.extend(entry.expiry().map(|deadline| (deadline, hasher.hash(entry.key()))));
+                    deadlines.extend(entry.expiry().map(|deadline| (deadline, name_of(hasher.hash(entry.key())))));
                 });
             }
         }
         if !deadlines.is_empty() {
-            keydir.deadlines.get_or_init(Deadlines::new).gather(deadlines);
+            keydir.deadlines().gather(deadlines);
         }
         // What is subtracted wraps around, and was added before.
         keydir.keys.fetch_add(self.keys as usize, Relaxed);

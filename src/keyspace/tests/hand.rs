@@ -218,7 +218,7 @@ fn a_step_looks_at_few_entries_of_a_large_collection() {
 #[test]
 fn a_step_looks_at_few_entries_of_a_large_shard() {
     let hasher = KeyHasher::new([3; 16]);
-    let keydir = Keydir::new(0, hasher.clone());
+    let keydir = Keydir::new(0, hasher.clone(), Default::default());
     let meta = Meta { location: Location { segment: 0, offset: 0, length: 0 }, kind: 0, expiry: None };
     let slots = (0u32..).map(|number| (number.to_be_bytes(), Slot::of_key(&hasher, &number.to_be_bytes())));
     let entries = 3 * STEP_ENTRIES_MAX;

@@ -104,19 +104,28 @@ impl Object {
         self.change_at(name, at, Entry::set_damaged);
     }
 
-    /// Removes the fields whose time is over at `now`; returns their names and where their records are. Nothing of it needs a
-    /// record.
-    pub(in crate::keyspace::collections) fn expire(&self, now: u64, at_most: usize) -> Vec<(Name, Location)> {
+    /// Removes the fields whose time is over at `now`; returns their names, deadlines and where their records are. Nothing of it
+    /// needs a record.
+    pub(in crate::keyspace::collections) fn expire(&self, now: u64, at_most: usize) -> Vec<(Name, u64, Location)> {
         let mut inner = self.inner.write();
         let Elements::Hash(fields) = &inner.elements else { return Vec::new() };
-        let due: Vec<Name> = fields.due(now).take(at_most).map(Name::from_slice).collect();
+        let due = fields.due(now).take(at_most).map(|(deadline, name)| (deadline, Name::from_slice(name)));
+        let due: Vec<(u64, Name)> = due.collect();
         let mut expired = Vec::with_capacity(due.len());
-        for name in due {
+        for (deadline, name) in due {
             if let Some(element) = inner.take(&name) {
-                expired.push((name, element.location()));
+                expired.push((name, deadline, element.location()));
             }
         }
         expired
+    }
+
+    /// The deadlines of the fields that have the earliest, in order.
+    pub(in crate::keyspace::collections) fn earliest_deadlines(&self, at_most: usize) -> Vec<u64> {
+        self.read(|inner| match &inner.elements {
+            Elements::Hash(fields) => fields.due(u64::MAX).take(at_most).map(|(deadline, _)| deadline).collect(),
+            _ => Vec::new(),
+        })
     }
 
     /// Lets the hand take a step, from where it has come to. Returns where it goes on, nothing at the end.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::common::request::encode;
-use crate::common::server::Server;
+use super::request::encode;
+use super::server::Server;
 
 const CONNECTIONS: usize = 50;
 
@@ -71,6 +71,20 @@ impl Load {
             random: fastrand::Rng::with_seed(7),
             set: Vec::new(),
             get: Vec::new(),
+        }
+    }
+
+    /// The most requests a second that the server keeps up with, when they come one by one: 99 of 100 are answered within so
+    /// many microseconds. What a closed loop reaches is more, as it sends the next only when it has an answer, and so makes the
+    /// server's batches.
+    pub fn sustainable(server: &Server, keys: usize, value_bytes: usize, latency_max: f64, time: Duration) -> f64 {
+        let mut rate = Self::new(server, keys, value_bytes).run(None, time).rate;
+        loop {
+            let tried = Self::new(server, keys, value_bytes).run(Some(rate), time);
+            if tried.set.p99.max(tried.get.p99) <= latency_max {
+                return rate;
+            }
+            rate *= 0.95;
         }
     }
 
