@@ -81,7 +81,8 @@ pub fn run(which: &str, count: usize) {
     let mut deadline = || (within > 0).then(|| begin + random.u64(..within));
     let key = |number: usize| format!("key:{:012}", number * 7_919 % count);
     for number in 0..count {
-        let (key, length) = (key(number), if values == "cold" { 100 } else { values.parse().unwrap_or(number % 128 + 1) });
+        let (key, length) =
+            (key(number), if values == "cold" { 100 } else { values.parse().unwrap_or(number % 128 + 1) });
         let value = vec![b'v'; length];
         let mut access = keyspace.access_one(0, key.as_bytes(), Mode::Exclusive, keyspace.now(), false);
         let put = access.put(key.as_bytes(), Kind::of_string(&value).0, &value, deadline());

@@ -37,8 +37,9 @@ const BUCKET_BYTES: usize = size_of::<Entry>() + 1;
 pub(super) const FRAGMENTS: u32 = 1 << 16;
 
 /// How many of a hash's lowest and highest bits are the name that a deadline has of its key. The highest are the map's own tag
-/// and the shard; the lowest choose the bucket, where a shard has no more than 2^19 of them.
-const NAME_LOW_BITS: u32 = 19;
+/// and the shard; the lowest choose the bucket, where a shard has no more than 2^19 of them: with 4096 shards, below two thousand
+/// million keys. In tests, keys that share a name and shards with more buckets are common.
+const NAME_LOW_BITS: u32 = if cfg!(test) { 3 } else { 19 };
 const NAME_HIGH_BITS: u32 = 19;
 
 /// The name that a deadline has of a key with this hash.
@@ -183,13 +184,23 @@ impl Keydir {
     /// Brings what a look at each of these slots will touch into the processor's cache. One after the other they would
     /// wait for memory four times each; so all of them wait for each of the four together.
     pub(super) fn prefetch(&self, slots: &[Slot]) {
+        self.prefetch_where(slots.iter(), |slot, entry| entry.fragment() == slot.fragment);
+    }
+
+    /// The same for slots that [`Keydir::due`] has told, in which the fragment is not known.
+    pub(super) fn prefetch_due(&self, due: &[(u64, Slot)]) {
+        self.prefetch_where(due.iter().map(|(_, slot)| slot), |_, _| true);
+    }
+
+    #[inline]
+    fn prefetch_where<'a>(&self, slots: impl Iterator<Item = &'a Slot> + Clone, is: impl Fn(&Slot, &Entry) -> bool) {
         let Some(map) = self.map.get() else { return };
         let shards = map.shards();
-        slots.iter().for_each(|slot| entry::prefetch(&*shards[slot.shard]));
-        slots.iter().for_each(|slot| entry::prefetch_bucket(&shards[slot.shard].read(), slot.hash));
+        slots.clone().for_each(|slot| entry::prefetch(&*shards[slot.shard]));
+        slots.clone().for_each(|slot| entry::prefetch_bucket(&shards[slot.shard].read(), slot.hash));
         for slot in slots {
             let shard = shards[slot.shard].read();
-            if let Some((entry, _)) = shard.get(slot.hash, |(entry, _)| entry.fragment() == slot.fragment) {
+            if let Some((entry, _)) = shard.get(slot.hash, |(entry, _)| is(slot, entry)) {
                 entry.prefetch();
             }
         }

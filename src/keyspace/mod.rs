@@ -92,6 +92,9 @@ pub struct Ahead {
 /// Fewer keys than this are not worth prefetching: each would wait for memory as long as without.
 const PREFETCHED_MIN: usize = 3;
 
+/// How many keys whose time is over are prefetched together.
+const PREFETCHED_DUE: usize = 32;
+
 /// A database emptied with more keys than this is taken apart by a thread of its own.
 const RECLAIM_INLINE_KEYS_MAX: usize = 1024;
 
@@ -402,7 +405,11 @@ impl Keyspace {
         let (mut looked_at, mut proof) = (0, None);
         for (number, database) in self.bound.databases.iter().enumerate() {
             let keydir = database.load_full();
-            for (deadline, slot) in keydir.due(now, limit - looked_at) {
+            let due = keydir.due(now, limit - looked_at);
+            for (place, &(deadline, slot)) in due.iter().enumerate() {
+                if place % PREFETCHED_DUE == 0 {
+                    keydir.prefetch_due(&due[place..due.len().min(place + PREFETCHED_DUE)]);
+                }
                 looked_at += 1;
                 // Once for all of them: each would have to ask the log, which others are writing to.
                 let proof = *proof.get_or_insert_with(|| self.store.mark_time(now).ok());

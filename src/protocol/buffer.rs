@@ -274,7 +274,9 @@ impl ReplyBuffer {
 
     /// Everything still to be sent, in one piece: for replies that stay inside the program, and for tests.
     pub fn to_vec(&self) -> Vec<u8> {
-        self.pieces().flatten().copied().collect()
+        let mut bytes = Vec::with_capacity(self.pieces().map(<[u8]>::len).sum());
+        self.pieces().for_each(|piece| bytes.extend_from_slice(piece));
+        bytes
     }
 
     /// The unsent bytes in order, as non-empty slices.

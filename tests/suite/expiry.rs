@@ -56,7 +56,8 @@ fn with_volatile_keys(count: usize) -> (Server, Connection, u16) {
     let mut client = server.connect();
     let begin = now() + 3_600_000;
     let deadline = |number: usize| begin + (number * 7_919 % 3_600_000) as u64;
-    let keys: Vec<_> = (0..count).map(|number| words(&format!("SET vol:{number} v PXAT {}", deadline(number)))).collect();
+    let keys: Vec<_> =
+        (0..count).map(|number| words(&format!("SET vol:{number} v PXAT {}", deadline(number)))).collect();
     send_all(&mut client, &keys);
     (server, client, port)
 }
@@ -150,7 +151,8 @@ fn nobody_is_woken_while_nothing_is_due() {
     assert!((1..=(30.0 * seconds) as u64).contains(&woken), "woken {woken} times in {seconds} s");
     // As often as milliseconds have deadlines, at most.
     let begin = now() + 200;
-    let keys: Vec<_> = (0..8_000).map(|number| words(&format!("SET due:{number} v PXAT {}", begin + number / 4))).collect();
+    let keys: Vec<_> =
+        (0..8_000).map(|number| words(&format!("SET due:{number} v PXAT {}", begin + number / 4))).collect();
     send_all(&mut client, &keys);
     let (woken, seconds) = wakes_within_a_second(&server);
     assert!(woken as f64 <= 2_500.0 * seconds, "woken {woken} times in {seconds} s");

@@ -96,3 +96,31 @@ fn keys_are_removed_so_long_after_their_deadline() {
     // All three: the log needs no record of keys whose time was over.
     assert_eq!((late.expiry_lag().total(), late.expiry_lag().microseconds), (3, 120_000));
 }
+
+#[test]
+fn fields_count_as_keys_do_whoever_removes_them() {
+    let bench = Bench::new();
+    let mut session = bench.session();
+    let keyspace = bench.keyspace();
+    let counted = || (keyspace.expiry_lag().total(), keyspace.expiry_lag().microseconds);
+    for line in ["HSET h f v g v stays v", "HPEXPIRE h 100 FIELDS 1 f", "HPEXPIRE h 200 FIELDS 1 g"] {
+        bench.run(&mut session, line);
+    }
+    bench.clock.advance(Duration::from_millis(107));
+    keyspace.expire_due(keyspace.now(), 100);
+    assert_eq!(counted(), (1, 7_000));
+    bench.clock.advance(Duration::from_millis(100));
+    bench.run(&mut session, "HGET h g");
+    assert_eq!(counted(), (2, 14_000));
+    // Of a hash that goes as a whole, each field counts: the first 1,024 as they are, the others as late as the last of these.
+    let fields = (0..1_500).map(|number| format!(" f{number} v")).collect::<String>();
+    bench.run(&mut session, &format!("HSET whole{fields}"));
+    for (ttl, fields) in [(50, 0..1_000), (80, 1_000..1_500)] {
+        let names = fields.clone().map(|number| format!(" f{number}")).collect::<String>();
+        bench.run(&mut session, &format!("HPEXPIRE whole {ttl} FIELDS {}{names}", fields.len()));
+    }
+    bench.clock.advance(Duration::from_millis(90));
+    keyspace.expire_due(keyspace.now(), 100);
+    assert_eq!(counted(), (2 + 1_500, 14_000 + 1_000 * 40_000 + 500 * 10_000));
+    assert_eq!((keyspace.size(0).keys, keyspace.overdue()), (1, 0));
+}

@@ -76,7 +76,7 @@ pub(super) fn write(out: &mut Exposition, facts: &Facts, node: &Node) {
     let waits = keyspace.store().waits();
     out.durations("caskade_log_sync_duration_seconds", "How long each sync of the log took.", &waits.syncs);
     out.durations("caskade_log_write_duration_seconds", "How long each write of the log took.", &waits.writes);
-    let help = "How long after its deadline each key was removed.";
+    let help = "How long after its deadline each key or field was removed.";
     out.durations("caskade_expiry_lag_seconds", help, &keyspace.expiry_lag());
     let help = "How long the key or field has been over that waits longest to be removed.";
     out.single("caskade_expiry_overdue_seconds", Gauge, help, keyspace.overdue() as f64 / 1e3);
