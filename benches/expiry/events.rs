@@ -15,24 +15,18 @@ const AHEAD: u64 = 3_000_000;
 /// How long after the last deadline somebody is still listened to.
 const WAITED: u64 = 5_000_000;
 
-pub mod what {
-    use std::fmt;
-
-    /// What expires.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum Kind {
-        Key,
-        Field,
-    }
-
-    impl fmt::Display for Kind {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(if *self == Self::Key { "key" } else { "field" })
-        }
-    }
+/// What expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Key,
+    Field,
 }
 
-use what::Kind;
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Key { "key" } else { "field" })
+    }
+}
 
 /// Things that expire one after the other.
 pub struct Spread {

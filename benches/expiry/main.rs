@@ -21,7 +21,7 @@ use caskade::allocator;
 use common::load::{Load, Measured, key};
 use common::server::{Program, Server};
 use common::{machine, page};
-use events::{Lags, Spread, Subscriber, what};
+use events::{Kind, Lags, Spread, Subscriber};
 
 #[global_allocator]
 static ALLOCATOR: allocator::Allocator = allocator::Allocator;
@@ -128,7 +128,7 @@ fn measure(program: &Program, scale: &Scale, lags: &mut String, waits: &mut Stri
         println!("{line}");
         let _ = writeln!(waits, "{line}");
     };
-    let kinds: &[what::Kind] = if is_redis { &[what::Kind::Key] } else { &[what::Kind::Key, what::Kind::Field] };
+    let kinds: &[Kind] = if is_redis { &[Kind::Key] } else { &[Kind::Key, Kind::Field] };
     let most = Load::sustainable(&server, LOADED_KEYS, VALUE_BYTES, LATENCY_MAX, scale.spread / 4);
     for kind in kinds {
         let spread = Spread { kind: *kind, events: scale.events, over: scale.spread };

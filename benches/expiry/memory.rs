@@ -14,7 +14,7 @@ use caskade::types::kind::Kind;
 /// The first argument of a process that is to measure.
 pub const COMMAND: &str = "measure";
 
-/// The limit for one deadline, all included, over values of all lengths.
+/// The limit for one deadline, all included.
 pub const BYTES_MAX: f64 = 24.0;
 
 /// How many changes are written to the log together.
@@ -36,36 +36,34 @@ const WITHIN: [(&str, u64); 3] = [("an hour", 3_600_000), ("a day", 86_400_000),
 pub fn compare(count: usize) -> (String, bool) {
     let mut text = format!(
         "\nBytes that the deadline of one of {count} keys takes, that in the key's own block included: what all take with deadlines more \
-         than without, by the allocator's count. As it came: set in mixed order; then put off once, each to another deadline:\n\n\
-         | | all within | as it came | put off |\n| --- | --- | --- | --- |\n"
+         than without, by the allocator's count, set in mixed order:\n\n| | all within | bytes |\n| --- | --- | --- |\n"
     );
     let mut is_within = true;
     for (values, described) in VALUES {
-        let [without, _] = measure(values, 0, count);
+        let without = measure(values, 0, count);
         for (name, within) in WITHIN.into_iter().filter(|(_, within)| values == "mixed" || *within == WITHIN[0].1) {
             let with = measure(values, within, count);
-            let each = with.map(|bytes| (bytes as f64 - without as f64) / count as f64);
-            let line = format!("| {described} | {name} | {:.1} | {:.1} |\n", each[0], each[1]);
+            let each = (with as f64 - without as f64) / count as f64;
+            let line = format!("| {described} | {name} | {each:.1} |\n");
             print!("{line}");
             text.push_str(&line);
-            is_within &= values != "mixed" || each.into_iter().all(|each| each <= BYTES_MAX);
+            is_within &= each <= BYTES_MAX;
         }
     }
     (text, is_within)
 }
 
-fn measure(values: &str, within: u64, count: usize) -> [u64; 2] {
+fn measure(values: &str, within: u64, count: usize) -> u64 {
     let program = std::env::current_exe().expect("this program");
     let mut command = Command::new(program);
     command.args([COMMAND, &format!("{values}:{within}"), &count.to_string()]);
     let output = command.stderr(Stdio::inherit()).output().expect("to start the measurement");
     assert!(output.status.success(), "the measurement failed");
-    let text = String::from_utf8(output.stdout).expect("numbers");
-    let numbers: Vec<u64> = text.split_whitespace().map(|word| word.parse().expect("a number")).collect();
-    numbers.try_into().expect("two numbers")
+    let text = String::from_utf8(output.stdout).expect("a number");
+    text.trim().parse().expect("a number")
 }
 
-/// Prints what the keys take, and again after their deadlines were put off.
+/// Prints what the keys take.
 pub fn run(which: &str, count: usize) {
     let (values, within) = which.split_once(':').expect("values and a time");
     let within: u64 = within.parse().expect("milliseconds");
@@ -92,18 +90,7 @@ pub fn run(which: &str, count: usize) {
         }
     }
     settle(&keyspace, values);
-    let filled = allocator::allocated().saturating_sub(before);
-    for number in (0..count).filter(|_| within > 0) {
-        let key = key(number);
-        let mut access = keyspace.access_one(0, key.as_bytes(), Mode::Exclusive, keyspace.now(), false);
-        let put_off = access.set_expiry(key.as_bytes(), deadline());
-        let Ok((position, _)) = put_off.and_then(|_| access.commit()) else { panic!("a deadline was refused") };
-        if number % CHANGES_AT_ONCE == 0 {
-            keyspace.store().wait_acknowledged(position).expect("to write");
-        }
-    }
-    settle(&keyspace, values);
-    println!("{filled} {}", allocator::allocated().saturating_sub(before));
+    println!("{}", allocator::allocated().saturating_sub(before));
     assert_eq!(keyspace.size(0).keys, count);
     keyspace.store().close().expect("to close");
 }

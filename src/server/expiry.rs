@@ -45,6 +45,15 @@ impl Expiry {
         let thread = thread::Builder::new().name("caskade-expiry".to_owned()).spawn(work)?;
         Ok(Self { ends, thread: Some(thread) })
     }
+
+    /// Panics as the thread has, if it has: without it, keys would stay until somebody asks for them.
+    pub(super) fn check(&mut self) {
+        if let Some(thread) = self.thread.take_if(|thread| thread.is_finished())
+            && let Err(panic) = thread.join()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
 }
 
 impl Drop for Expiry {

@@ -12,8 +12,8 @@ use crate::allocator;
 /// How often it is looked whether the keys are loaded.
 const START_EVERY: Duration = Duration::from_millis(10);
 
-/// When a thread that could not be started is tried again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// When a thread that could not be started is tried again, and how often one that was is looked after.
+const CHECK_AFTER: Duration = Duration::from_secs(1);
 
 /// How often rates are sampled.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
@@ -37,10 +37,13 @@ async fn expire(shared: &Arc<Shared>) {
         }
         match Expiry::start(shared) {
             // It ends with this future, which holds it.
-            Ok(_expiry) => std::future::pending().await,
+            Ok(mut expiry) => loop {
+                tokio::time::sleep(CHECK_AFTER).await;
+                expiry.check();
+            },
             Err(error) => {
                 tracing::error!("no thread to remove keys whose time is over, which is tried again: {error}");
-                tick.reset_after(RETRY_AFTER);
+                tick.reset_after(CHECK_AFTER);
             }
         }
     }

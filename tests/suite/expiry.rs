@@ -121,14 +121,18 @@ fn many_that_expire_at_once_are_gone_soon_and_hold_up_nobody_for_long() {
     assert!(longest < Duration::from_millis(250), "a request took {longest:?}");
 }
 
-/// The times that the thread which removes keys has slept and been woken.
+/// How often the thread that removes keys has slept and been woken, once there is one.
 fn wakes(server: &Server) -> u64 {
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("threads");
     let is_expiry = |path: &std::path::Path| {
         std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "caskade-expiry")
     };
-    let path = tasks.flatten().map(|task| task.path()).find(|path| is_expiry(path)).expect("the thread");
-    let status = std::fs::read_to_string(path.join("status")).expect("its status");
+    let mut found = None;
+    wait_until("the thread to start", PATIENCE, || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("threads");
+        found = tasks.flatten().map(|task| task.path()).find(|path| is_expiry(path));
+        found.is_some()
+    });
+    let status = std::fs::read_to_string(found.expect("the thread").join("status")).expect("its status");
     let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).expect("switches");
     line.trim().parse().expect("a number")
 }
