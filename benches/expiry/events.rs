@@ -1,7 +1,7 @@
 //! Keys and fields with deadlines, and who is told of their end. A key that is told of has its deadline in its name.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, SystemTime};
 
@@ -57,9 +57,12 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time after 1970").as_micros() as u64
 }
 
+/// The lines of a message; the last is the name of the key.
+const LINES: usize = 7;
+
 /// Who is told.
 pub struct Subscriber {
-    stream: BufReader<TcpStream>,
+    stream: TcpStream,
 }
 
 impl Subscriber {
@@ -68,35 +71,47 @@ impl Subscriber {
         let event = if kind == Kind::Key { "expired" } else { "hexpired" };
         let channel = format!("__keyevent@0__:{event}").into_bytes();
         stream.write_all(&encode(&[b"SUBSCRIBE".to_vec(), channel])).expect("to send");
-        let mut stream = BufReader::with_capacity(1 << 20, stream);
-        (0..6).for_each(|_| _ = line(&mut stream).expect("a reply"));
+        let mut reply = Vec::new();
+        while !reply.ends_with(b":1\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("a reply");
+            reply.extend(byte);
+        }
         Self { stream }
     }
 
-    /// Reads of so many, until some time after the `last` deadline.
+    /// Reads of so many, until some time after the `last` deadline. What comes together counts as read at one moment.
     pub fn read(&mut self, count: usize, last: u64) -> Lags {
         let mut lags = Lags { told: Vec::with_capacity(count), of: count };
+        let (mut some, mut rest, mut lines) = (vec![0; 1 << 20], Vec::new(), 0);
         while lags.told.len() < count && now() < last + WAITED {
             let left = Duration::from_micros((last + WAITED).saturating_sub(now()).max(1));
-            self.stream.get_ref().set_read_timeout(Some(left)).expect("a time limit");
-            let Some(message) = (0..7).map(|_| line(&mut self.stream)).collect::<Option<Vec<_>>>() else { break };
-            let mut words = message[6].split(':').skip(1).map(|word| word.parse::<u64>().expect("a number"));
-            let (deadline, count_of_it) = (words.next().expect("a deadline"), words.nth(1).unwrap_or(1));
-            let lag = now().saturating_sub(deadline * 1000);
-            lags.told.extend(std::iter::repeat_n(lag, count_of_it as usize));
+            self.stream.set_read_timeout(Some(left)).expect("a time limit");
+            let received = match self.stream.read(&mut some) {
+                Ok(received) => received,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                Err(error) => panic!("the subscriber lost its connection: {error}"),
+            };
+            assert!(received > 0, "the subscriber was cut off");
+            let now = now();
+            for piece in some[..received].split_inclusive(|byte| *byte == b'\n') {
+                rest.extend_from_slice(piece);
+                if !piece.ends_with(b"\n") {
+                    break;
+                }
+                lines += 1;
+                if lines % LINES == 0 {
+                    let name = std::str::from_utf8(&rest).expect("a name").trim_end();
+                    let mut words = name.split(':').skip(1).map(|word| word.parse::<u64>().expect("a number"));
+                    let (deadline, events) = (words.next().expect("a deadline"), words.nth(1).unwrap_or(1));
+                    let lag = now.saturating_sub(deadline * 1000);
+                    lags.told.extend(std::iter::repeat_n(lag, events as usize));
+                }
+                rest.clear();
+            }
         }
         lags.told.sort_unstable();
         lags
-    }
-}
-
-/// A line without its end, unless nothing comes any more.
-fn line(stream: &mut BufReader<TcpStream>) -> Option<String> {
-    let mut line = String::new();
-    match stream.read_line(&mut line) {
-        Ok(_) => Some(line.trim_end().to_owned()),
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
-        Err(error) => panic!("the subscriber lost its connection: {error}"),
     }
 }
 

@@ -175,7 +175,8 @@ proptest! {
 fn an_item_takes_few_bytes_however_it_came_and_nothing_is_left_behind() {
     const COUNT: u64 = 100_000;
     let spread = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16;
-    let orders: [(&str, fn(u64) -> u64); 4] = [
+    type Order = fn(u64) -> u64;
+    let orders: [(&str, Order); 4] = [
         ("rising", |number| number * 30),
         ("falling", |number| (COUNT - number) * 30),
         ("mixed", |number| number * 7919 % COUNT * 30),
