@@ -48,6 +48,8 @@ pub(super) struct Swept {
     looked_at: usize,
     /// Whether it has come round.
     pub(super) is_whole: bool,
+    /// Whether the round was begun before.
+    pub(super) was_begun: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,8 +133,8 @@ impl Keyspace {
         let stops = self.bound.databases.len() * SHARDS + OBJECT_PARTS;
         let Way { at: start, round } = *self.memory.hand.0.lock();
         let (mut at, mut ids) = (start, None);
+        let mut swept = Swept { was_begun: round.is_some(), ..Swept::default() };
         let mut round = round.unwrap_or(Round { start, has_wrapped: false });
-        let mut swept = Swept::default();
         while swept.freed < excess && swept.looked_at < looked_at_max && !swept.is_whole {
             let manner = match manner {
                 Manner::Renew { wanted } => Manner::Renew { wanted: wanted.saturating_sub(swept.freed) },

@@ -254,7 +254,8 @@ impl Keyspace {
             let swept = self.sweep(excess as usize, manner, LOOKED_AT_MAX);
             excess -= (swept.freed as u64).min(excess);
             state.rounds += usize::from(swept.is_whole);
-            if !swept.is_whole || manner == Manner::All {
+            // Of a round that was begun before, only the end was made here.
+            if !swept.is_whole || manner == Manner::All && !swept.was_begun {
                 break;
             }
         }
