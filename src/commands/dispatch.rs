@@ -247,6 +247,10 @@ fn run<'k>(
         return Err(stop);
     }
     if ctx.session.transaction.is_some() && !row.is(Flags::IMMEDIATE) {
+        let admitted = prepared.is_some_and(|prepared| prepared.admitted);
+        if !admitted && node.keyspace().is_some_and(|keyspace| !keyspace.has_memory()) {
+            return Err(Stop::Room);
+        }
         return queue(&mut ctx, row, words);
     }
     batch.timing.begin(node);

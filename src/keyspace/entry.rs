@@ -349,6 +349,7 @@ impl Entry {
         if let (Some(last_use), Some(cache)) = (last_use, next.cache()) {
             cache.last_use.store(last_use, Relaxed);
         }
+        next.header().flags.fetch_or(flags & USES, Relaxed);
         *self = next;
     }
 
@@ -439,6 +440,7 @@ impl Entry {
         if damaged {
             next.set_damaged();
         }
+        next.header().flags.fetch_or(self.flags() & USES, Relaxed);
         *self = next;
     }
 

@@ -9,7 +9,7 @@
 
 use std::ops::ControlFlow;
 
-use super::entry::Entry;
+use super::entry::{Entry, Meta};
 use super::footprint::Footprint;
 use super::keydir::{Keydir, SHARDS};
 use super::{Halt, Keyspace, Mode};
@@ -18,6 +18,9 @@ use crate::sync::Mutex;
 
 /// How many keys go before it is seen again how much is in use: some milliseconds.
 const EVICTED_MAX: u64 = 10_000;
+
+/// How many keys and shards are looked at before it is seen again how much is in use.
+const LOOKED_AT_MAX: usize = 200_000;
 
 /// How many keys are looked at while a shard is locked.
 const STEP_KEYS_MAX: usize = 128;
@@ -55,14 +58,33 @@ pub enum Policy {
     Keys(Among, Choice),
 }
 
-/// Where the hand is: the shard of a database, and the bucket there.
+/// Where the hand is.
 #[derive(Default)]
-pub(super) struct Evictor(Mutex<(usize, usize)>);
+pub(super) struct Evictor(Mutex<Place>);
 
-/// A key that is to go.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    /// The shard of a database.
+    stop: usize,
+    bucket: usize,
+    /// How many stops it has passed since it has found a key last.
+    passed: usize,
+}
+
+/// What has come of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Evicted {
+    pub(super) freed: Footprint,
+    pub(super) keys: u64,
+    /// Whether no key is left that may go, or the log takes no deletions.
+    pub(super) is_exhausted: bool,
+}
+
+/// A key that is to go, as it was when it was chosen.
 pub(super) struct Chosen {
     key: Box<[u8]>,
     location: Location,
+    expiry: Option<u64>,
 }
 
 /// What the hand does with the keys that it passes.
@@ -75,6 +97,18 @@ pub(super) struct Choosing {
 }
 
 impl Choosing {
+    /// What was not used; of the others, all uses are forgotten.
+    #[cfg(test)]
+    pub(super) fn unused() -> Self {
+        Self { among: Among::All, choice: Choice::LeastRecent, spares: true, looked_at: 0, chosen: Vec::new() }
+    }
+
+    /// All that may go, whatever their uses.
+    #[cfg(test)]
+    pub(super) fn all(among: Among) -> Self {
+        Self { among, choice: Choice::Random, spares: false, looked_at: 0, chosen: Vec::new() }
+    }
+
     /// Looks at a key, and says whether there is time for another.
     pub(super) fn pass(&mut self, entry: &Entry) -> ControlFlow<()> {
         self.looked_at += 1;
@@ -83,7 +117,11 @@ impl Choosing {
             match self.choice {
                 Choice::LeastRecent if is_spared => entry.forget_uses(),
                 Choice::LeastFrequent if is_spared => entry.forget_use(),
-                _ => self.chosen.push(Chosen { key: entry.key().into(), location: entry.location() }),
+                _ => self.chosen.push(Chosen {
+                    key: entry.key().into(),
+                    location: entry.location(),
+                    expiry: entry.expiry(),
+                }),
             }
         }
         if self.looked_at >= STEP_KEYS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -91,10 +129,10 @@ impl Choosing {
 }
 
 impl Keyspace {
-    /// Deletes keys as the policy says until so many bytes are free of what keys take without their values. Returns what is
-    /// free, and how many keys went; fewer where no more may go, or the log takes no deletions.
-    pub(super) fn evict(&self, policy: &Policy, wanted: usize) -> (Footprint, u64) {
-        let (mut freed, mut evicted) = (Footprint::default(), 0);
+    /// Deletes keys as the policy says until so many bytes are free of what keys take without their values, as far as that takes
+    /// little time.
+    pub(super) fn evict(&self, policy: &Policy, wanted: usize) -> Evicted {
+        let (mut freed, mut evicted, mut is_refused) = (Footprint::default(), 0, false);
         let mut go = |database: u32, keydir: &Keydir, chosen: &Chosen| -> ControlFlow<()> {
             match self.evict_one(database, keydir, chosen) {
                 Ok((gone, is_evicted)) => {
@@ -103,52 +141,66 @@ impl Keyspace {
                     let goes_on = freed.bare < wanted && evicted < EVICTED_MAX;
                     if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                 }
-                Err(_) => ControlFlow::Break(()),
+                Err(_) => {
+                    is_refused = true;
+                    ControlFlow::Break(())
+                }
             }
         };
-        let _ = match *policy {
-            Policy::Never => ControlFlow::Continue(()),
-            Policy::Keys(_, Choice::Soonest) => self.evict_soonest(&mut go),
+        let is_exhausted = match *policy {
+            Policy::Never => true,
+            Policy::Keys(_, Choice::Soonest) => self.evict_soonest(&mut go).is_continue(),
             Policy::Keys(among, choice) => self.evict_passed(among, choice, &mut go),
         };
-        (freed, evicted)
+        Evicted { freed, keys: evicted, is_exhausted: is_exhausted || is_refused }
     }
 
+    /// Lets the hand choose until it is told to stop, or has looked at much; says whether it has found none on its way round.
     fn evict_passed(
         &self,
         among: Among,
         choice: Choice,
         go: &mut dyn FnMut(u32, &Keydir, &Chosen) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    ) -> bool {
         let databases = self.bound.databases.len();
         let stops = databases * SHARDS;
-        let (mut stop, mut bucket) = *self.memory.evictor.0.lock();
-        // A whole round for each use that may spare a key, and one for where the hand began in the midst of a shard.
-        let rounds = match choice {
-            Choice::LeastRecent => 1,
-            Choice::LeastFrequent => 3,
-            Choice::Random | Choice::Soonest => 0,
-        };
-        let mut flow = ControlFlow::Continue(());
-        for passed in 0..=(rounds + 1) * stops {
-            let number = stop % databases;
+        let mut at = *self.memory.evictor.0.lock();
+        // A whole round for each use that may spare a key.
+        let sparing = stops
+            * match choice {
+                Choice::LeastRecent => 1,
+                Choice::LeastFrequent => 3,
+                Choice::Random | Choice::Soonest => 0,
+            };
+        let (mut looked_at, mut flow) = (0, ControlFlow::Continue(()));
+        // One more than a round, as the first stop may be entered in its midst.
+        while flow.is_continue() && looked_at < LOOKED_AT_MAX && at.passed <= sparing + stops {
+            let number = at.stop % databases;
             let keydir = self.bound.databases[number].load_full();
             let has_some = if among == Among::All { keydir.keys() } else { keydir.volatile() } > 0;
-            while has_some && flow.is_continue() {
-                let spares = passed <= rounds * stops;
+            let mut next = None;
+            if has_some {
+                let spares = at.passed <= sparing;
                 let mut choosing = Choosing { among, choice, spares, looked_at: 0, chosen: Vec::new() };
-                let next = keydir.choose(stop / databases, bucket, &mut choosing);
+                next = keydir.choose(at.stop / databases, at.bucket, &mut choosing);
+                looked_at += choosing.looked_at;
+                if !choosing.chosen.is_empty() {
+                    at.passed = at.passed.min(sparing);
+                }
                 flow = choosing.chosen.iter().try_for_each(|chosen| go(number as u32, &keydir, chosen));
-                let Some(next) = next else { break };
-                bucket = next;
             }
-            if flow.is_break() {
-                break;
-            }
-            (stop, bucket) = ((stop + 1) % stops, 0);
+            looked_at += 1;
+            at = match next {
+                Some(bucket) => Place { bucket, ..at },
+                None => Place { stop: (at.stop + 1) % stops, bucket: 0, passed: at.passed + 1 },
+            };
         }
-        *self.memory.evictor.0.lock() = (stop, bucket);
-        flow
+        let has_found_none = at.passed > sparing + stops;
+        if has_found_none || flow.is_break() {
+            at.passed = 0;
+        }
+        *self.memory.evictor.0.lock() = at;
+        has_found_none
     }
 
     fn evict_soonest(&self, go: &mut dyn FnMut(u32, &Keydir, &Chosen) -> ControlFlow<()>) -> ControlFlow<()> {
@@ -160,7 +212,9 @@ impl Keyspace {
             };
             for (deadline, slot) in keydir.due(deadline, STEP_KEYS_MAX) {
                 match keydir.with_deadline(&slot, deadline) {
-                    Some((key, location)) => go(number as u32, &keydir, &Chosen { key, location })?,
+                    Some((key, location)) => {
+                        go(number as u32, &keydir, &Chosen { key, location, expiry: Some(deadline) })?;
+                    }
                     None => {
                         let _latch = self.bound.latches.one(&slot, Mode::Exclusive);
                         if keydir.with_deadline(&slot, deadline).is_none() {
@@ -173,12 +227,13 @@ impl Keyspace {
     }
 
     /// Deletes a key, if it is what it was; returns what that frees, sooner or later, and whether it was not over already.
-    fn evict_one(&self, database: u32, keydir: &Keydir, chosen: &Chosen) -> Result<(Footprint, bool), Halt> {
+    pub(super) fn evict_one(&self, database: u32, keydir: &Keydir, chosen: &Chosen) -> Result<(Footprint, bool), Halt> {
         let key = &chosen.key;
         let slot = self.slot(key);
         let mut access = self.access_one(database, key, Mode::Exclusive, self.now(), false);
-        let is_same = |location| location == chosen.location;
-        if access.keydir_id() != keydir.id || !keydir.meta(&slot, key).is_some_and(|meta| is_same(meta.location)) {
+        // A deadline changes without a new place in the log.
+        let is_same = |meta: Meta| (meta.location, meta.expiry) == (chosen.location, chosen.expiry);
+        if access.keydir_id() != keydir.id || !keydir.meta(&slot, key).is_some_and(is_same) {
             return Ok((Footprint::default(), false));
         }
         let own = keydir.footprint_of(&slot, key);

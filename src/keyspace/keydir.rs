@@ -33,6 +33,9 @@ pub(super) const SHARDS: usize = if cfg!(any(test, feature = "fuzzing")) { 256 }
 /// Bytes that a bucket takes: a pointer, and a byte of the hash.
 const BUCKET_BYTES: usize = size_of::<Entry>() + 1;
 
+/// A shard with room for no more keys keeps it.
+const SHRUNK_MIN: usize = 28;
+
 /// One more than the highest hash fragment.
 pub(super) const FRAGMENTS: u32 = 1 << 16;
 
@@ -308,6 +311,7 @@ impl Keydir {
         point();
         let mut shard = self.map.get()?.shards()[named.shard].write();
         let (entry, _) = hashes_in(&shard, named).find_map(|hash| shard.remove_entry(hash, expired))?;
+        self.shrink(&mut shard);
         drop(shard);
         self.taken(named, &entry);
         Some((entry.key().into(), Before::of(&entry)))
@@ -485,6 +489,17 @@ impl Keydir {
         }
     }
 
+    /// Gives room back that a shard has for many more keys than it has left: it counts towards the memory limit.
+    #[inline]
+    fn shrink(&self, shard: &mut Shard<'_>) {
+        if shard.capacity() > SHRUNK_MIN && shard.len() < shard.capacity() / 4 {
+            let before = buckets(shard);
+            let wanted = shard.len() * 2;
+            shard.shrink_to(wanted, |(entry, _)| self.hasher.hash(entry.key()));
+            self.buckets.fetch_sub(before - buckets(shard), Relaxed);
+        }
+    }
+
     fn with<R>(&self, slot: &Slot, key: &[u8], look: impl FnOnce(&Entry) -> R) -> Option<R> {
         point();
         let shard = self.map.get()?.shards()[slot.shard].read();
@@ -505,6 +520,7 @@ impl Keydir {
         point();
         let mut shard = self.map.get()?.shards()[slot.shard].write();
         let (entry, _) = shard.remove_entry(slot.hash, |(entry, _)| wanted(entry))?;
+        self.shrink(&mut shard);
         drop(shard);
         self.taken(slot, &entry);
         Some(entry)

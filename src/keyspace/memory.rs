@@ -49,8 +49,13 @@ pub(super) struct Memory {
 struct State {
     /// How often in a row nothing was found that could go.
     in_vain: u32,
-    /// Rounds that the hand has made since there was room last.
+    /// Rounds that the hand has made since there was room last, and those of them at the end that spared nothing.
     rounds: usize,
+    whole: usize,
+    /// How often in a row the system's limit was near.
+    crammed: u32,
+    /// A round is under way in which everything moves.
+    renews: bool,
 }
 
 impl Memory {
@@ -91,6 +96,8 @@ pub struct Kept {
     pub evicted: u64,
     /// Whether more than the limit is in use still.
     pub is_over: bool,
+    /// Whether what is scattered is still being put together.
+    pub is_renewing: bool,
 }
 
 /// Where the keyspace's memory goes, in bytes.
@@ -196,26 +203,32 @@ impl Keyspace {
             return Kept::default();
         }
         let reserve = (limit / RESERVE_PART).min(RESERVE_MAX);
-        // A look at everything takes a while, in which much could come.
-        if load.used > limit || load.is_crammed || load.is_scattered {
+        if load.used > limit || load.is_crammed {
             memory.pressed.store(true, SeqCst);
         }
         // Before the hand begins, so that nothing comes back meanwhile; it stays while there is next to nothing free.
-        memory.crowded.store(load.used + reserve >= limit, Relaxed);
-        let wanted = (load.used + reserve).saturating_sub(limit);
+        memory.crowded.store(load.used + reserve >= limit || load.surplus > 0, Relaxed);
+        let mut wanted = (load.used + reserve).saturating_sub(limit);
         let mut kept = Kept::default();
         // Keys go only for what they take themselves, whatever values are in memory.
         let bare = self.memory_use().bare() + load.beside(self);
-        let too_many = (bare + reserve).saturating_sub(limit).min(wanted);
-        let is_freeing = load.is_freeing || self.reclaimed_collections().0 > 0;
-        let (mut lacking, mut wanted) = (too_many, wanted);
-        if too_many > 0 && may_evict && !is_freeing {
-            let (freed, evicted) = self.evict(&memory.policy.load(), too_many as usize);
-            (kept.evicted, lacking) = (evicted, too_many.saturating_sub(freed.bare as u64));
-            wanted = wanted.saturating_sub(freed.bytes as u64);
+        let mut lacking = (bare + reserve).saturating_sub(limit).min(wanted);
+        let policy = **memory.policy.load();
+        // Who evicts and must not now waits for that, and refuses nobody meanwhile.
+        let mut may_go_on =
+            load.is_freeing || self.reclaimed_collections().0 > 0 || !may_evict && policy != Policy::Never;
+        if lacking > 0 && !may_go_on {
+            let evicted = self.evict(&policy, lacking as usize);
+            kept.evicted = evicted.keys;
+            lacking = lacking.saturating_sub(evicted.freed.bare as u64);
+            wanted = wanted.saturating_sub(evicted.freed.bytes as u64);
+            may_go_on = evicted.keys > 0 || !evicted.is_exhausted;
         }
-        let of_values = wanted.saturating_sub(lacking);
-        kept.demoted = self.demote(of_values.max(load.surplus), load.is_scattered, &mut state);
+        let of_values = wanted.saturating_sub(lacking).max(load.surplus);
+        state.renews |= load.is_scattered;
+        let demoted = self.demote(of_values, &mut state);
+        kept.demoted = demoted.bytes;
+        kept.is_renewing = state.renews;
         let left = wanted.saturating_sub(kept.demoted);
         kept.is_over = left > reserve;
         // What goes by itself is waited for, and nobody is refused for it.
@@ -223,47 +236,63 @@ impl Keyspace {
         if kept.is_over && !is_lasting {
             self.store.ask_for_sync();
         }
-        memory.crowded.store(left > 0, Relaxed);
-        let was_in_vain = kept.demoted == 0 && kept.evicted == 0;
-        state.in_vain = if (is_lasting || load.is_crammed) && was_in_vain { state.in_vain + 1 } else { 0 };
-        let may_go_on = is_freeing || kept.evicted > 0;
+        memory.crowded.store(left > 0 || load.surplus > 0, Relaxed);
+        state.in_vain = if is_lasting && demoted.is_exhausted && !may_go_on { state.in_vain + 1 } else { 0 };
+        state.crammed = if load.is_crammed { state.crammed + 1 } else { 0 };
         let is_stuck = is_lasting && !may_go_on && (lacking > 0 || state.in_vain >= PATIENCE);
         memory.full.store(is_stuck, Relaxed);
-        if is_stuck || !kept.is_over && (!load.is_crammed || state.in_vain >= PATIENCE) {
+        let is_crammed = load.is_crammed && state.crammed < PATIENCE;
+        // A log that fails says so itself to whoever writes.
+        let waits = kept.is_over && may_evict && !self.store.is_failing() || is_crammed;
+        if is_stuck || !waits {
             memory.let_go_on();
         }
         kept
     }
 
-    /// Sends so many bytes of values back to the disk, those not used of late first, as far as that takes little time; returns how
-    /// many went.
-    fn demote(&self, wanted: u64, is_scattered: bool, state: &mut State) -> u64 {
+    /// Sends so many bytes of values back to the disk, those not used of late first, as far as that takes little time.
+    fn demote(&self, wanted: u64, state: &mut State) -> Demoted {
         let mut excess = wanted;
-        if is_scattered {
-            // All of it in one round, which frees on its way what it would have freed otherwise.
-            excess -= (self.sweep(usize::MAX, Manner::Renew { wanted: excess as usize }, usize::MAX).freed as u64)
-                .min(excess);
+        if state.renews {
+            let swept = self.sweep(usize::MAX, Manner::Renew { wanted: excess as usize }, LOOKED_AT_MAX);
+            excess -= (swept.freed as u64).min(excess);
+            state.renews = !swept.is_whole;
+            return Demoted { bytes: wanted - excess, is_exhausted: false };
         }
-        for _ in 0..=ROUNDS_MAX {
+        let mut is_exhausted = false;
+        for _ in 0..=ROUNDS_MAX + 1 {
             let values = self.memory_use().values;
-            if excess == 0 || values == 0 {
+            is_exhausted = values == 0 || state.whole >= 2;
+            if excess == 0 || is_exhausted {
                 break;
             }
             // Where all have to go, or enough was spared, nothing is. What is not yet written stays: it can go soon.
-            let manner = if values <= excess || state.rounds >= ROUNDS_MAX { Manner::All } else { Manner::Spare };
-            let swept = self.sweep(excess as usize, manner, LOOKED_AT_MAX);
+            let is_all = values <= excess || state.rounds >= ROUNDS_MAX;
+            let swept = self.sweep(excess as usize, if is_all { Manner::All } else { Manner::Spare }, LOOKED_AT_MAX);
             excess -= (swept.freed as u64).min(excess);
-            state.rounds += usize::from(swept.is_whole);
-            // Of a round that was begun before, only the end was made here.
-            if !swept.is_whole || manner == Manner::All && !swept.was_begun {
+            if !swept.is_whole {
                 break;
             }
+            state.rounds += 1;
+            // Of a round that was begun before, only the end may have been made so.
+            state.whole = match (is_all, swept.was_begun) {
+                (true, false) => 2,
+                (true, true) => state.whole + 1,
+                (false, _) => 0,
+            };
         }
-        if excess == 0 {
-            state.rounds = 0;
+        if excess == 0 || is_exhausted {
+            (state.rounds, state.whole) = (0, 0);
         }
-        wanted - excess
+        Demoted { bytes: wanted - excess, is_exhausted }
     }
+}
+
+/// What has come of sending values back to the disk.
+struct Demoted {
+    bytes: u64,
+    /// Whether nothing is left that may go now.
+    is_exhausted: bool,
 }
 
 impl Load {

@@ -64,6 +64,7 @@ pub struct Client {
     pub outbox: Outbox,
     /// Bytes that wait for its socket, beside the outbox.
     unsent: AtomicUsize,
+    queued_bytes: AtomicUsize,
     /// Subscriptions to channels, patterns and shard channels.
     subscriptions: [AtomicUsize; 3],
     tracked: Mutex<Option<Tracked>>,
@@ -130,6 +131,7 @@ impl Clients {
             names: Mutex::default(),
             outbox: Outbox::default(),
             unsent: AtomicUsize::new(0),
+            queued_bytes: AtomicUsize::new(0),
             subscriptions: Default::default(),
             tracked: Mutex::default(),
             broken_redirect: AtomicBool::new(false),
@@ -166,9 +168,9 @@ impl Clients {
         self.all.lock().values().map(|client| client.memory_bytes() as u64).sum()
     }
 
-    /// Cuts off those that take most, until the others take no more than `most` bytes; returns how many. Who has asked for it
-    /// by CLIENT NO-EVICT is spared.
-    pub fn cut_off_largest(&self, most: u64) -> u64 {
+    /// Cuts off those that take most, until the others take no more than `most` bytes; returns how many, and how many that were
+    /// cut off have not gone yet. Who has asked for it by CLIENT NO-EVICT is spared.
+    pub fn cut_off_largest(&self, most: u64) -> (u64, usize) {
         // What each takes changes all the time, and must count with what the sum was made of.
         let clients = self.all().into_iter().map(|client| (client.memory_bytes() as u64, client));
         let mut clients: Vec<_> = clients.collect();
@@ -186,7 +188,8 @@ impl Clients {
                 count += 1;
             }
         }
-        count
+        let going = clients.iter().filter(|(_, client)| client.is_evicted()).count();
+        (count, going)
     }
 
     /// The most that one connection has sent ahead, in bytes.
@@ -424,6 +427,13 @@ impl Client {
         self.evicted.load(SeqCst)
     }
 
+    /// Notes the bytes that its transaction has queued.
+    pub fn note_queued_bytes(&self, bytes: usize) {
+        if self.queued_bytes.load(Relaxed) != bytes {
+            self.queued_bytes.store(bytes, Relaxed);
+        }
+    }
+
     /// Notes the bytes that wait for its socket.
     pub fn note_unsent(&self, bytes: usize) {
         self.unsent.store(bytes, Relaxed);
@@ -435,7 +445,7 @@ impl Client {
     }
 
     fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.input_buffer.load(Relaxed) + self.output_buffer()
+        size_of::<Self>() + self.input_buffer.load(Relaxed) + self.queued_bytes.load(Relaxed) + self.output_buffer()
     }
 
     /// Notes how many channels, patterns and shard channels it has subscribed to.
@@ -498,7 +508,7 @@ impl Client {
         let _ = write!(
             line,
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
-             qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} events={} cmd={} \
+             qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={} tot-mem={} events={} cmd={} \
              user={} redir={} resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={}",
             self.id,
             self.address(),
@@ -515,6 +525,7 @@ impl Client {
             multi,
             self.watched.load(Relaxed),
             buffered,
+            self.queued_bytes.load(Relaxed),
             pieces,
             unsent,
             self.memory_bytes(),

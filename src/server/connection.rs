@@ -155,6 +155,8 @@ impl Connection {
                 // What a client waits for is what it is shown to do.
                 let command = batch.last_command().filter(|_| self.waits.is_none());
                 let now = if batch.now == 0 { self.shared.node.now() } else { batch.now };
+                let queued = self.session.transaction.as_ref().map_or(0, |transaction| transaction.bytes());
+                self.session.client.note_queued_bytes(queued);
                 self.session.client.note_activity(now, command, received as u64, buffered);
             }
             // Who waits has shown its state, and left it behind.
@@ -304,6 +306,9 @@ impl Connection {
                 Executed::Errand(errand) => prepared.finished = Some(self.run_errand(errand).await),
                 Executed::Room => {
                     self.wait_for_room().await;
+                    if self.session.client.is_killed() {
+                        return Err(self.killed());
+                    }
                     prepared.admitted = true;
                 }
                 Executed::Blocked(waiter) => {
@@ -366,8 +371,16 @@ impl Connection {
     /// Waits until the log has taken in what others have written, and memory has room for more.
     async fn wait_for_room(&self) {
         if let Some(keyspace) = self.shared.node.keyspace() {
-            poll_fn(|context| keyspace.store().poll_room(context.waker())).await;
-            poll_fn(|context| keyspace.poll_memory(context.waker())).await;
+            let room = async {
+                poll_fn(|context| keyspace.store().poll_room(context.waker())).await;
+                poll_fn(|context| keyspace.poll_memory(context.waker())).await;
+            };
+            // Who is cut off while it waits goes at once: it may be for its memory.
+            tokio::select! {
+                biased;
+                () = sending::killed(&self.session.client) => {}
+                () = room => {}
+            }
         }
     }
 

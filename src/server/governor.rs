@@ -18,6 +18,9 @@ use crate::keyspace::{Among, Choice, Keyspace, Load, Policy};
 /// The longest pause between two looks.
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
+/// The longest where nothing can be done.
+const PAUSE_FULL_MAX: Duration = Duration::from_secs(1);
+
 /// The shortest.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 
@@ -44,6 +47,7 @@ const RETURN_TIME: Duration = Duration::from_millis(300);
 
 /// Putting what is scattered together costs a look at everything.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
+const RENEW_PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// The thread, for as long as this lives.
 pub(super) struct Governor {
@@ -89,6 +93,10 @@ impl Drop for Governor {
 struct Watch {
     purged: Duration,
     renewed: Duration,
+    renew_pause: Duration,
+    is_renewing: bool,
+    /// Bytes that were resident when that began.
+    resident: u64,
     /// When clients were cut off last.
     cut_off: Option<Duration>,
     /// Since when more than the limit is in use.
@@ -114,13 +122,17 @@ impl Watch {
         keyspace.set_eviction_policy(policy(settings.maxmemory_policy));
         let now = Duration::from_nanos(node.monotonic_nanoseconds());
         let (surplus, is_crammed) = self.surplus(limit, now);
-        let is_scattered = surplus > 0 && now.saturating_sub(self.renewed) >= RENEW_EVERY;
-        let passing = keyspace.store().status().window_bytes;
+        let is_scattered = surplus > 0 && now.saturating_sub(self.renewed) >= self.renew_pause.max(RENEW_EVERY);
+        if is_scattered {
+            self.resident = allocator::resident().all;
+        }
+        // What does not get to the disk does not pass.
+        let passing = if keyspace.store().is_failing() { 0 } else { keyspace.store().unsettled_bytes() };
         let lasting = used.saturating_sub(passing + keyspace.memory_use().values);
         if lasting > limit && node.clients.memory_bytes() > limit / CLIENTS_PART {
-            let count = node.clients.cut_off_largest(limit / CLIENTS_PART);
-            node.stats.evicted_clients.add(count);
-            if count > 0 {
+            let (cut_off, going) = node.clients.cut_off_largest(limit / CLIENTS_PART);
+            node.stats.evicted_clients.add(cut_off);
+            if going > 0 {
                 self.cut_off = Some(now);
             }
         }
@@ -128,10 +140,15 @@ impl Watch {
         let may_evict = !node.pause.is_used() || node.pause.current(|| node.now()).is_none();
         let kept =
             keyspace.keep_within(Load { used, passing, surplus, is_scattered, is_freeing, is_crammed }, may_evict);
-        if is_scattered {
+        if self.is_renewing && !kept.is_renewing {
             allocator::purge();
-            self.renewed = Duration::from_nanos(node.monotonic_nanoseconds());
+            self.renewed = now;
+            // Where it did not help, it will not do so soon.
+            let helped = allocator::resident().all < self.resident / 20 * 19;
+            self.renew_pause =
+                if helped { RENEW_EVERY } else { (self.renew_pause * 2).clamp(RENEW_EVERY, RENEW_PAUSE_MAX) };
         }
+        self.is_renewing = kept.is_renewing;
         self.note_time(shared, kept.is_over, now);
         pause(limit, keyspace, Duration::from_nanos(node.monotonic_nanoseconds()).saturating_sub(now))
     }
@@ -172,7 +189,7 @@ fn pause(limit: u64, keyspace: &Keyspace, taken: Duration) -> Duration {
     let until_full = Duration::from_millis(free / BYTES_PER_MILLISECOND);
     // Where nothing can be done, looking again and again would take the time of those who read and delete.
     let least = if keyspace.is_out_of_memory() { 10 * taken } else { taken };
-    until_full.max(PAUSE_MIN).max(least).min(PAUSE_MAX)
+    until_full.clamp(PAUSE_MIN, PAUSE_MAX).max(least.min(PAUSE_FULL_MAX))
 }
 
 fn policy(policy: MaxmemoryPolicy) -> Policy {

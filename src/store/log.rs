@@ -264,7 +264,7 @@ impl Log {
     }
 
     /// The position up to which nothing needs to stay in memory.
-    fn settled(&self) -> Position {
+    pub(super) fn settled(&self) -> Position {
         match self.fsync() {
             Fsync::No => self.written.load(Ordering::Acquire),
             Fsync::Always | Fsync::Everysec => self.durable.load(Ordering::Acquire),

@@ -269,6 +269,16 @@ impl Store {
         }
     }
 
+    /// Bytes that have to stay in memory until they are safe.
+    pub fn unsettled_bytes(&self) -> u64 {
+        self.log.appended.load(Ordering::Acquire).saturating_sub(self.log.settled())
+    }
+
+    /// Whether the log turns writers away.
+    pub fn is_failing(&self) -> bool {
+        self.log.failing.load(Ordering::SeqCst)
+    }
+
     /// Has what was appended made durable soon, by the store's threads.
     pub fn ask_for_sync(&self) {
         if self.log.signals.running() {

@@ -77,7 +77,7 @@ impl Ordered {
         if run.len() < RUN_MAX && run.has_room_for(bound.0, item.0) {
             return run.insert(bound.0, place, item);
         }
-        if is_last && run.len() >= WIDENED_MAX && run.get(bound.0, place - 1) != item {
+        if is_last && run.len() >= WIDENED_MAX {
             self.runs.insert(item, Run::of(item.0, &[item], self.name));
             return;
         }

@@ -170,6 +170,25 @@ proptest! {
     }
 }
 
+/// Keys of one name and deadline have an item each, also where that is more than a run has otherwise.
+#[test]
+fn equal_items_are_counted_however_many_they_are() {
+    let (equal, others) = ((1_000, 7), [(999, 9), (1_000, 6), (1_000, 8), (1_001, 1)]);
+    for before in 0..=others.len() {
+        let mut items = Ordered::new(NameBytes::Four);
+        others[..before].iter().for_each(|item| items.insert(*item));
+        (0..1_000).for_each(|_| items.insert(equal));
+        others[before..].iter().for_each(|item| items.insert(*item));
+        assert_eq!((items.count(), items.count_due(1_000), items.iter().count()), (1_004, 1_003, 1_004));
+        for left in (0..1_000).rev() {
+            assert!(items.remove(equal), "{left} are left");
+            assert_eq!(items.iter().filter(|item| *item == equal).count(), left);
+        }
+        assert!(!items.remove(equal));
+        assert_eq!(items.iter().collect::<Vec<_>>(), others);
+    }
+}
+
 /// The runs are as full as they are said to be, however the items came: what 100,000 take, by the capacity of all runs.
 #[test]
 fn an_item_takes_few_bytes_however_it_came_and_nothing_is_left_behind() {
@@ -195,10 +214,16 @@ fn an_item_takes_few_bytes_however_it_came_and_nothing_is_left_behind() {
         }
         let each = items.bytes() as f64 / COUNT as f64;
         assert!(each < 8.0, "{order}, put off: {each}");
-        for number in 0..COUNT {
+        let mut remove = |number: u64| {
             let item = item(number);
             assert!(items.remove((item.0 + 3_000_000, item.1)));
-        }
+            items.bytes()
+        };
+        // Runs become smaller, but not so small that they are joined.
+        (0..COUNT).filter(|number| number % 3 > 0).for_each(|number| _ = remove(number));
+        let (first, each) = (remove(0), COUNT as f64 / 3.0);
+        assert!((first as f64 / each) < 10.0, "{order}, thinned out: {}", first as f64 / each);
+        (1..COUNT).filter(|number| number % 3 == 0).for_each(|number| _ = remove(number));
         assert_eq!((items.bytes(), items.count(), items.sum()), (0, 0, 0), "{order}");
     }
 }

@@ -6,12 +6,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use fastrand::Rng;
 
-use super::super::evict::{Among, Choice, Policy};
-use super::super::{End, Keyspace, Listener, Load, Mode};
+use super::super::evict::{Among, Choice, Choosing, Policy};
+use super::super::keydir::SHARDS;
+use super::super::{Access, End, Keyspace, Listener, Load, Mode};
 use super::runner::{START, open, options};
 use crate::store::clock::TestClock;
 use crate::store::disk::SimDisk;
-use crate::store::{Fsync, Position};
+use crate::store::{Fsync, Options, Position};
 
 const POLICIES: [Policy; 8] = [
     Policy::Never,
@@ -50,8 +51,8 @@ struct Trial {
     evicted: u64,
 }
 
-fn listened(disk: &Arc<SimDisk>) -> (Keyspace, Receiver<(u32, Vec<u8>)>) {
-    let keyspace = open(disk.clone(), START, options(Fsync::Everysec)).unwrap();
+fn listened(disk: &Arc<SimDisk>, options: Options) -> (Keyspace, Receiver<(u32, Vec<u8>)>) {
+    let keyspace = open(disk.clone(), START, options).unwrap();
     let (tell, told) = channel();
     keyspace.watchers.set_listener(Box::new(Told(tell)));
     (keyspace, told)
@@ -59,8 +60,17 @@ fn listened(disk: &Arc<SimDisk>) -> (Keyspace, Receiver<(u32, Vec<u8>)>) {
 
 impl Trial {
     fn new() -> Self {
+        Self::with(options(Fsync::Everysec))
+    }
+
+    /// For many keys, in few segments.
+    fn large() -> Self {
+        Self::with(Options::default())
+    }
+
+    fn with(options: Options) -> Self {
         let disk = Arc::new(SimDisk::new());
-        let (keyspace, told) = listened(&disk);
+        let (keyspace, told) = listened(&disk, options);
         Self { keyspace, disk, keys: BTreeMap::new(), told, evicted: 0 }
     }
 
@@ -129,7 +139,7 @@ impl Trial {
 
     fn reopen(&mut self) {
         self.keyspace.store().sync().unwrap();
-        let (keyspace, told) = listened(&self.disk);
+        let (keyspace, told) = listened(&self.disk, options(Fsync::Everysec));
         (self.keyspace, self.told, self.evicted) = (keyspace, told, 0);
     }
 }
@@ -224,8 +234,18 @@ fn crowded(trial: &mut Trial, policy: Policy, keys: usize, deadline: impl Fn(usi
     trial.keyspace.set_eviction_policy(policy);
     // All values are on the disk from now on, and no use is known.
     trial.keyspace.set_memory_limit(1);
-    trial.keyspace.keep_within(Load { used: trial.total(), ..Load::default() }, false);
+    for _ in 0..10 {
+        trial.keyspace.keep_within(Load { used: trial.total(), ..Load::default() }, false);
+    }
     assert_eq!(trial.keyspace.memory_use().values, 0);
+    // To put a key is a use, too.
+    let keydir = trial.keyspace.bound.databases[0].load_full();
+    for shard in 0..SHARDS {
+        let mut bucket = Some(0);
+        while let Some(from) = bucket {
+            bucket = keydir.choose(shard, from, &mut Choosing::unused());
+        }
+    }
 }
 
 /// Has keys evicted until this part of their memory is free.
@@ -305,4 +325,86 @@ fn what_is_over_counts_as_expired() {
     keyspace.set_memory_limit(1);
     keyspace.govern(0);
     assert_eq!((keyspace.size(0).keys, keyspace.expired_keys(), keyspace.evicted_keys()), (0, 100, 0));
+}
+
+/// However many values there are, and however often they were used: while they can leave memory, nobody is refused and no key
+/// goes, although one look at them comes to no end.
+#[test]
+fn nobody_is_refused_while_values_can_leave_memory() {
+    const KEYS: usize = 150_000;
+    for policy in [Policy::Never, Policy::Keys(Among::All, Choice::LeastRecent)] {
+        let mut trial = Trial::large();
+        trial.keyspace.set_eviction_policy(policy);
+        for number in 0..KEYS {
+            trial.put(0, format!("key {number}").as_bytes(), &[b'v'; 100], None);
+        }
+        trial.keyspace.store().sync().unwrap();
+        for number in 0..KEYS {
+            trial.read(0, format!("key {number}").as_bytes(), 3);
+        }
+        let memory = trial.keyspace.memory_use();
+        let limit = memory.bare() + memory.values / 10;
+        trial.keyspace.set_memory_limit(limit);
+        let mut looks = 0;
+        while trial.total() > limit - limit / 64 {
+            looks += 1;
+            assert!(looks < 100, "{:?} after {looks} looks", trial.keyspace.memory_use());
+            trial.keyspace.govern(0);
+            assert!(!trial.keyspace.is_out_of_memory(), "after {looks} looks");
+        }
+        assert!(looks > 1, "a look has its bounds");
+        assert_eq!(trial.keyspace.evicted_keys(), 0);
+    }
+}
+
+/// Tables count towards the limit, and so they shrink when keys go: else all keys would go for the room of those that were.
+#[test]
+fn tables_shrink_when_keys_go() {
+    const KEYS: usize = 100_000;
+    let mut trial = Trial::large();
+    crowded(&mut trial, Policy::Keys(Among::All, Choice::Random), KEYS, |_| None);
+    let before = trial.keyspace.memory_use();
+    let limit = before.total() / 3;
+    trial.keyspace.set_memory_limit(limit);
+    for _ in 0..100 {
+        trial.keyspace.govern(0);
+    }
+    trial.take_told();
+    let after = trial.keyspace.memory_use();
+    assert!(after.total() <= limit && after.tables < before.tables / 2, "{before:?}, {after:?}");
+    assert!(trial.keys.len() > KEYS / 10, "{} keys are left", trial.keys.len());
+    trial.check();
+    for ((database, key), _) in std::mem::take(&mut trial.keys) {
+        let mut access = trial.keyspace.access_one(database, &key, Mode::Exclusive, trial.keyspace.now(), false);
+        assert!(access.delete(&key).unwrap());
+    }
+    assert!(trial.keyspace.memory_use().tables < before.tables / 10, "{:?}", trial.keyspace.memory_use());
+}
+
+/// Between the moment in which it is chosen and that in which its latch is held, a key may have become another.
+#[test]
+fn a_key_that_has_changed_since_it_was_chosen_stays() {
+    let mut trial = Trial::new();
+    let soon = Some(trial.keyspace.now() + 1000);
+    let chosen = |trial: &Trial| {
+        let keydir = trial.keyspace.bound.databases[0].load_full();
+        let mut choosing = Choosing::all(Among::Volatile);
+        for shard in 0..SHARDS {
+            assert!(keydir.choose(shard, 0, &mut choosing).is_none());
+        }
+        (keydir, choosing.chosen.pop().expect("a key"))
+    };
+    let evict = |trial: &mut Trial, meanwhile: &dyn Fn(&mut Access<'_>)| {
+        trial.put(0, b"key", b"value", soon);
+        let (keydir, chosen) = chosen(trial);
+        let mut access = trial.keyspace.access_one(0, b"key", Mode::Exclusive, trial.keyspace.now(), false);
+        meanwhile(&mut access);
+        drop(access);
+        trial.keyspace.evict_one(0, &keydir, &chosen).unwrap().1
+    };
+    assert!(!evict(&mut trial, &|access| assert!(access.set_expiry(b"key", None).unwrap())));
+    assert!(!evict(&mut trial, &|access| assert!(access.set_expiry(b"key", Some(START + 1_000_000)).unwrap())));
+    assert!(!evict(&mut trial, &|access| access.put(b"key", 0, b"other", None).unwrap()));
+    assert!(!evict(&mut trial, &|access| assert!(access.delete(b"key").unwrap())));
+    assert!(evict(&mut trial, &|_| {}));
 }

@@ -185,7 +185,7 @@ impl Connection {
 }
 
 /// Ready once the client is killed.
-fn killed(client: &Client) -> impl Future<Output = ()> + '_ {
+pub(in crate::server) fn killed(client: &Client) -> impl Future<Output = ()> + '_ {
     poll_fn(|context| match client.poll_told(context.waker()) {
         Some(Told::Killed) => Poll::Ready(()),
         // It is taken once what is on its way is sent.
