@@ -268,7 +268,8 @@ fn run<'k>(
     };
     let held_back = prepared.is_some_and(|prepared| prepared.admitted);
     let lacks_room = !keyspace.store().has_room() && has(registry, ctx.session, row, Flags::WRITE)
-        || !keyspace.has_memory() && has(registry, ctx.session, row, Flags::DENYOOM);
+        || !keyspace.has_memory() && has(registry, ctx.session, row, Flags::DENYOOM)
+        || !keyspace.has_memory_for_replies() && has(registry, ctx.session, row, Flags::READONLY);
     if lacks_room && !held_back {
         return Err(Stop::Room);
     }

@@ -39,6 +39,8 @@ pub(super) struct Memory {
     pressed: AtomicBool,
     /// The keys and elements alone are over the limit, and none may go.
     full: AtomicBool,
+    /// Readers wait, too.
+    held: AtomicBool,
     waiting: Mutex<Vec<Waker>>,
     state: Mutex<State>,
     pub(super) hand: Hand,
@@ -65,6 +67,7 @@ impl Memory {
     }
 
     fn let_go_on(&self) {
+        self.held.store(false, SeqCst);
         self.pressed.store(false, SeqCst);
         std::mem::take(&mut *self.waiting.lock()).into_iter().for_each(Waker::wake);
     }
@@ -85,6 +88,8 @@ pub struct Load {
     pub is_freeing: bool,
     /// Whether the surplus is so much that whoever puts more in has to wait until some of it has gone back.
     pub is_crammed: bool,
+    /// Whether it is replies that take the memory: whoever reads has to wait as well.
+    pub holds_readers: bool,
 }
 
 /// What [`Keyspace::keep_within`] has come to.
@@ -173,6 +178,12 @@ impl Keyspace {
         !self.memory.pressed.load(Relaxed)
     }
 
+    /// The same for whoever reads.
+    #[inline]
+    pub fn has_memory_for_replies(&self) -> bool {
+        !self.memory.held.load(Relaxed)
+    }
+
     /// Ready when there is room in memory, or it is known that there will be none; otherwise `waker` is woken then.
     pub fn poll_memory(&self, waker: &Waker) -> Poll<()> {
         if !self.memory.pressed.load(SeqCst) {
@@ -206,6 +217,7 @@ impl Keyspace {
         if load.used > limit || load.is_crammed {
             memory.pressed.store(true, SeqCst);
         }
+        memory.held.store(load.holds_readers, SeqCst);
         // Before the hand begins, so that nothing comes back meanwhile; it stays while there is next to nothing free.
         memory.crowded.store(load.used + reserve >= limit || load.surplus > 0, Relaxed);
         let mut wanted = (load.used + reserve).saturating_sub(limit);
@@ -243,7 +255,7 @@ impl Keyspace {
         memory.full.store(is_stuck, Relaxed);
         let is_crammed = load.is_crammed && state.crammed < PATIENCE;
         // A log that fails says so itself to whoever writes.
-        let waits = kept.is_over && may_evict && !self.store.is_failing() || is_crammed;
+        let waits = kept.is_over && may_evict && !self.store.is_failing() || is_crammed || load.holds_readers;
         if is_stuck || !waits {
             memory.let_go_on();
         }

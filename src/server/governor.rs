@@ -37,6 +37,9 @@ const RESIDENT_SLACK: u64 = 16 << 20;
 /// Where more is in use than can leave memory, clients may have this part of the limit, or those that take most are cut off.
 const CLIENTS_PART: u64 = 4;
 
+/// They may have so many bytes whatever the limit is: one reply may be as long.
+const CLIENTS_MIN: u64 = 16 << 20;
+
 /// What is not yet synced may take this part of the limit, in bytes at least and at most:
 const WINDOW_PART: u64 = 8;
 const WINDOW_MIN: u64 = 64 << 10;
@@ -129,8 +132,10 @@ impl Watch {
         // What does not get to the disk does not pass.
         let passing = if keyspace.store().is_failing() { 0 } else { keyspace.store().unsettled_bytes() };
         let lasting = used.saturating_sub(passing + keyspace.memory_use().values);
-        if lasting > limit && node.clients.memory_bytes() > limit / CLIENTS_PART {
-            let (cut_off, going) = node.clients.cut_off_largest(limit / CLIENTS_PART);
+        let most = (limit / CLIENTS_PART).max(CLIENTS_MIN);
+        let holds_readers = lasting > limit && node.clients.memory_bytes() > most;
+        if holds_readers {
+            let (cut_off, going) = node.clients.cut_off_largest(most);
             node.stats.evicted_clients.add(cut_off);
             if going > 0 {
                 self.cut_off = Some(now);
@@ -138,8 +143,10 @@ impl Watch {
         }
         let is_freeing = self.cut_off.is_some_and(|cut_off| now.saturating_sub(cut_off) < RETURN_TIME);
         let may_evict = !node.pause.is_used() || node.pause.current(|| node.now()).is_none();
-        let kept =
-            keyspace.keep_within(Load { used, passing, surplus, is_scattered, is_freeing, is_crammed }, may_evict);
+        let kept = keyspace.keep_within(
+            Load { used, passing, surplus, is_scattered, is_freeing, is_crammed, holds_readers },
+            may_evict,
+        );
         if self.is_renewing && !kept.is_renewing {
             allocator::purge();
             self.renewed = now;

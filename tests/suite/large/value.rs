@@ -19,7 +19,9 @@ fn a_large_value_in_a_hash_is_kept() {
     let limit = BASE + COPIES * bytes;
     let title = format!("a value of {bytes} bytes in a hash");
     let mut diary = Diary::new(&title);
-    let arguments = ["--maxmemory", "32mb", "--space-amplification", "1.2", "--compaction-garbage-min", "0"];
+    // A quarter of it is for clients, of whom one sends the value.
+    let maxmemory = (BASE + 4 * bytes).to_string();
+    let arguments = ["--maxmemory", &maxmemory, "--space-amplification", "1.2", "--compaction-garbage-min", "0"];
     let mut server = Server::start(Program::Caskade, &arguments);
     let mut client = server.connect();
     let (first, second) = (text(bytes, 1), text(bytes, 2));

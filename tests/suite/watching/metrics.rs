@@ -112,7 +112,7 @@ fn metrics_are_in_the_text_format_and_say_what_info_says() {
 #[test]
 fn look_ups_are_told_apart_by_where_the_value_was() {
     const KEYS: usize = 400;
-    let (server, port) = watched(&["--maxmemory", "1mb"]);
+    let (server, port) = watched(&["--maxmemory", "6mb"]);
     let mut client = server.connect();
     let value = "v".repeat(20_000);
     for number in 0..KEYS {
