@@ -29,6 +29,9 @@ const LOOKED_AT_MAX: usize = 100_000;
 /// Whoever waits for room is refused after so many calls in a row that have not found any.
 const PATIENCE: u32 = 100;
 
+/// Whoever waits for what was freed to get back to the system goes on after so many calls in a row.
+const CRAMMED_MAX: u32 = 1000;
+
 #[derive(Default)]
 pub(super) struct Memory {
     limit: AtomicU64,
@@ -253,7 +256,7 @@ impl Keyspace {
         state.crammed = if load.is_crammed { state.crammed + 1 } else { 0 };
         let is_stuck = is_lasting && !may_go_on && (lacking > 0 || state.in_vain >= PATIENCE);
         memory.full.store(is_stuck, Relaxed);
-        let is_crammed = load.is_crammed && state.crammed < PATIENCE;
+        let is_crammed = load.is_crammed && state.crammed < CRAMMED_MAX;
         // A log that fails says so itself to whoever writes.
         let waits = kept.is_over && may_evict && !self.store.is_failing() || is_crammed || load.holds_readers;
         if is_stuck || !waits {

@@ -32,7 +32,7 @@ const BYTES_PER_MILLISECOND: u64 = 2 << 20;
 const RESIDENT_BASE: u64 = 24 << 20;
 
 /// With so many bytes more, and another 20th of the limit, whoever puts more in has to wait.
-const RESIDENT_SLACK: u64 = 16 << 20;
+const RESIDENT_SLACK: u64 = 8 << 20;
 
 /// Where more is in use than can leave memory, clients may have this part of the limit, or those that take most are cut off.
 const CLIENTS_PART: u64 = 4;
