@@ -97,7 +97,7 @@ pub struct Load {
 
 /// What [`Keyspace::keep_within`] has come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct Governed {
     /// Bytes that have left memory, and are still on the disk.
     pub demoted: u64,
     /// Keys that are no more.
@@ -198,7 +198,7 @@ impl Keyspace {
     }
 
     /// As [`Keyspace::keep_within`], where nobody measures: what the keyspace takes, and so many bytes beside it.
-    pub fn govern(&self, beside: u64) -> Kept {
+    pub fn govern(&self, beside: u64) -> Governed {
         let used = self.memory_use().total() + beside;
         self.keep_within(Load { used, ..Load::default() }, true)
     }
@@ -206,7 +206,7 @@ impl Keyspace {
     /// Keeps to the limit: sends values back to the disk, those not used of late first, and where that is not enough deletes
     /// keys as the policy says, if it `may_evict` now. To be called on a schedule, the sooner the less is free, by one
     /// thread that may take its time; whoever waits for one of its locks waits for a step of the hand.
-    pub fn keep_within(&self, load: Load, may_evict: bool) -> Kept {
+    pub fn keep_within(&self, load: Load, may_evict: bool) -> Governed {
         let memory = &self.memory;
         let (limit, mut state) = (memory.limit.load(Relaxed), memory.state.lock());
         if limit == 0 {
@@ -214,7 +214,7 @@ impl Keyspace {
             memory.full.store(false, Relaxed);
             *state = State::default();
             memory.let_go_on();
-            return Kept::default();
+            return Governed::default();
         }
         let reserve = (limit / RESERVE_PART).min(RESERVE_MAX);
         if load.used > limit || load.is_crammed {
@@ -224,7 +224,7 @@ impl Keyspace {
         // Before the hand begins, so that nothing comes back meanwhile; it stays while there is next to nothing free.
         memory.crowded.store(load.used + reserve >= limit || load.surplus > 0, Relaxed);
         let mut wanted = (load.used + reserve).saturating_sub(limit);
-        let mut kept = Kept::default();
+        let mut kept = Governed::default();
         // Keys go only for what they take themselves, whatever values are in memory.
         let bare = self.memory_use().bare() + load.beside(self);
         let mut lacking = (bare + reserve).saturating_sub(limit).min(wanted);

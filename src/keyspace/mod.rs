@@ -64,7 +64,7 @@ pub use entry::Meta;
 pub use evict::{Among, Choice, Policy};
 pub use keydir::Slot;
 pub use latch::{Held, Mode};
-pub use memory::{Kept, Load, MemoryUse};
+pub use memory::{Governed, Load, MemoryUse};
 pub use watch::{Change, Event, Listener, SUBSCRIPTION_EVENTS_MAX, Subscription, Watch};
 
 use crate::store::clock::Clock;

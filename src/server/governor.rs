@@ -133,15 +133,18 @@ impl Watch {
         let passing = if keyspace.store().is_failing() { 0 } else { keyspace.store().unsettled_bytes() };
         let lasting = used.saturating_sub(passing + keyspace.memory_use().values);
         let most = (limit / CLIENTS_PART).max(CLIENTS_MIN);
-        let holds_readers = lasting > limit && node.clients.memory_bytes() > most;
-        if holds_readers {
-            let (cut_off, going) = node.clients.cut_off_largest(most);
+        let mut going = 0;
+        if lasting > limit && node.clients.memory_bytes() > most {
+            let (cut_off, not_gone) = node.clients.cut_off_largest(most);
             node.stats.evicted_clients.add(cut_off);
-            if going > 0 {
+            going = not_gone;
+            if cut_off > 0 {
                 self.cut_off = Some(now);
             }
         }
         let is_freeing = self.cut_off.is_some_and(|cut_off| now.saturating_sub(cut_off) < RETURN_TIME);
+        // Nobody waits for those who are spared, nor for long for those who do not go.
+        let holds_readers = going > 0 && is_freeing;
         let may_evict = !node.pause.is_used() || node.pause.current(|| node.now()).is_none();
         let kept = keyspace.keep_within(
             Load { used, passing, surplus, is_scattered, is_freeing, is_crammed, holds_readers },
