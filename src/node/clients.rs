@@ -173,11 +173,12 @@ impl Clients {
     pub fn cut_off_largest(&self, most: u64) -> (u64, usize) {
         // What each takes changes all the time, and must count with what the sum was made of.
         let clients = self.all().into_iter().map(|client| (client.memory_bytes() as u64, client));
-        let mut clients: Vec<_> = clients.collect();
+        // The others do not go for the sake of those who are spared.
+        let mut clients: Vec<_> = clients.filter(|(_, client)| !client.no_evict.load(Relaxed)).collect();
         clients.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         let mut left: u64 = clients.iter().map(|(bytes, _)| bytes).sum();
         let mut count = 0;
-        for (bytes, client) in clients.iter().filter(|(_, client)| !client.no_evict.load(Relaxed)) {
+        for (bytes, client) in &clients {
             if left <= most {
                 break;
             }

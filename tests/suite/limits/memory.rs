@@ -125,6 +125,33 @@ fn clients_that_do_not_read_are_cut_off_where_memory_is_needed() {
     assert_eq!(group.kills(), 0);
 }
 
+/// Who has asked to be spared is: then others are refused what needs memory, and wait for nobody.
+#[test]
+fn nobody_waits_for_clients_that_are_spared() {
+    let server = Server::start(Program::Caskade, &["--client-output-buffer-limit", "normal 0 0 0"]);
+    let mut client = server.connect();
+    for _ in 0..100 {
+        let elements = vec![vec![b'v'; 400]; 500];
+        client.ask(&[vec![b"RPUSH".to_vec(), b"list".to_vec()], elements].concat());
+    }
+    let mut spared: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    for connection in &mut spared {
+        connection.ask(&["CLIENT", "NO-EVICT", "ON"]);
+        connection.send(&["LRANGE", "list", "0", "-1"]).expect("to send");
+    }
+    wait_until("replies to wait", PATIENCE, || info(&mut client, "mem_clients_normal") > 32 * MEGABYTE);
+    client.ask(&["CONFIG", "SET", "maxmemory", "16mb"]);
+    wait_until("writes to be refused", PATIENCE, || {
+        client.call(&["SET", "key", "value"]).expect("an answer").is_error()
+    });
+    assert_eq!(client.ask(&["GET", "nothing"]), Reply::Null);
+    assert_eq!(info(&mut client, "evicted_clients"), 0);
+    assert!(spared.iter_mut().all(|connection| connection.receive().is_ok()));
+    wait_until("writes to be taken", PATIENCE, || {
+        !client.call(&["SET", "key", "value"]).expect("an answer").is_error()
+    });
+}
+
 #[test]
 fn a_lower_limit_takes_effect_within_seconds() {
     let server = Server::start(Program::Caskade, &["--maxmemory", "400mb"]);
