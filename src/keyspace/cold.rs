@@ -87,12 +87,11 @@ impl Cold {
         };
         if let Ok(value) = &value {
             let now = (keyspace.store.now() / 1000) as u32;
-            if keyspace.memory.has_room() {
-                match &self.owner {
-                    Owner::Key(keydir, slot) => keydir.warm(slot, &self.key, self.location, value, now),
-                    Owner::Element(object) => {
-                        keyspace.bound.objects.warm(object, &self.key, self.location, value, now);
-                    }
+            let room = keyspace.memory.room();
+            match &self.owner {
+                Owner::Key(keydir, slot) => keydir.warm(slot, &self.key, self.location, value, room, now),
+                Owner::Element(object) => {
+                    keyspace.bound.objects.warm(object, &self.key, self.location, value, room, now);
                 }
             }
             keyspace.stats.cold_reads.fetch_add(1, Relaxed);

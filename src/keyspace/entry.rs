@@ -31,6 +31,7 @@ use bytes::Bytes;
 use hashbrown::raw::RawTable;
 
 use super::footprint::Footprint;
+use super::memory::Room;
 use crate::store::Location;
 
 /// The longest value kept inside its key's block; a longer one is a shared buffer of its own, so that a reply can
@@ -289,6 +290,28 @@ impl Entry {
         if flags & USES != USES {
             // Two readers may both count one use here; the counter is an estimate by design.
             self.header().flags.store(flags + (1 << USES_SHIFT), Relaxed);
+        }
+    }
+
+    /// Whether the value, once it was read from the disk, comes into memory.
+    pub(super) fn is_worth(&self, room: Room) -> bool {
+        room == Room::Enough || room == Room::Scarce && self.uses() > 0
+    }
+
+    /// Puts a value in that was read from the disk at `now`, in seconds, if it is worth the room, and otherwise notes that it was
+    /// asked for.
+    pub(super) fn warm(&mut self, value: &Bytes, room: Room, now: u32) {
+        if !self.is_worth(room) {
+            return self.touch(now);
+        }
+        // From now on only what is used in memory counts: all that comes in has been asked for twice.
+        if room == Room::Scarce {
+            self.forget_uses();
+        }
+        let mut shared = Some(value.clone());
+        self.replace(&self.meta(), Cached::hot(value, &mut shared));
+        if let Some(cache) = self.cache() {
+            cache.last_use.store(now, Relaxed);
         }
     }
 

@@ -4,6 +4,9 @@
 //! Always true: it goes on where it stopped, so that everything has its turn; a step holds one lock, looks at
 //! [`STEP_ENTRIES_MAX`] entries at most, and ends as soon as enough is free; what was used since the hand passed last loses
 //! one use and stays.
+//!
+//! What is only on the disk has its uses counted in the same way: that is how it is known which of it was asked for of late, and
+//! is worth a place in memory (see [`Room`](super::memory::Room)).
 
 use std::ops::ControlFlow;
 
@@ -64,8 +67,8 @@ struct Place {
 /// How the hand treats what it passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// What was used of late stays, and has one use less.
-    Spare,
+    /// What was used of late stays, and has one use less; with `ages`, so has what is only on the disk.
+    Spare { ages: bool },
     /// All that may go goes.
     All,
     /// As `Spare` until so many bytes are free, and what stays moves to a new block: the allocator puts those together, and gives
@@ -104,6 +107,8 @@ impl<'a> Step<'a> {
                 went = entry.demote();
                 self.freed += before - entry.bytes();
             }
+        } else if self.manner == (Manner::Spare { ages: true }) {
+            entry.forget_use();
         }
         if !went && matches!(self.manner, Manner::Renew { .. }) {
             entry.renew();

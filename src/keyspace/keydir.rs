@@ -18,6 +18,7 @@ use super::entry::{self, Cached, Entry, Meta};
 use super::evict::Choosing;
 use super::footprint::{Footprint, Footprints};
 use super::hand::Step;
+use super::memory::Room;
 use crate::store::{KeyHasher, Location};
 use crate::sync::point;
 
@@ -165,20 +166,25 @@ impl Keydir {
         self.buckets.load(Relaxed) * BUCKET_BYTES + size_of_val(map.shards())
     }
 
-    /// Reads the entry of `key`, and notes the use at `now` (seconds) where one is given.
+    /// Reads the entry of `key`, and notes the use at `now` (seconds) where one is given: of one that is only on the disk, unless
+    /// whoever has read it there does so ([`Keydir::warm`]); of one that is `pinned`, when that was.
     #[inline]
     pub(super) fn read<R>(
         &self,
         slot: &Slot,
         key: &[u8],
         now: Option<u32>,
+        is_pinned: impl FnOnce(Location) -> bool,
         look: impl FnOnce(Option<Seen<'_>>) -> R,
     ) -> R {
         point();
         let Some(map) = self.map.get() else { return look(None) };
         let shard = map.shards()[slot.shard].read();
         let found = shard.get(slot.hash, |(entry, _)| entry.is(slot.fragment, key));
-        if let (Some((entry, _)), Some(now)) = (found, now) {
+        if let (Some((entry, _)), Some(now)) = (found, now)
+            && !matches!(entry.value(), Cached::Cold)
+            && !is_pinned(entry.location())
+        {
             entry.touch(now);
         }
         look(found.map(|(entry, _)| seen(entry)))
@@ -329,13 +335,25 @@ impl Keydir {
         self.deadline(slot, old, expiry);
     }
 
-    /// Puts a value read from the log into memory, if the key's newest record is still the one it was read from.
-    pub(super) fn warm(&self, slot: &Slot, key: &[u8], from: Location, value: &Bytes, now: u32) {
-        self.change(slot, key, |entry| {
-            if entry.location() == from && matches!(entry.value(), Cached::Cold) && !entry.is_damaged() {
-                let mut shared = Some(value.clone());
-                entry.replace(&entry.meta(), Cached::hot(value, &mut shared));
+    /// Notes that the value of `key` was read from the log, and puts it into memory as far as there is `room`, if the key's newest
+    /// record is still the one it was read from.
+    pub(super) fn warm(&self, slot: &Slot, key: &[u8], from: Location, value: &Bytes, room: Room, now: u32) {
+        let is =
+            |entry: &Entry| entry.location() == from && matches!(entry.value(), Cached::Cold) && !entry.is_damaged();
+        // Mostly only a use is noted, for which others need not wait.
+        let stays_cold = |entry: &Entry| {
+            let stays_cold = is(entry) && !entry.is_worth(room);
+            if stays_cold {
                 entry.touch(now);
+            }
+            stays_cold
+        };
+        if room != Room::Enough && self.with(slot, key, stays_cold).is_none_or(|stays_cold| stays_cold) {
+            return;
+        }
+        self.change(slot, key, |entry| {
+            if is(entry) {
+                entry.warm(value, room, now);
             }
         });
     }

@@ -3,7 +3,7 @@
 //! Always true: only [`Keyspace::keep_within`] decides, on one thread at a time. Whoever wants to put more in waits while it
 //! makes room, and is refused only where all values are on the disk and the policy lets no key go.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::task::{Poll, Waker};
 
 use arc_swap::ArcSwap;
@@ -23,6 +23,9 @@ const RESERVE_PART: u64 = 64;
 /// Bytes.
 const RESERVE_MAX: u64 = 16 << 20;
 
+/// Values that come from the disk have to be worth their place where less than so many times the reserve is free.
+const SCARCE_RESERVES: u64 = 3;
+
 /// How many values are looked at before it is seen again how much is in use: some milliseconds.
 const LOOKED_AT_MAX: usize = 100_000;
 
@@ -36,8 +39,8 @@ const CRAMMED_MAX: u32 = 1000;
 pub(super) struct Memory {
     limit: AtomicU64,
     policy: ArcSwap<Policy>,
-    /// Nearly all that there may be is in use; values that come from the disk are not kept.
-    crowded: AtomicBool,
+    /// A [`Room`].
+    room: AtomicU8,
     /// More than the limit is in use, and room is being made.
     pressed: AtomicBool,
     /// The keys and elements alone are over the limit, and none may go.
@@ -63,10 +66,30 @@ struct State {
     renews: bool,
 }
 
+/// What there is for values that come from the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// As much as they need.
+    Enough,
+    /// Another has to go for each: those stay that are asked for once more before the hand has gone round. So what is asked for
+    /// once, as by whoever reads everything, takes the place of nothing.
+    Scarce,
+    /// Nothing.
+    None,
+}
+
 impl Memory {
-    /// Whether another value may be kept in memory.
-    pub(super) fn has_room(&self) -> bool {
-        !self.crowded.load(Relaxed)
+    /// What there is for a value that comes from the disk.
+    pub(super) fn room(&self) -> Room {
+        match self.room.load(Relaxed) {
+            0 => Room::Enough,
+            1 => Room::Scarce,
+            _ => Room::None,
+        }
+    }
+
+    fn set_room(&self, room: Room) {
+        self.room.store(room as u8, Relaxed);
     }
 
     fn let_go_on(&self) {
@@ -210,7 +233,7 @@ impl Keyspace {
         let memory = &self.memory;
         let (limit, mut state) = (memory.limit.load(Relaxed), memory.state.lock());
         if limit == 0 {
-            memory.crowded.store(false, Relaxed);
+            memory.set_room(Room::Enough);
             memory.full.store(false, Relaxed);
             *state = State::default();
             memory.let_go_on();
@@ -222,7 +245,11 @@ impl Keyspace {
         }
         memory.held.store(load.holds_readers, SeqCst);
         // Before the hand begins, so that nothing comes back meanwhile; it stays while there is next to nothing free.
-        memory.crowded.store(load.used + reserve >= limit || load.surplus > 0, Relaxed);
+        memory.set_room(match load.used + reserve >= limit || load.surplus > 0 {
+            true => Room::None,
+            false if load.used + SCARCE_RESERVES * reserve >= limit => Room::Scarce,
+            false => Room::Enough,
+        });
         let mut wanted = (load.used + reserve).saturating_sub(limit);
         let mut kept = Governed::default();
         // Keys go only for what they take themselves, whatever values are in memory.
@@ -241,7 +268,8 @@ impl Keyspace {
         }
         let of_values = wanted.saturating_sub(lacking).max(load.surplus);
         state.renews |= load.is_scattered;
-        let demoted = self.demote(of_values, &mut state);
+        // Where keys go, their uses count from when they were passed to be chosen.
+        let demoted = self.demote(of_values, lacking == 0, &mut state);
         kept.demoted = demoted.bytes;
         kept.is_renewing = state.renews;
         let left = wanted.saturating_sub(kept.demoted);
@@ -251,7 +279,11 @@ impl Keyspace {
         if kept.is_over && !is_lasting {
             self.store.ask_for_sync();
         }
-        memory.crowded.store(left > 0 || load.surplus > 0, Relaxed);
+        match left > 0 || load.surplus > 0 {
+            true => memory.set_room(Room::None),
+            false if wanted > 0 => memory.set_room(Room::Scarce),
+            false => {}
+        }
         state.in_vain = if is_lasting && demoted.is_exhausted && !may_go_on { state.in_vain + 1 } else { 0 };
         state.crammed = if load.is_crammed { state.crammed + 1 } else { 0 };
         let is_stuck = is_lasting && !may_go_on && (lacking > 0 || state.in_vain >= PATIENCE);
@@ -266,7 +298,7 @@ impl Keyspace {
     }
 
     /// Sends so many bytes of values back to the disk, those not used of late first, as far as that takes little time.
-    fn demote(&self, wanted: u64, state: &mut State) -> Demoted {
+    fn demote(&self, wanted: u64, ages: bool, state: &mut State) -> Demoted {
         let mut excess = wanted;
         if state.renews {
             let swept = self.sweep(usize::MAX, Manner::Renew { wanted: excess as usize }, LOOKED_AT_MAX);
@@ -283,7 +315,8 @@ impl Keyspace {
             }
             // Where all have to go, or enough was spared, nothing is. What is not yet written stays: it can go soon.
             let is_all = values <= excess || state.rounds >= ROUNDS_MAX;
-            let swept = self.sweep(excess as usize, if is_all { Manner::All } else { Manner::Spare }, LOOKED_AT_MAX);
+            let manner = if is_all { Manner::All } else { Manner::Spare { ages } };
+            let swept = self.sweep(excess as usize, manner, LOOKED_AT_MAX);
             excess -= (swept.freed as u64).min(excess);
             if !swept.is_whole {
                 break;

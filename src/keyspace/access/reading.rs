@@ -61,21 +61,29 @@ impl Access<'_> {
         let now = self.now;
         let current = |meta: Meta| Meta { expiry: expiry_now.unwrap_or(meta.expiry), ..meta };
         let touch = self.touches.then(|| self.now_seconds());
-        let met = home.unwrap_or(&self.keydir).read(slot, key, touch, |seen| match seen {
-            None => Met::Nothing,
-            Some(Seen::Hot(meta, _) | Seen::Cold(meta) | Seen::Damaged(meta)) if is_expired(&current(meta), now) => {
-                Met::Expired(meta)
-            }
-            Some(Seen::Damaged(_)) => Met::Damaged,
-            Some(Seen::Cold(meta)) => Met::Cold(current(meta), look),
-            Some(Seen::Hot(meta, Cached::Root(object))) => Met::Root(current(meta), object, look),
-            Some(Seen::Hot(meta, cached)) => {
-                let shared = if let Cached::Shared(bytes) = cached { Some(bytes) } else { None };
-                let value = cached.bytes().unwrap_or_default();
-                let (kind, expiry) = (meta.kind, current(meta).expiry);
-                Met::Done(look(View { value, shared, kind, expiry, object: None }), meta.location)
-            }
-        });
+        let met = home.unwrap_or(&self.keydir).read(
+            slot,
+            key,
+            touch,
+            |at| self.pins.get(at).is_some(),
+            |seen| match seen {
+                None => Met::Nothing,
+                Some(Seen::Hot(meta, _) | Seen::Cold(meta) | Seen::Damaged(meta))
+                    if is_expired(&current(meta), now) =>
+                {
+                    Met::Expired(meta)
+                }
+                Some(Seen::Damaged(_)) => Met::Damaged,
+                Some(Seen::Cold(meta)) => Met::Cold(current(meta), look),
+                Some(Seen::Hot(meta, Cached::Root(object))) => Met::Root(current(meta), object, look),
+                Some(Seen::Hot(meta, cached)) => {
+                    let shared = if let Cached::Shared(bytes) = cached { Some(bytes) } else { None };
+                    let value = cached.bytes().unwrap_or_default();
+                    let (kind, expiry) = (meta.kind, current(meta).expiry);
+                    Met::Done(look(View { value, shared, kind, expiry, object: None }), meta.location)
+                }
+            },
+        );
         match met {
             Met::Nothing => {
                 self.missing(slot);
@@ -158,8 +166,9 @@ impl Access<'_> {
             }
             Err(ReadError::Gone(_)) if keydir.meta(slot, key).is_none() => Ok(None),
             Ok(Some((value, source))) => {
-                if self.touches && self.keyspace.memory.has_room() {
-                    keydir.warm(slot, key, meta.location, &value, self.now_seconds());
+                if self.touches {
+                    let room = self.keyspace.memory.room();
+                    keydir.warm(slot, key, meta.location, &value, room, self.now_seconds());
                 }
                 Ok(Some((value, source)))
             }

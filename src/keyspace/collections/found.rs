@@ -305,7 +305,10 @@ impl Access<'_> {
             let met = object.read(|inner| match inner.elements.get(name) {
                 None => Met::Nothing,
                 Some(seen) if !is_alive(&seen, now) => Met::Hidden,
-                Some(seen) => meet(&seen, wanted, &mut look),
+                Some(seen) => {
+                    self.note_use(&seen, now);
+                    meet(&seen, wanted, &mut look)
+                }
             });
             match met {
                 Met::Nothing => return Ok(None),
@@ -438,9 +441,21 @@ impl Access<'_> {
         }
     }
 
+    /// Counts a use of a value in memory, unless that was done when it was read from the disk for this command.
+    fn note_use(&self, seen: &Seen<'_>, now: u64) {
+        if let Seen::Block(entry) = seen
+            && self.touches
+            && !matches!(entry.value(), Cached::Cold)
+            && self.pins.get(entry.location()).is_none()
+        {
+            entry.touch((now / 1000) as u32);
+        }
+    }
+
     fn warm_element(&mut self, object: &Arc<Object>, name: &[u8], location: Location, value: &Bytes) {
-        if self.touches && self.keyspace().memory.has_room() {
-            self.keyspace().bound.objects.warm(object, name, location, value, (self.now() / 1000) as u32);
+        if self.touches {
+            let (keyspace, now) = (self.keyspace(), (self.now() / 1000) as u32);
+            keyspace.bound.objects.warm(object, name, location, value, keyspace.memory.room(), now);
         }
     }
 }

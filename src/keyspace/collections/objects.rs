@@ -16,6 +16,7 @@ use super::super::deadlines::{Alarm, Deadlines, NameBytes};
 use super::super::entry::Cached;
 use super::super::footprint::{Footprint, Footprints};
 use super::super::hand::Step;
+use super::super::memory::Room;
 use super::super::shapes::Cursor;
 use super::object::Object;
 use crate::store::{KeyHasher, Location, Store, let_others_go_first};
@@ -177,14 +178,21 @@ impl Objects {
         &self.footprints
     }
 
-    /// Puts a value that was read from the log into memory, if its element's record is still the one it was read from.
-    pub(in crate::keyspace) fn warm(&self, object: &Object, name: &[u8], from: Location, value: &Bytes, now: u32) {
+    /// Notes that the value of an element was read from the log, and puts it into memory as far as there is `room`, if the element's
+    /// record is still the one it was read from.
+    pub(in crate::keyspace) fn warm(
+        &self,
+        object: &Object,
+        name: &[u8],
+        from: Location,
+        value: &Bytes,
+        room: Room,
+        now: u32,
+    ) {
         let before = object.earliest_deadline();
         object.change_at(name, from, |entry| {
             if matches!(entry.value(), Cached::Cold) && !entry.is_damaged() {
-                let mut shared = Some(value.clone());
-                entry.replace(&entry.meta(), Cached::hot(value, &mut shared));
-                entry.touch(now);
+                entry.warm(value, room, now);
             }
         });
         self.changed(object, before);

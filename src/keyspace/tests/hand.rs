@@ -11,6 +11,7 @@ use super::super::collections::Object;
 use super::super::entry::{CACHE_BYTES, Cached};
 use super::super::hand::{Manner, STEP_ENTRIES_MAX, Step};
 use super::super::keydir::{Keydir, SHARDS, Seen};
+use super::super::memory::Room;
 use super::super::shapes::Cursor;
 use super::super::{End, Keyspace, Meta, Mode, Slot};
 use super::runner::{DATABASES, START, open, options};
@@ -91,11 +92,17 @@ fn values(keyspace: &Keyspace, keys: &BTreeSet<(u32, String)>) -> u64 {
     let mut add = |length: usize| values += (length + CACHE_BYTES) as u64;
     for (database, key) in keys {
         let keydir = keyspace.bound.databases[*database as usize].load();
-        keydir.read(&keyspace.slot(key.as_bytes()), key.as_bytes(), None, |seen| {
-            if let Some(Seen::Hot(_, cached)) = seen {
-                cached.bytes().map(<[u8]>::len).into_iter().for_each(&mut add);
-            }
-        });
+        keydir.read(
+            &keyspace.slot(key.as_bytes()),
+            key.as_bytes(),
+            None,
+            |_| false,
+            |seen| {
+                if let Some(Seen::Hot(_, cached)) = seen {
+                    cached.bytes().map(<[u8]>::len).into_iter().for_each(&mut add);
+                }
+            },
+        );
     }
     for object in objects(keyspace) {
         object.each_block(|entry| entry.value().bytes().map(<[u8]>::len).into_iter().for_each(&mut add));
@@ -150,7 +157,7 @@ proptest! {
             let (manner, most) = match rng.u32(..6) {
                 0 => (Manner::All, excess),
                 1 => (Manner::Renew { wanted: excess }, usize::MAX),
-                _ => (Manner::Spare, excess),
+                _ => (Manner::Spare { ages: rng.bool() }, excess),
             };
             let spares = manner != Manner::All;
             let freed = keyspace.sweep_round(most, manner);
@@ -294,12 +301,12 @@ fn bring_back(keyspace: &Keyspace, (database, key, element): &Owner) {
         let object = keyspace.bound.objects.get(key.parse().unwrap()).unwrap();
         let mut at = None;
         object.each_block(|entry| at = at.or((entry.key() == element).then(|| entry.location())));
-        return keyspace.bound.objects.warm(&object, element, at.unwrap(), &value, 1);
+        return keyspace.bound.objects.warm(&object, element, at.unwrap(), &value, Room::Enough, 1);
     }
     let keydir = keyspace.bound.databases[*database as usize].load();
     let slot = keyspace.slot(key.as_bytes());
     let at = keydir.meta(&slot, key.as_bytes()).unwrap().location;
-    keydir.warm(&slot, key.as_bytes(), at, &value, 1);
+    keydir.warm(&slot, key.as_bytes(), at, &value, Room::Enough, 1);
 }
 
 /// In the middle of a command, values that are in the log may go, and those that are not stay; so it is undone as it was.

@@ -7,6 +7,7 @@
 //! | `recorder` | a disk that keeps every state a crash may leave |
 //! | `trial` | a workload whose disk may fail, and what its callers were told |
 //! | `backup` | backups, and moments of the past |
+//! | `caches` | other caches, to compare with |
 //! | `collections` | values that have elements, in the model |
 //! | `compaction` | what it leaves and takes away |
 //! | `crash` | crashes at every call |
@@ -16,6 +17,7 @@
 //! | `faults` | the disk fails at every call |
 //! | `full` | collections on a full disk |
 //! | `hand` | what it sends back to the disk, and how far it goes at once |
+//! | `hit_rate` | how often what is asked for is in memory |
 //! | `listeners` | who is told of changes |
 //! | `moves` | keys that go from one database to another |
 //! | `random` | random steps, restarts, crashes and faults |
@@ -25,6 +27,7 @@
 //! | `regressions` | bugs that stores of this family have had |
 
 mod backup;
+mod caches;
 mod collections;
 mod compaction;
 mod crash;
@@ -35,6 +38,7 @@ mod evict;
 mod faults;
 mod full;
 mod hand;
+mod hit_rate;
 mod listeners;
 mod loading;
 mod model;
