@@ -406,7 +406,7 @@ fn note_own(ctx: &mut Context<'_, '_>, row: &Row, words: Arguments<'_>) {
     }
 }
 
-fn arguments<'a>(row: &Row, words: Arguments<'a>) -> Args<'a> {
+pub(super) fn arguments<'a>(row: &Row, words: Arguments<'a>) -> Args<'a> {
     Args::new(words, row.names)
 }
 

@@ -15,12 +15,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::ahead::Share;
 use super::buffers;
+use super::fetching;
 use super::listen::Stream;
 use super::pipeline::{self, Pipeline, Requests};
 use super::waiting::Waits;
 use super::workers::Shared;
 use crate::commands::{self, Batch, Errand, Executed, Finished, Kept, Prepared};
-use crate::keyspace::{Cold, Fetched, Pins};
+use crate::keyspace::{Cold, Pins};
 use crate::node::{Client, ClientKind, Node, Session, Told};
 use crate::protocol::{Limits, ReplyBuffer, Version};
 
@@ -31,8 +32,8 @@ const OUTPUT_BYTES_READY: usize = 48 * 1024;
 /// When so many wait, they are sent whatever has to get into the log before.
 const OUTPUT_BYTES_HIGH: usize = 256 * 1024;
 
-/// How many threads at most fetch one request's values.
-const FETCH_THREADS_MAX: usize = 32;
+/// So many bytes are fetched for requests further on in a pipeline together with what one of them needs now.
+const FORESEEN_BYTES_MAX: u64 = 1 << 20;
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -210,13 +211,14 @@ impl Connection {
             } else if batch.now == 0 {
                 batch.go_on(&shared.node);
             }
-            let mut done = 0;
+            let (mut done, mut foreseen) = (0, None);
             while done < found.list.len() {
-                let (count, executed) = self.execute_run(&shared, &found, done, limits.authenticated, batch)?;
+                let (count, executed) =
+                    self.execute_run(&shared, &found, done, limits.authenticated, batch, foreseen.as_ref())?;
                 done += count;
                 let request = &found.list[done - 1];
                 if let Some(executed) = executed {
-                    Box::pin(self.execute_prepared(&found, done - 1, batch, executed)).await?;
+                    Box::pin(self.execute_prepared(&found, done - 1, batch, executed, &mut foreseen)).await?;
                 }
                 match self.waits {
                     None => {}
@@ -263,12 +265,13 @@ impl Connection {
         from: usize,
         authenticated: bool,
         batch: &mut Batch,
+        foreseen: Option<&Prepared>,
     ) -> Result<(usize, Option<Executed>), End> {
         let (mut kept, count) = (Kept::default(), requests.list.len() - from);
         for index in 0..count {
             self.session.take_messages(&mut self.out);
             let kept = if count > 1 { Some(&mut kept) } else { None };
-            let executed = self.attempt(shared, requests, from + index, batch, None, kept)?;
+            let executed = self.attempt(shared, requests, from + index, batch, foreseen, kept)?;
             let goes_on = matches!(executed, Executed::Done)
                 && !self.session.closing
                 && !self.session.client.is_killed()
@@ -289,20 +292,30 @@ impl Connection {
         bytes > self.output_high || bytes > OUTPUT_BYTES_READY && self.output_high == OUTPUT_BYTES_HIGH && can_leave()
     }
 
-    /// Does what an attempt has asked for, and tries again, until the request has run or has to wait.
+    /// Does what an attempt has asked for, and tries again, until the request has run or has to wait. What is fetched for the
+    /// requests after it is left for them in `foreseen`.
     async fn execute_prepared(
         &mut self,
         requests: &Requests,
         index: usize,
         batch: &mut Batch,
         mut executed: Executed,
+        foreseen: &mut Option<Prepared>,
     ) -> Result<(), End> {
         // What an attempt asked for stays for the next, so that each gets further than the one before.
-        let mut prepared = Prepared::default();
+        let pins = foreseen.as_ref().map_or_else(Pins::default, |foreseen| foreseen.pins.clone());
+        let mut prepared = Prepared { pins, ..Prepared::default() };
         loop {
             match executed {
                 Executed::Done => return Ok(()),
-                Executed::Cold(cold) => self.fetch(cold, &mut prepared.pins).await?,
+                Executed::Cold(cold) => {
+                    let more = match foreseen {
+                        Some(_) => Vec::new(),
+                        None => self.foresee(requests, index, batch),
+                    };
+                    let foreseen = foreseen.get_or_insert_default();
+                    self.fetch(cold, &mut prepared.pins, more, &mut foreseen.pins).await?;
+                }
                 Executed::Errand(errand) => prepared.finished = Some(self.run_errand(errand).await),
                 Executed::Room => {
                     self.wait_for_room().await;
@@ -349,21 +362,46 @@ impl Connection {
         })
     }
 
-    /// Fetches values from the disk, on other threads, several at once and each thread's in the order of the disk.
-    async fn fetch(&self, mut cold: Vec<Cold>, pins: &mut Pins) -> Result<(), End> {
-        cold.sort_unstable_by_key(Cold::location);
-        let share = cold.len().div_ceil(FETCH_THREADS_MAX).max(1);
-        let mut fetches = Vec::new();
-        while !cold.is_empty() {
-            let (shared, some) = (self.shared.clone(), cold.split_off(cold.len().saturating_sub(share)));
-            fetches.push(tokio::task::spawn_blocking(move || -> Vec<Fetched> {
-                let fetch = |keyspace| some.into_iter().map(|cold| cold.fetch(keyspace)).collect();
-                shared.node.keyspace().map(fetch).unwrap_or_default()
-            }));
+    /// What the requests after this one will ask for, as far as it can be told.
+    fn foresee(&mut self, requests: &Requests, index: usize, batch: &Batch) -> Vec<Cold> {
+        let shared = self.shared.clone();
+        let input = &self.input;
+        let at = |index: usize| {
+            let request = &requests.list[index];
+            let row = request.row.map(|row| &shared.registry.rows()[row])?;
+            Some((row, requests.words(request, input)))
+        };
+        let Some(asking) = at(index) else { return Vec::new() };
+        let (mut foreseen, mut bytes) = (Vec::new(), 0);
+        for later in index + 1..requests.list.len() {
+            let Some(next) = at(later) else { continue };
+            let (session, out) = (&mut self.session, &mut self.out);
+            let look = || commands::foresee(&shared.node, &shared.registry, session, out, next, asking, batch.now);
+            // It will be told when it runs.
+            let Ok(cold) = catch_unwind(AssertUnwindSafe(look)) else { break };
+            bytes += cold.iter().map(|cold| u64::from(cold.location().length)).sum::<u64>();
+            if bytes > FORESEEN_BYTES_MAX {
+                break;
+            }
+            foreseen.extend(cold);
         }
-        for fetch in fetches {
-            let fetched = fetch.await.map_err(|_| End::Panicked)?;
-            fetched.into_iter().for_each(|fetched| pins.add(fetched));
+        foreseen
+    }
+
+    /// Fetches values from the disk, on other threads, all at the same time: those that are needed now, and those that `later`
+    /// requests will need.
+    async fn fetch(
+        &self,
+        mut cold: Vec<Cold>,
+        pins: &mut Pins,
+        later: Vec<Cold>,
+        later_pins: &mut Pins,
+    ) -> Result<(), End> {
+        let now = cold.len();
+        cold.extend(later);
+        let fetched = fetching::fetch(&self.shared, cold).await.ok_or(End::Panicked)?;
+        for (place, fetched) in fetched.into_iter().enumerate() {
+            if place < now { pins.add(fetched) } else { later_pins.add(fetched) }
         }
         Ok(())
     }

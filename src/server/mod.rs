@@ -26,6 +26,7 @@ mod buffers;
 mod connection;
 mod container;
 mod expiry;
+mod fetching;
 mod governor;
 mod healthcheck;
 mod listen;

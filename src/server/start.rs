@@ -17,6 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::ahead;
 use super::container;
+use super::fetching::Fetchers;
 use super::governor::Governor;
 use super::listen::{Accepted, Listeners};
 use super::logging::Level;
@@ -158,7 +159,7 @@ async fn serve(launch: Launch, level: Level) -> Result<(), StartError> {
     let without_password = node.acl.default_account().user().is_without_password();
     refuse_open(&settings, &listeners, without_password)?;
     tell_addresses(&settings, &listeners, without_password);
-    let shared = Arc::new(Shared { node, registry, tls, ahead: ahead::Room::default() });
+    let shared = Arc::new(Shared { node, registry, tls, ahead: ahead::Room::default(), fetchers: Fetchers::default() });
     *host.node.lock() = Arc::downgrade(&shared);
     let threads = match settings.worker_threads {
         0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)),

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::ahead;
 use super::connection;
+use super::fetching::Fetchers;
 use super::listen::{Accepted, Origin, Stream};
 use super::tls::{self, Tls};
 use crate::commands::Registry;
@@ -24,6 +25,7 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     pub(super) tls: Tls,
     pub(super) ahead: ahead::Room,
+    pub(super) fetchers: Fetchers,
 }
 
 /// One thread.
