@@ -433,6 +433,7 @@ impl Log {
             let _ = self.disk.remove(&name);
             return Err(error);
         }
+        file.expect_random_reads();
         Ok(Arc::new(Segment::new(id, kind, salt, file, capacity)))
     }
 

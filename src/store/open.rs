@@ -47,6 +47,7 @@ impl Log {
         let Recovery { recovered, segments, hinted, damaged } = recovered;
         let mut table = Table::default();
         for segment in segments {
+            segment.file.expect_random_reads();
             table = table.with(segment);
         }
         let position = recovered.position;

@@ -52,6 +52,8 @@ pub trait File: Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// As [`File::read_at`], but `None` where the device would have to be waited for.
     fn read_at_nowait(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>>;
+    /// From now on, what stands beside what is read is not likely to be read next. Whoever reads all the same does so in large pieces.
+    fn expect_random_reads(&self) {}
     /// Writes all of `bytes` at `offset`, extending the file where needed.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Reserves space for `length` bytes from the start, so that writing them cannot fail for want of space;

@@ -225,6 +225,11 @@ impl File for OsFile {
         }
     }
 
+    fn expect_random_reads(&self) {
+        // Where the kernel does not know it, it reads more than is needed.
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::Random);
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         write_on(bytes, offset, |rest, at| self.file.write_at(rest, at)).map_err(|error| self.explain(error, "write"))
     }
