@@ -126,6 +126,12 @@ impl Server {
         start.elapsed()
     }
 
+    /// Its directory.
+    #[allow(dead_code, reason = "not every bench asks for it")]
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// Bytes that the files of its directory take on the disk.
     #[allow(dead_code, reason = "not every bench asks for it")]
     pub fn directory_bytes(&self) -> u64 {
