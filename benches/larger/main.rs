@@ -15,7 +15,6 @@ mod load;
 
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -84,7 +83,6 @@ fn main() {
     let restarts = [server.restart(false), server.restart(true)].map(|time| time.as_secs_f64());
     wait_until_settled(&server);
     let cold = Held::of(&server);
-    let files = fio::segments(server.home());
     let has_fio = fio::is_there();
     if !has_fio {
         println!("fio is not installed: what the disk can do is not measured");
@@ -97,17 +95,17 @@ fn main() {
         let _ = writeln!(
             tables,
             "\nWith {state}; medians of {} rounds, a ratio is the median of those within the rounds:\n\n\
-             | connections x requests | reads/s | fio reads/s | by fio | hot GETs/s | by hot | p50 / p99 µs | hot p50 / p99 µs |\n\
-             | --- | --- | --- | --- | --- | --- | --- | --- |",
+             | connections x requests | reads/s | fio reads/s | by fio | hot GETs/s | by hot | CPU µs a GET | hot CPU µs | p50 / p99 µs | hot p50 / p99 µs |\n\
+             | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             options.rounds
         );
         for shape in SHAPES {
-            let row = compare(&server, &files, shape, is_cached, has_fio, &options);
+            let row = compare(&server, shape, is_cached, has_fio, &options);
             println!("{row}");
             let _ = writeln!(tables, "{row}");
         }
     }
-    let beside = beside(&server, &files, &options);
+    let beside = beside(&server, &options);
     let end = Held::of(&server);
 
     let mut text = machine::describe(&[(program.name, program.path.as_path())]);
@@ -124,7 +122,7 @@ fn main() {
         options.keys,
         load::VALUE_BYTES,
         options.megabytes,
-        fio::bytes(&files) as f64 / 1e9,
+        fio::bytes(&fio::segments(server.home())) as f64 / 1e9,
         if options.given.is_empty() { String::new() } else { format!(" --{}", options.given) },
         options.keys as f64 / loaded.as_secs_f64(),
         restarts[0],
@@ -149,44 +147,79 @@ fn main() {
 /// One row: GETs that miss, fio, and GETs that hit, of one shape.
 fn compare(
     server: &Server,
-    files: &[PathBuf],
     (connections, depth, together): (usize, usize, bool),
     is_cached: bool,
     has_fio: bool,
     options: &Options,
 ) -> String {
     let gets = |keys, seed| Gets { connections, depth, keys, together, rate: None, seed };
-    let set_state = || if is_cached { fio::remember(files) } else { fio::forget(files) };
+    let set_state = || {
+        let files = fio::segments(server.home());
+        if is_cached {
+            fio::remember(&files)
+        } else {
+            fio::forget(&files)
+        }
+        files
+    };
     let (mut rows, never) = (Vec::new(), AtomicBool::new(false));
     for round in 0..options.rounds as u64 {
         make_hot(server, options);
-        let hot = gets(0..HOT_KEYS.min(options.keys), round).run(server, options.time, &never);
+        let hot = with_cpu(server, || gets(0..HOT_KEYS.min(options.keys), round).run(server, options.time, &never));
         set_state();
         let before = Hits::of(server);
-        let cold = gets(0..options.keys, fresh_seed()).run(server, options.time, &never);
+        let cold = with_cpu(server, || gets(0..options.keys, fresh_seed()).run(server, options.time, &never));
         let missed = Hits::of(server).missed_since(&before);
-        set_state();
-        let disk = if has_fio { fio::run(files, connections * depth, options.time, 1 + round) } else { f64::NAN };
-        rows.push((cold, cold.rate * missed, disk, hot));
+        let files = set_state();
+        let disk = if has_fio { fio::run(&files, connections * depth, options.time, 1 + round) } else { f64::NAN };
+        rows.push(Row {
+            reads: cold.0.rate * missed,
+            cold: cold.0,
+            cold_cpu: cold.1,
+            disk,
+            hot: hot.0,
+            hot_cpu: hot.1,
+        });
     }
-    let median = |of: &dyn Fn(&(Measured, f64, f64, Measured)) -> f64| median(rows.iter().map(of).collect());
+    let median = |of: &dyn Fn(&Row) -> f64| median(rows.iter().map(of).collect());
     format!(
-        "| {connections} x {depth}{} | {:.0} | {:.0} | **{:.2}** | {:.0} | **{:.2}** | {:.0} / {:.0} | {:.0} / {:.0} |",
+        "| {connections} x {depth}{} | {:.0} | {:.0} | **{:.2}** | {:.0} | **{:.2}** | {:.2} | {:.2} | {:.0} / {:.0} | {:.0} / {:.0} |",
         if together { " in one MGET" } else { "" },
-        median(&|row| row.1),
-        median(&|row| row.2),
-        median(&|row| row.1 / row.2),
-        median(&|row| row.3.rate),
-        median(&|row| row.1 / row.3.rate),
-        median(&|row| row.0.p50),
-        median(&|row| row.0.p99),
-        median(&|row| row.3.p50),
-        median(&|row| row.3.p99),
+        median(&|row| row.reads),
+        median(&|row| row.disk),
+        median(&|row| row.reads / row.disk),
+        median(&|row| row.hot.rate),
+        median(&|row| row.reads / row.hot.rate),
+        median(&|row| row.cold_cpu),
+        median(&|row| row.hot_cpu),
+        median(&|row| row.cold.p50),
+        median(&|row| row.cold.p99),
+        median(&|row| row.hot.p50),
+        median(&|row| row.hot.p99),
     )
 }
 
+/// What one round has come to.
+struct Row {
+    cold: Measured,
+    /// Reads a second that missed the memory.
+    reads: f64,
+    cold_cpu: f64,
+    disk: f64,
+    hot: Measured,
+    hot_cpu: f64,
+}
+
+/// What came of it, and the CPU time that a GET took the server, in microseconds.
+fn with_cpu(server: &Server, run: impl FnOnce() -> Measured) -> (Measured, f64) {
+    let (before, began) = (cpu::time(server.child.id()), Instant::now());
+    let measured = run();
+    let taken = cpu::time(server.child.id()).saturating_sub(before);
+    (measured, taken as f64 / 1e3 / (measured.rate * began.elapsed().as_secs_f64()))
+}
+
 /// Hot GETs at a fixed rate, with nothing else going on and beside cold ones of several shapes.
-fn beside(server: &Server, files: &[PathBuf], options: &Options) -> String {
+fn beside(server: &Server, options: &Options) -> String {
     let (hot_keys, never) = (0..HOT_KEYS.min(options.keys), AtomicBool::new(false));
     let hot = |round| Gets {
         connections: 8,
@@ -207,10 +240,11 @@ fn beside(server: &Server, files: &[PathBuf], options: &Options) -> String {
         let mut rows = Vec::new();
         for round in 0..options.rounds as u64 {
             make_hot(server, options);
+            let files = fio::segments(server.home());
             if is_cached {
-                fio::remember(files)
+                fio::remember(&files)
             } else {
-                fio::forget(files)
+                fio::forget(&files)
             }
             let alone = hot(round).run(server, options.time, &never);
             let stop = AtomicBool::new(false);

@@ -106,7 +106,7 @@ impl Cache for Ours {
             }
         }
         self.requests += 1;
-        if self.requests % 8 == 0 {
+        if self.requests.is_multiple_of(8) {
             // More often than what is kept free is taken.
             keyspace.govern(0);
             self.assert_within();
