@@ -12,6 +12,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("configuration", configuration),
     ("hint", hint),
+    ("hot", hot),
     ("manifest", manifest),
     ("record", record),
     ("request", request),
@@ -43,6 +44,13 @@ pub fn hint(data: &[u8]) {
             "with and without the hint"
         );
     }
+}
+
+/// A file that names what was in memory, beside a segment: every key is what it is without it.
+pub fn hot(data: &[u8]) {
+    let Some(disk) = store::fuzzing::hot(data) else { return };
+    let found = keyspace::fuzzing::live_on(&disk, true);
+    assert_eq!(found, keyspace::fuzzing::live_on(&store::fuzzing::without_hint(), true), "with and without the file");
 }
 
 /// A manifest, with segments as it lists them.
@@ -96,6 +104,7 @@ mod tests {
         let seeds = match target {
             "configuration" => named(config::fuzzing::seeds()),
             "hint" => seeds::hints(),
+            "hot" => seeds::hots(),
             "manifest" => seeds::manifests(),
             "record" => seeds::records(),
             "request" => named(protocol::fuzzing::seeds()),

@@ -3,13 +3,15 @@
 //! The store knows records, keys and keyspaces, and nothing of what they mean. Whoever uses it keeps the index: where
 //! the newest record of a key is. `docs/storage-format.md` specifies every byte; `record` and `segment` know
 //! them, `log` appends, `commit` writes and syncs, `repair` moves on when the disk fails, `recovery` reads
-//! back, `hint` and `hints` make that fast; `inspect` looks at a store that is not running, and `salvage` saves
+//! back, `hint` and `hints` make that fast; `hot` says which values were in memory, `ahead` reads them back in the order
+//! of the disk; `inspect` looks at a store that is not running, and `salvage` saves
 //! what can be saved of a damaged one.
 
 pub mod clock;
 pub mod disk;
 pub mod manifest;
 
+mod ahead;
 mod backup;
 mod batch;
 mod commit;
@@ -21,6 +23,7 @@ pub(crate) mod fuzzing;
 mod hash;
 mod hint;
 mod hints;
+mod hot;
 pub mod inspect;
 mod log;
 mod op;
@@ -60,6 +63,7 @@ pub use self::durations::{DURATION_BOUNDS, Durations, Spread};
 pub use self::error::{LogFailed, OpenError, ReadError, Refused, command, command_to_do, remedy};
 pub use self::hash::KeyHasher;
 pub use self::hint::{HINTED_VALUE_BYTES_MAX, Hinted, PARTITIONS, partition_of};
+pub use self::hot::{HotBlock, HotFile, HotName, HotOwner, HotWriter, Remembered};
 pub use self::log::Appended;
 pub use self::options::{BATCH_BYTES_MAX, Fsync, Options, SegmentSize};
 pub use self::record::{DATABASES_MAX, Draft, Op, RECORD_BYTES_MAX, Record};
@@ -181,6 +185,53 @@ impl Store {
     /// As [`Store::read`].
     pub fn read_nowait(&self, location: Location, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         self.log.read_nowait(location, key)
+    }
+
+    /// Reads the values that stand `at` the first of these places, which are in rising order, and at those behind it that are near
+    /// by, with one read, and hands out the records that verify, with their places' numbers. What is damaged or not there is
+    /// passed over. Returns how many places that were, one at least; `buffer` is what is read into.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn read_ahead<P>(
+        &self,
+        places: &[P],
+        at: impl Fn(&P) -> Location,
+        buffer: &mut Vec<u8>,
+        visit: impl FnMut(usize, &Record<'_>),
+    ) -> std::io::Result<usize> {
+        self.log.read_ahead(places, at, buffer, visit)
+    }
+
+    /// The file that says which values were in memory, if there is one that this dataset can use.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn hot_file(&self) -> std::io::Result<Option<HotFile>> {
+        HotFile::open(&*self.log.disk, self.log.dataset, self.log.hasher.proof())
+    }
+
+    /// Begins another such file, which takes the place of the one that is there once it is finished.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn begin_hot_file(&self) -> std::io::Result<HotWriter> {
+        HotWriter::begin(self.log.disk.clone(), self.log.dataset, self.log.hasher.proof(), self.now())
+    }
+
+    /// Whether so little is free on the disk that what is not needed is not written.
+    pub fn is_disk_nearly_full(&self) -> bool {
+        self.log.is_disk_nearly_full()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_short_of_space(&self) -> bool {
+        self.log.is_short_of_space()
+    }
+
+    /// Time since some fixed moment of this process; it never steps back.
+    pub fn monotonic(&self) -> std::time::Duration {
+        self.log.clock.monotonic()
     }
 
     /// Whether everything below `position` is acknowledged: written, or with [`Fsync::Always`] durable.
@@ -381,11 +432,6 @@ impl Store {
         let table = self.log.table.load();
         let exact = table.all().filter(|segment| segment.moved().is_none() && !segment.is_uncertain());
         exact.map(|segment| (segment.id, segment.live())).collect()
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_short_of_space(&self) -> bool {
-        self.log.is_short_of_space()
     }
 
     /// Compacts whatever there is, whatever the policy says, until nothing is won any more; waits for it. It is told how

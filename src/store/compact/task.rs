@@ -266,7 +266,12 @@ impl Log {
 
     /// Whether the disk has so little room, or the log no more, that whatever can be freed has to be.
     pub(in crate::store) fn is_short_of_space(&self) -> bool {
-        self.active.lock().refused.is_some() || self.spare_reserve(self.segment_bytes(self.live_bytes())).is_err()
+        self.active.lock().refused.is_some() || self.is_disk_nearly_full()
+    }
+
+    /// The same of the disk alone, whatever the log takes.
+    pub(in crate::store) fn is_disk_nearly_full(&self) -> bool {
+        self.spare_reserve(self.segment_bytes(self.live_bytes())).is_err()
     }
 
     /// Whether the log takes no more records, so that nothing can be taken away either.

@@ -184,6 +184,28 @@ pub(in crate::store) fn hint(
 }
 
 /// Makes what a record does such that it is known; that of an element has an object and no keyspace.
+/// Makes the bytes of a file that names what was in memory sound, as far as they go: its header, and each block behind another.
+pub(in crate::store) fn sign_hot(bytes: &mut [u8], proof: u64) {
+    const HEADER: usize = 56;
+    const BLOCK_HEADER: usize = 17;
+    if bytes.len() < HEADER {
+        return;
+    }
+    put(bytes, 0, b"CASKHOT\n\x01\0\0\0\0\0\0\0");
+    put(bytes, 16, &DATASET);
+    put(bytes, 32, &proof.to_le_bytes());
+    let crc = hash(&bytes[..HEADER]);
+    put(bytes, 12, &crc.to_le_bytes());
+    let mut at = HEADER;
+    while bytes.len() >= at + BLOCK_HEADER {
+        let end = at + BLOCK_HEADER + (word(bytes, at + 4) as usize).min(bytes.len());
+        let Some(block) = bytes.get_mut(at..end) else { return };
+        let crc = hash(&block[4..]);
+        put(block, 0, &crc.to_le_bytes());
+        at = end;
+    }
+}
+
 fn shape_op(record: &mut [u8]) {
     if !(1..=OPS).contains(&record[16]) {
         record[16] = record[16] % OPS + 1;

@@ -20,6 +20,7 @@ use self::layout::SEGMENT_HEADER;
 use self::sound::{Writing, listed, salt_of};
 use super::disk::SimDisk;
 use super::hint::{BLOCKS, Builder, entries_of};
+use super::hot::{HOT_FILE, HotFile, HotOwner, HotWriter, Remembered};
 use super::manifest::{
     Edit, MANIFEST_FILE, Manifest, Segment, SegmentKind, SegmentState, hint_file_name, segment_file_name,
 };
@@ -158,6 +159,34 @@ pub(crate) fn hint(data: &[u8]) -> Option<SimDisk> {
         layout::hint(&sealed, length, sound::hasher().proof(), &numbers, &parts_of(rest))
     };
     disk.plant(&hint_file_name(ID), &hint);
+    Some(disk)
+}
+
+/// The bytes of a file that names what was in memory: the disk that has it beside a segment. What was read of it is what is
+/// written of it.
+pub(crate) fn hot(data: &[u8]) -> Option<SimDisk> {
+    let (&choice, rest) = data.split_first()?;
+    let (mut bytes, proof, disk) = (rest.to_vec(), sound::hasher().proof(), without_hint());
+    if choice & CHECKSUMS != 0 {
+        layout::sign_hot(&mut bytes, proof);
+    }
+    disk.plant(HOT_FILE, &bytes);
+    let read = |disk: &SimDisk| -> Vec<(HotOwner, Remembered)> {
+        let file = HotFile::open(disk, layout::DATASET, proof).expect("this disk does not fail");
+        let (mut names, mut blocks) = (Vec::new(), file.as_ref().map(HotFile::blocks));
+        while let Some(block) = blocks.as_mut().and_then(|blocks| blocks.next().expect("this disk does not fail")) {
+            names.extend(block.names().map(|remembered| (block.owner, remembered)));
+        }
+        names
+    };
+    let (names, again) = (read(&disk), SimDisk::new());
+    let writer = HotWriter::begin(Arc::new(again.clone()), layout::DATASET, proof, 0);
+    let written = writer.and_then(|mut writer| {
+        names.iter().try_for_each(|(owner, remembered)| writer.add(*owner, *remembered))?;
+        writer.finish()
+    });
+    assert_eq!(written.expect("this disk does not fail").0, names.len() as u64);
+    assert_eq!(read(&again), names);
     Some(disk)
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::hot::HotName;
 use super::sound::{Writing, listed, salt_of};
 use super::*;
 use crate::store::manifest::Edit;
@@ -136,6 +137,43 @@ pub(crate) fn manifests() -> Vec<Seed> {
         ("log-of-other-lengths", with(CHECKSUMS, &log)),
         ("nothing", with(CHECKSUMS, &Edit::new())),
         ("torn", seed(&[0], &written(&log)[..50])),
+    ])
+}
+
+/// Files that name what was in memory: of this dataset, of others, and such as no server writes.
+pub(crate) fn hots() -> Vec<Seed> {
+    let file = |names: &[(HotOwner, &[u8])]| {
+        let (disk, hasher) = (SimDisk::new(), sound::hasher());
+        let writer = HotWriter::begin(Arc::new(disk.clone()), layout::DATASET, hasher.proof(), 1_700_000_000_000);
+        let mut writer = writer.expect("this disk does not fail");
+        for (number, (owner, name)) in names.iter().enumerate() {
+            let remembered = Remembered { name: HotName::of(hasher.hash(name)), uses: (number % 4) as u8 };
+            writer.add(*owner, remembered).expect("this disk does not fail");
+        }
+        writer.finish().expect("this disk does not fail");
+        disk.bytes(HOT_FILE).expect("it was written")
+    };
+    let (mut keys, mut at, bytes) = (Vec::new(), SEGMENT_HEADER_BYTES, sound::segment(ID, (1, 0), true).bytes);
+    while let Ok(record) = Record::read(&bytes[at..], salt_of(ID)) {
+        let owner = record.object.map_or(HotOwner::Keyspace(record.keyspace), HotOwner::Object);
+        keys.push((owner, record.key.to_vec()));
+        at += record.length();
+    }
+    let keys: Vec<(HotOwner, &[u8])> = keys.iter().map(|(owner, key)| (*owner, &key[..])).collect();
+    let (all, none) = (file(&keys), file(&[]));
+    let mut damaged = all.clone();
+    *damaged.last_mut().expect("it has names") ^= 1;
+    named([
+        ("all", seed(&[CHECKSUMS], &all)),
+        ("as-it-stands", seed(&[0], &all)),
+        ("cut-off", seed(&[CHECKSUMS], &all[..all.len() - 3])),
+        ("damaged", seed(&[0], &damaged)),
+        ("none", seed(&[CHECKSUMS], &none)),
+        ("nothing", vec![CHECKSUMS]),
+        (
+            "too-long",
+            seed(&[CHECKSUMS], &[&none[..], &[0, 0, 0, 0, 255, 255, 255, 255, 1], &[0; 8], &[7; 40]].concat()),
+        ),
     ])
 }
 

@@ -10,6 +10,7 @@ use super::{Inspection, NoReplay};
 use crate::store::disk::Mode;
 use crate::store::disk::os::LOCK_FILE;
 use crate::store::error::OpenError;
+use crate::store::hot::HotFile;
 use crate::store::manifest::{MANIFEST_FILE, Role, SegmentKind, role, segment_file_name};
 use crate::store::recovery::OnProgress;
 use crate::store::salvage::{is_renaming, is_set_aside};
@@ -117,6 +118,7 @@ impl Check<'_> {
                 self.note(name, Cost::Nothing, "what a repair has set aside; no server needs it");
             }
             Role::Foreign => self.note(name, Cost::Nothing, "not a file of the store; it is never touched"),
+            Role::Hot => self.hot(name)?,
             Role::Of { segment } if listed.contains(&segment) => {}
             Role::Of { segment }
                 if name == segment_file_name(segment)
@@ -130,6 +132,19 @@ impl Check<'_> {
                 let what = "left behind by a crash, as MANIFEST does not list it; the next start removes it";
                 self.note(name, Cost::Nothing, what);
             }
+        }
+        Ok(())
+    }
+
+    /// Looks at what says what was in memory. Nothing rests on it, so that it has no damage that anybody would have to repair.
+    fn hot(&mut self, name: &str) -> io::Result<()> {
+        let found = HotFile::find(&*self.inspection.disk)?;
+        self.checked.bytes += found.as_ref().map_or(0, HotFile::bytes);
+        let is_sound = found.map_or(Ok(false), |found| found.is_sound())?;
+        if !is_sound {
+            let what =
+                "not what this version writes: the next start does not know all that was in memory, and writes it anew";
+            self.note(name, Cost::Nothing, what);
         }
         Ok(())
     }

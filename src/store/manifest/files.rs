@@ -7,6 +7,7 @@ use super::codec::{self, DecodeError};
 use super::segment_file_name;
 use super::{COPYING_FILE, Contents, Floor, MANIFEST_BYTES_MAX, MANIFEST_FILE, ManifestError, Moment, TEMPORARY_FILE};
 use crate::store::disk::{Disk, Mode};
+use crate::store::hot::{HOT_FILE, HOT_TEMPORARY_FILE};
 
 pub(super) fn read(disk: &dyn Disk) -> Result<Contents, ManifestError> {
     let bytes = read_file(disk, MANIFEST_FILE).map_err(failed("read the file MANIFEST"))?;
@@ -89,7 +90,7 @@ pub(super) fn clean(disk: &dyn Disk, names: &[String], contents: &Contents) -> R
         let left_behind = match role(name) {
             Role::Temporary => true,
             Role::Of { segment } => !contents.segments.contains_key(&segment) && !contents.held.contains_key(&segment),
-            Role::Foreign => false,
+            Role::Hot | Role::Foreign => false,
         };
         if left_behind {
             match disk.remove(name) {
@@ -109,13 +110,17 @@ pub(in crate::store) enum Role {
     Of {
         segment: u32,
     },
+    /// What was in memory; of no segment.
+    Hot,
     Foreign,
 }
 
 /// What a file of this name is.
 pub(in crate::store) fn role(name: &str) -> Role {
-    if name == TEMPORARY_FILE || name == COPYING_FILE {
-        return Role::Temporary;
+    match name {
+        TEMPORARY_FILE | COPYING_FILE | HOT_TEMPORARY_FILE => return Role::Temporary,
+        HOT_FILE => return Role::Hot,
+        _ => {}
     }
     let Some((digits, suffix)) = name.split_once('.') else { return Role::Foreign };
     if digits.len() != 10 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
