@@ -72,6 +72,14 @@ pub struct Meta {
     pub expiry: Option<u64>,
 }
 
+/// When a value was used last, in seconds since the epoch, and how often of late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Used {
+    pub(super) at: u32,
+    /// 0 to 3.
+    pub(super) uses: u8,
+}
+
 /// A value as the keydir holds it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cached<'a> {
@@ -395,6 +403,23 @@ impl Entry {
         }
         let meta = self.meta();
         self.rebuild(&meta, false);
+        true
+    }
+
+    /// Takes in the value that a record says, if that is the newest one of a key whose value is only in the log: it counts as used
+    /// as often as it `was`, and since then. Returns whether it did.
+    pub(super) fn bring_back(&mut self, from: Location, value: &[u8], was: Used) -> bool {
+        if self.location() != from || !matches!(self.value(), Cached::Cold) || self.is_damaged() {
+            return false;
+        }
+        let uses = self.uses().max(was.uses);
+        let mut shared = None;
+        self.replace(&self.meta(), Cached::hot(value, &mut shared));
+        if let Some(cache) = self.cache() {
+            cache.last_use.store(was.at, Relaxed);
+        }
+        self.forget_uses();
+        self.header().flags.fetch_or(uses << USES_SHIFT & USES, Relaxed);
         true
     }
 

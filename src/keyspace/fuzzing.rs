@@ -61,7 +61,11 @@ pub(crate) fn check(disk: &SimDisk) -> Option<Checked> {
 fn open(disk: &SimDisk) -> Result<Keyspace, OpenError> {
     let clock = Arc::new(TestClock::new(WALL));
     let options = Options { segment_size: SegmentSize::Fixed(4096), load_threads: 1, ..Options::default() };
-    Keyspace::open(Arc::new(disk.clone()), clock, options, DATABASES, &mut |_, _| {}).map(|opened| opened.0)
+    let opened = Keyspace::open(Arc::new(disk.clone()), clock, options, DATABASES, &mut |_, _| {});
+    let (keyspace, _) = opened?;
+    // What was in memory is again; whatever says so, no key has another value by it.
+    keyspace.recall(&mut |_| true).expect("this disk does not fail");
+    Ok(keyspace)
 }
 
 fn open_again(disk: &SimDisk, keyspace: Keyspace) -> Keyspace {

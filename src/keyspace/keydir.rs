@@ -5,6 +5,7 @@
 //! which is why a SCAN cursor made of the two stays true while the map grows and shrinks.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
@@ -14,12 +15,12 @@ use hashbrown::raw::RawTable;
 
 pub(super) use self::bulk::Bulk;
 use super::deadlines::{Alarm, Deadlines, NameBytes};
-use super::entry::{self, Cached, Entry, Meta};
+use super::entry::{self, Cached, Entry, Meta, Used};
 use super::evict::Choosing;
 use super::footprint::{Footprint, Footprints};
 use super::hand::Step;
 use super::memory::Room;
-use crate::store::{KeyHasher, Location};
+use crate::store::{HotName, KeyHasher, Location, Remembered};
 use crate::sync::point;
 
 mod bulk;
@@ -358,6 +359,11 @@ impl Keydir {
         });
     }
 
+    /// As [`Keydir::warm`], with a value that counts as used as it `was`. Returns whether it is in memory by that.
+    pub(super) fn bring_back(&self, slot: &Slot, key: &[u8], from: Location, value: &[u8], was: Used) -> bool {
+        self.change(slot, key, |entry| entry.bring_back(from, value, was)) == Some(true)
+    }
+
     /// Says that the value of `key` at `from` is at `to` now; `false` if it is not at `from` any more.
     pub(super) fn relocate(&self, slot: &Slot, key: &[u8], from: Location, to: Location) -> bool {
         let Some(map) = self.map.get() else { return false };
@@ -460,8 +466,36 @@ impl Keydir {
 
     /// Lets keys of one shard be chosen, from this bucket on. Returns the bucket where to go on, nothing at the end.
     pub(super) fn choose(&self, shard: usize, from: usize, choosing: &mut Choosing) -> Option<usize> {
+        self.walk(shard, from, |entry| choosing.pass(entry))
+    }
+
+    /// Visits the entries of one shard from this bucket on, until `visit` has had enough. Returns the bucket where to go on,
+    /// nothing at the end.
+    pub(super) fn walk(
+        &self,
+        shard: usize,
+        from: usize,
+        visit: impl FnMut(&Entry) -> ControlFlow<()>,
+    ) -> Option<usize> {
         let shard = self.map.get()?.shards()[shard].read();
-        entry::walk(&shard, from, |entry| choosing.pass(entry))
+        entry::walk(&shard, from, visit)
+    }
+
+    /// Where the values of the keys with these names are that are only in the log: what `found` is told for each, with its uses.
+    pub(super) fn find_cold(&self, names: &[Remembered], mut found: impl FnMut(u8, Location)) {
+        let Some(map) = self.map.get() else { return };
+        let slots = names.iter().map(|remembered| Slot::of(remembered.name.hash()));
+        let slots: Vec<Slot> = slots.collect();
+        self.prefetch_where(slots.iter(), |_, _| true);
+        for (slot, remembered) in slots.iter().zip(names) {
+            let shard = map.shards()[slot.shard].read();
+            let is = |(entry, _): &(Entry, _)| HotName::of(self.hasher.hash(entry.key())) == remembered.name;
+            if let Some((entry, _)) = shard.get(slot.hash, is)
+                && matches!(seen(entry), Seen::Cold(_))
+            {
+                found(remembered.uses, entry.location());
+            }
+        }
     }
 
     /// A key that [`Keydir::due`] has named so and that has this deadline, and where its newest record is.

@@ -47,6 +47,8 @@ pub(super) struct Memory {
     full: AtomicBool,
     /// Readers wait, too.
     held: AtomicBool,
+    /// Bytes that values which nobody has asked for may still take, as it was seen last.
+    spare: AtomicU64,
     waiting: Mutex<Vec<Waker>>,
     state: Mutex<State>,
     pub(super) hand: Hand,
@@ -90,6 +92,17 @@ impl Memory {
 
     fn set_room(&self, room: Room) {
         self.room.store(room as u8, Relaxed);
+    }
+
+    /// How many bytes values may take that nobody has asked for yet: until twice the reserve is left, so that clients' own
+    /// find room without the hand.
+    pub(super) fn spare(&self) -> u64 {
+        if self.limit.load(Relaxed) == 0 { u64::MAX } else { self.spare.load(Relaxed) }
+    }
+
+    /// Notes that such a value has taken so many.
+    pub(super) fn spend(&self, bytes: u64) {
+        let _ = self.spare.fetch_update(Relaxed, Relaxed, |spare| Some(spare.saturating_sub(bytes)));
     }
 
     fn let_go_on(&self) {
@@ -244,6 +257,8 @@ impl Keyspace {
             memory.pressed.store(true, SeqCst);
         }
         memory.held.store(load.holds_readers, SeqCst);
+        let spare = if load.surplus > 0 { 0 } else { limit.saturating_sub(load.used + 2 * reserve) };
+        memory.spare.store(spare, Relaxed);
         // Before the hand begins, so that nothing comes back meanwhile; it stays while there is next to nothing free.
         memory.set_room(match load.used + reserve >= limit || load.surplus > 0 {
             true => Room::None,

@@ -16,6 +16,7 @@
 //! | `deadlines` | what expires when |
 //! | `watch` | who is told of changes |
 //! | `memory`, `hand` | the limit, and what keeps to it |
+//! | `warmth` | which values were in memory, remembered over a restart, and read back |
 //! | `moves` | a key from one database to another |
 //! | `loader`, `keydir/bulk` | from the log back to the map |
 //! | `bound` | the keydirs the databases are bound to, as compaction asks them |
@@ -41,6 +42,7 @@ mod memory;
 mod moves;
 mod overlay;
 mod shapes;
+mod warmth;
 mod watch;
 mod whole;
 
@@ -65,6 +67,7 @@ pub use evict::{Among, Choice, Policy};
 pub use keydir::Slot;
 pub use latch::{Held, Mode};
 pub use memory::{Governed, Load, MemoryUse};
+pub use warmth::{Ended, Remembering, Turn, WarmthStatus};
 pub use watch::{Change, Event, Listener, SUBSCRIPTION_EVENTS_MAX, Subscription, Watch};
 
 use crate::store::clock::Clock;
@@ -80,6 +83,7 @@ use loader::{Loaded, Loader};
 use memory::Memory;
 use moves::Leaving;
 use overlay::{Binding, Overlay, State};
+use warmth::Warmth;
 use watch::Watchers;
 
 /// An element of a collection that is about to be looked at.
@@ -106,6 +110,7 @@ pub struct Keyspace {
     next_id: AtomicU32,
     watchers: Watchers,
     memory: Memory,
+    warmth: Warmth,
     stats: Stats,
     alarm: Arc<Alarm>,
     random: AtomicU64,
@@ -200,6 +205,7 @@ impl Keyspace {
             next_id: AtomicU32::new(next_id),
             watchers: Watchers::default(),
             memory: Memory::default(),
+            warmth: Warmth::default(),
             stats: Stats::default(),
             alarm: alarm.clone(),
             random: AtomicU64::new(Slot::of_key(&hasher, &store_seed.to_le_bytes()).hash),

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use smallvec::SmallVec;
 
@@ -225,6 +226,21 @@ impl Elements {
             Self::Set(table) => table.iter().for_each(|entry| visit(Seen::Block(entry))),
             Self::List(list) => list.iter().for_each(|entry| visit(Seen::Block(entry))),
             Self::ZSet(scores) => scores.order.iter().for_each(|scored| visit(Seen::Member(&scored.member))),
+        }
+    }
+
+    /// Visits the blocks whose values may leave memory, from where a walk has come to, until `visit` has had enough. Returns where
+    /// it goes on, nothing at the end.
+    pub(super) fn walk(&self, from: Cursor, mut visit: impl FnMut(&Entry) -> ControlFlow<()>) -> Option<Cursor> {
+        match self {
+            Self::Hash(fields) => fields.table.walk(from, visit),
+            Self::List(list) => {
+                let ranks = from.passed.min(list.len())..list.len();
+                let mut entries = ranks.clone().zip(list.range(ranks));
+                let ended = entries.find_map(|(rank, entry)| visit(entry).is_break().then_some(rank + 1));
+                ended.map(|passed| Cursor { order: 0, passed })
+            }
+            Self::Set(_) | Self::ZSet(_) => None,
         }
     }
 

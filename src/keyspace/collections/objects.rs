@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
 use super::super::deadlines::{Alarm, Deadlines, NameBytes};
-use super::super::entry::Cached;
+use super::super::entry::{Cached, Used};
 use super::super::footprint::{Footprint, Footprints};
 use super::super::hand::Step;
 use super::super::memory::Room;
@@ -196,6 +196,22 @@ impl Objects {
             }
         });
         self.changed(object, before);
+    }
+
+    /// The same with a value that counts as used as it `was`. Returns whether it is in memory by that.
+    pub(in crate::keyspace) fn bring_back(
+        &self,
+        object: &Object,
+        name: &[u8],
+        from: Location,
+        value: &[u8],
+        was: Used,
+    ) -> bool {
+        let mut is_back = false;
+        object.change_at(name, from, |entry| is_back = entry.bring_back(from, value, was));
+        // No deadline is another one by it.
+        object.count_in(&self.footprints);
+        is_back
     }
 
     /// Up to `limit` objects with fields whose time is over at `now`.

@@ -185,6 +185,20 @@ impl<E: Named, H: NameHash> Table<E, H> {
         }
     }
 
+    /// As [`Table::walk_mut`] to the end, without a change.
+    pub fn walk(&self, mut from: Cursor, mut visit: impl FnMut(&E) -> ControlFlow<()>) -> Option<Cursor> {
+        loop {
+            let page = &self.pages[self.page_of(from.order)];
+            for element in page.elements.iter().skip(from.passed) {
+                from.passed += 1;
+                if visit(element).is_break() {
+                    return Some(from);
+                }
+            }
+            from = Cursor { order: page.end()?, passed: 0 };
+        }
+    }
+
     /// Visits elements from where a walk has come to, `count` of them and those that share the last one's order.
     /// Returns where to go on. A walk begins and ends with 0; whatever is there from its beginning to its end is visited,
     /// and what stays where it is only once.

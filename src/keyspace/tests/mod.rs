@@ -24,6 +24,7 @@
 //! | `repairs` | damaged disks are repaired |
 //! | `schedules` | threads whose order a scheduler decides |
 //! | `threads` | many writers, and a disk that fails |
+//! | `warmth` | what was in memory is there again after a restart |
 //! | `regressions` | bugs that stores of this family have had |
 
 mod backup;
@@ -51,6 +52,7 @@ mod runner;
 mod schedules;
 mod threads;
 mod trial;
+mod warmth;
 
 /// A number from the environment, for those who want more than each run of the tests does.
 fn number(name: &str, default: u64) -> u64 {

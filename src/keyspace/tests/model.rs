@@ -42,6 +42,8 @@ pub(super) enum Step {
     Tick,
     /// Compaction, until nothing can be won any more.
     Compact,
+    /// What is in memory is written down; every start reads it back.
+    Remember,
     /// A backup of this name.
     Backup(&'static str),
     /// From now on, what compaction takes away is kept for so many milliseconds.
@@ -155,7 +157,7 @@ impl State {
             Step::Pipeline(_) => unreachable!("a pipeline is not one step"),
             Step::ExpireDue | Step::Pass(_) | Step::SetBack(_) => return Vec::new(),
             Step::Sync | Step::Tick | Step::Compact | Step::Reopen | Step::Kill => return Vec::new(),
-            Step::Backup(_) | Step::Keep(_) => return Vec::new(),
+            Step::Remember | Step::Backup(_) | Step::Keep(_) => return Vec::new(),
         }
         vec![did.map_or(Reply::Done, Reply::Did)]
     }

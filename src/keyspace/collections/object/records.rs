@@ -1,5 +1,6 @@
 //! A collection as its records say, and what happens to it whatever commands do: compaction, the memory's hand, deadlines.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::super::super::access::NOWHERE;
@@ -130,7 +131,7 @@ impl Object {
 
     /// Lets the hand take a step, from where it has come to. Returns where it goes on, nothing at the end.
     pub(in crate::keyspace) fn sweep(&self, from: Cursor, step: &mut Step<'_>) -> Option<Cursor> {
-        if self.read(|inner| inner.sums.values) == 0 {
+        if !self.has_values() {
             return None;
         }
         let mut inner = self.inner.write();
@@ -139,6 +140,21 @@ impl Object {
         // The hand would have the lock again before whoever waits for it has woken up.
         RwLockWriteGuard::unlock_fair(inner);
         next
+    }
+
+    /// Visits the blocks whose values may leave memory, from where a walk has come to, until `visit` has had enough. Returns where
+    /// it goes on, nothing at the end.
+    pub(in crate::keyspace) fn walk(
+        &self,
+        from: Cursor,
+        visit: impl FnMut(&Entry) -> ControlFlow<()>,
+    ) -> Option<Cursor> {
+        self.read(|inner| inner.elements.walk(from, visit))
+    }
+
+    /// Whether values of elements are in memory that may leave it.
+    pub(in crate::keyspace) fn has_values(&self) -> bool {
+        self.read(|inner| inner.sums.values) > 0
     }
 
     /// Takes all elements out, counts it no more among `all`, and tells where the records are.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::super::Mode;
+use super::super::{Ended, Mode};
 use super::model::{State, Step, keys_of};
 use super::recorder::{Moment, Progress, Recorder, Swallow};
 use super::runner::{DATABASES, Runner, START, contents, open, options};
@@ -51,8 +51,9 @@ struct Enumeration {
     again: Vec<Beginning>,
     /// How many random losses there are at each call.
     seeds: u64,
-    /// Crashes while a hint was written.
+    /// Crashes while a hint was written, and while it was written what is in memory.
     hints: usize,
+    hot: usize,
     /// The names of backups, and after how many states of the history they are made.
     backups: Vec<(&'static str, usize)>,
 }
@@ -83,8 +84,19 @@ impl Enumeration {
         // A planted fault ends with the first loss that shows it.
         let planted = plant.swallow.is_some() || plant.split || plant.early;
         let seeds = if planted { 4 } else { 4 * u64::from(progress.started == 0) };
-        let mut enumeration =
-            Self { name, keys, fsync, history: Vec::new(), states, violations, again, seeds, hints: 0, backups };
+        let mut enumeration = Self {
+            name,
+            keys,
+            fsync,
+            history: Vec::new(),
+            states,
+            violations,
+            again,
+            seeds,
+            hints: 0,
+            hot: 0,
+            backups,
+        };
         match Runner::new(Arc::new(recorder.clone()), options(fsync), history.clone(), progress.wall) {
             Ok(mut runner) => {
                 (runner.split, runner.early, runner.planted) = (plant.split, plant.early, plant.planted);
@@ -107,6 +119,7 @@ impl Enumeration {
     fn moment(&mut self, call: usize, moment: &Moment) {
         let progress = moment.progress;
         self.hints += usize::from(moment.call.name.contains(".hint"));
+        self.hot += usize::from(moment.call.name.starts_with("hot"));
         let killed = progress.acknowledged..=progress.started;
         let cut = if self.fsync == Fsync::Always { killed.clone() } else { progress.synced..=progress.started };
         let at = format!("{}, {:?}, before call {call} ({:?})", self.name, self.fsync, moment.call);
@@ -150,6 +163,10 @@ impl Enumeration {
     /// Recovers, compares with the history within `bounds`, writes, and now and then recovers once more.
     fn recover(&self, disk: &SimDisk, wall: u64, bounds: RangeInclusive<usize>) -> Result<usize, String> {
         let keyspace = open(Arc::new(disk.clone()), wall, options(self.fsync)).map_err(|error| error.to_string())?;
+        let recalled = keyspace.recall(&mut |_| true).map_err(|error| format!("what was in memory: {error}"))?;
+        if recalled != Ended::Whole {
+            return Err(format!("what was in memory is read back until {recalled:?}"));
+        }
         let now = keyspace.now();
         let floor = self.history[*bounds.start()].floor;
         if now < floor {
@@ -258,6 +275,20 @@ fn a_hint_that_was_never_synced_does_no_harm() {
         let run = Enumeration::run((*name).to_owned(), &steps(), Fsync::Everysec, Beginning::empty(), plant);
         assert!(run.violations.is_empty(), "{}", run.violations.join("\n"));
         assert!(run.hints > 10, "{name}: {} crashes while a hint was written", run.hints);
+    }
+}
+
+/// Neither does what says which values were in memory: at each of its bytes it may be torn, lost or old.
+#[test]
+fn what_was_in_memory_and_never_synced_does_no_harm() {
+    let of_hot: Swallow =
+        |calls, kind| kind == CallKind::SyncData && calls.last().is_some_and(|call| call.name.starts_with("hot"));
+    let plant = Plant { swallow: Some(of_hot), ..Plant::default() };
+    for fsync in MODES {
+        let steps = workloads::remembering();
+        let run = Enumeration::run("remembering".to_owned(), &steps, fsync, Beginning::empty(), plant);
+        assert!(run.violations.is_empty(), "{}", run.violations.join("\n"));
+        assert!(run.hot > 10, "{} crashes while it was written what is in memory", run.hot);
     }
 }
 

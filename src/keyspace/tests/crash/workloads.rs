@@ -7,7 +7,7 @@ use super::super::model::Step::{self, *};
 /// Its name and its steps.
 pub(in super::super) type Workload = (&'static str, fn() -> Vec<Step>);
 
-pub(in super::super) const ALL: [Workload; 26] = [
+pub(in super::super) const ALL: [Workload; 27] = [
     ("overwrites", overwrites),
     ("expiry", expiry),
     ("a clock set back", clock),
@@ -34,6 +34,7 @@ pub(in super::super) const ALL: [Workload; 26] = [
     ("large collections that go", collections_that_go),
     ("backups", backups),
     ("retention", retention),
+    ("remembering", remembering),
 ];
 
 fn edit(key: &'static str, change: Change) -> Step {
@@ -249,6 +250,37 @@ fn backups() -> Vec<Step> {
         Flush(1),
         Set(0, "a", 10),
         Backup("third"),
+    ]
+}
+
+/// Values are in memory, are remembered, and are others, elsewhere or nobody's by the next start.
+pub(super) fn remembering() -> Vec<Step> {
+    vec![
+        Set(0, "a", 900),
+        SetEx(0, "b", 700, 1_000),
+        Set(1, "a", 5_000),
+        edit("h", SetField("f", 900)),
+        edit("h", SetField("g", 300)),
+        edit("l", Push(End::Right, 2_000)),
+        Remember,
+        Kill,
+        Set(0, "a", 800),
+        Move(0, "b", 2),
+        edit("h", SetField("f", 20)),
+        edit("h", RemoveField("g")),
+        Tick,
+        Compact,
+        Kill,
+        Remember,
+        Delete(0, "a"),
+        Pass(1_000),
+        Swap(0, 1),
+        Remember,
+        Reopen,
+        Flush(0),
+        Set(0, "a", 30),
+        Remember,
+        Reopen,
     ]
 }
 

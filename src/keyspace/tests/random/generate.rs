@@ -85,6 +85,7 @@ enum Kind {
     Tick,
     Compact,
     CompactSome,
+    Remember,
     Backup,
     Keep,
     Demote,
@@ -100,7 +101,7 @@ enum Kind {
 }
 
 /// How often each comes; the first ones are about keys.
-const KINDS: [(Kind, u32); 37] = [
+const KINDS: [(Kind, u32); 38] = [
     (Kind::Set, 14),
     (Kind::SetEx, 7),
     (Kind::Fill, 3),
@@ -126,6 +127,7 @@ const KINDS: [(Kind, u32); 37] = [
     (Kind::Tick, 6),
     (Kind::Compact, 3),
     (Kind::CompactSome, 6),
+    (Kind::Remember, 3),
     (Kind::Backup, 1),
     (Kind::Keep, 1),
     (Kind::Demote, 2),
@@ -210,6 +212,7 @@ impl Generator {
                 self.backups += 1;
                 Backup(BACKUPS[self.backups - 1])
             }
+            Kind::Remember => Remember,
             Kind::Keep => Keep(self.one_of(&[0, 0, 100, 5_000, HOUR])),
             Kind::Reopen => Reopen,
             Kind::Kill => Kill,
@@ -294,7 +297,8 @@ impl Generator {
 
     fn crash_within(&mut self) -> Event {
         let of_key = if self.rng.bool() { self.together() } else { self.of_key() };
-        let step = self.one_of(&[Compact, Compact, Tick, Tick, Sync, Reopen, Kill, Backup(BROKEN_OFF), of_key]);
+        let step =
+            self.one_of(&[Compact, Compact, Tick, Tick, Remember, Sync, Reopen, Kill, Backup(BROKEN_OFF), of_key]);
         let within = self.one_of(&[3, 12, 30]);
         let survival = self.survival();
         Event::CrashWithin(step, self.rng.u64(..within), self.one_of(&[None, Some(survival)]))
