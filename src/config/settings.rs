@@ -184,6 +184,14 @@ parameters! {
         "compaction-rate-limit" compaction_rate_limit: u64, SIZE, "0", live;
         /// Fewer dead bytes than this are left alone, however little is alive.
         "compaction-garbage-min" compaction_garbage_min: u64, SIZE, "64mb", live;
+        /// Remembers over a restart which values were in memory, and reads them back in the background, as far as `maxmemory`
+        /// leaves room: where that is not enough for all, those that were used most. The file `hot` in the data directory says which, at three or four bytes each; it
+        /// is a cache, which may be deleted.
+        "warm-restart" warm_restart: bool, Kind::Flag, "yes", live;
+        /// After how many seconds that file is written anew, if there was anything to do meanwhile, so that a server that is
+        /// killed has a useful one; it is written at every stop besides. One that takes long is written less often, so that no
+        /// more than a fiftieth of a processor goes into it.
+        "warm-restart-interval" warm_restart_interval: u32, Kind::Integer { min: 1, max: 86_400 }, "60", live;
         /// How many numbered databases there are for SELECT, beginning at 0.
         "databases" databases: u32, Kind::Integer { min: 1, max: 65536 }, "16";
         /// Starts although the data directory holds files of Redis (`dump.rdb`, `appendonlydir`), which are not read.

@@ -15,6 +15,7 @@
 //! | `workers` | the threads connections live on |
 //! | `timers` | expiry, rates, freed memory |
 //! | `governor` | the memory limit |
+//! | `warmth` | values that were in memory before a restart |
 //! | `container` | what a container lets its processes have |
 //! | `observing` | the port for those who watch: metrics, health, a page |
 //! | `start` | from settings to a running server, and down again |
@@ -37,6 +38,7 @@ mod start;
 mod timers;
 mod tls;
 mod waiting;
+mod warmth;
 mod workers;
 
 pub use healthcheck::healthcheck;

@@ -24,6 +24,7 @@ use super::logging::Level;
 use super::observing;
 use super::timers;
 use super::tls::Tls;
+use super::warmth;
 use super::workers::{Shared, Workers};
 use crate::allocator;
 use crate::commands::Registry;
@@ -400,7 +401,14 @@ async fn stop(shared: &Arc<Shared>, workers: Workers) -> Result<(), StartError> 
         tracing::warn!("some clients did not take their last replies in time");
     }
     let closing = shared.clone();
-    let closed = tokio::task::spawn_blocking(move || closing.node.keyspace().map(|keyspace| keyspace.store().close()));
+    let close = move || {
+        let keyspace = closing.node.keyspace()?;
+        let closed = keyspace.store().close();
+        // What was acknowledged comes first: whoever loses patience with a server that ends costs it only this.
+        warmth::remember_at_end(&closing.node, keyspace);
+        Some(closed)
+    };
+    let closed = tokio::task::spawn_blocking(close);
     match closed.await.map_err(|error| format!("the log could not be closed: {error}"))? {
         Some(Err(error)) => Err(format!("the log could not be written at the end: {error}").into()),
         Some(Ok(())) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::expiry::Expiry;
+use super::warmth::Warmth;
 use super::workers::Shared;
 use crate::allocator;
 
@@ -23,7 +24,7 @@ const GIVE_BACK_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs for as long as the server does.
 pub(super) async fn run(shared: Arc<Shared>) {
-    tokio::join!(expire(&shared), sample(&shared), give_back());
+    tokio::join!(expire(&shared), keep_warm(&shared), sample(&shared), give_back());
 }
 
 /// Has keys and fields removed, from when they are loaded on.
@@ -45,6 +46,22 @@ async fn expire(shared: &Arc<Shared>) {
                 tracing::error!("no thread to remove keys whose time is over, which is tried again: {error}");
                 tick.reset_after(CHECK_AFTER);
             }
+        }
+    }
+}
+
+/// Has values read back that were in memory before the start, and from then on remembered those that are.
+async fn keep_warm(shared: &Arc<Shared>) {
+    let mut tick = interval(START_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while shared.node.keyspace().is_none() {
+        tick.tick().await;
+    }
+    match Warmth::start(shared) {
+        // It ends with this future, which holds it.
+        Ok(_warmth) => std::future::pending().await,
+        Err(error) => {
+            tracing::warn!("no thread to read back what was in memory: values come when they are asked for: {error}")
         }
     }
 }

@@ -37,6 +37,7 @@ mod tls;
 mod tools;
 mod transcripts;
 mod waiting;
+mod warm;
 mod watching;
 mod wire;
 mod words;

@@ -502,6 +502,15 @@ fn caskade(ctx: &Subject<'_>, out: &mut Fields) {
     out.add("hits_memory", stats.hits.get().saturating_sub(page_cache + disk));
     out.add("hits_page_cache", page_cache);
     out.add("hits_disk", disk);
+    let warmth = keyspace.warmth();
+    out.add("warm_restart_running", u8::from(warmth.is_running));
+    out.add("warm_restart_named", warmth.named);
+    out.add("warm_restart_values", warmth.values);
+    out.add("warm_restart_bytes", warmth.bytes);
+    out.add("warm_restart_seconds", format!("{:.3}", warmth.duration.as_secs_f64()));
+    out.add("hot_file_values", warmth.file.values);
+    out.add("hot_file_bytes", warmth.file.bytes);
+    out.add("hot_file_seconds", format!("{:.3}", warmth.file.duration.as_secs_f64()));
     out.add("expiry_overdue_ms", keyspace.overdue());
 }
 

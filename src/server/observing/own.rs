@@ -49,6 +49,14 @@ const FIELDS: &[(&str, &str, Kind, &str)] = &[
     ("keydir_entry_bytes", "keydir_entry_bytes", Gauge, "Bytes of memory of keys and their cached values."),
     ("keydir_table_bytes", "keydir_table_bytes", Gauge, "Bytes of memory of the tables of keys."),
     ("cold_reads", "cold_reads_total", Counter, "Values that were fetched from the disk."),
+    ("warm_restart_running", "warm_restart_running", Gauge, "Whether values that were in memory are being read back."),
+    ("warm_restart_named", "warm_restart_named_values", Gauge, "Values that were in memory before the start."),
+    ("warm_restart_values", "warm_restart_values", Gauge, "Values of those that were read back."),
+    ("warm_restart_bytes", "warm_restart_bytes", Gauge, "Bytes of records that were read back."),
+    ("warm_restart_seconds", "warm_restart_duration_seconds", Gauge, "For how long they have been read back."),
+    ("hot_file_values", "hot_file_values", Gauge, "Values that were in memory when that was written down last."),
+    ("hot_file_bytes", "hot_file_bytes", Gauge, "Bytes of the file that says so."),
+    ("hot_file_seconds", "hot_file_duration_seconds", Gauge, "How long writing it took."),
 ];
 
 /// Look-ups by where the value was: a field of INFO, and the label.
