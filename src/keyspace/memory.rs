@@ -223,6 +223,16 @@ impl Keyspace {
         !self.memory.held.load(Relaxed)
     }
 
+    /// Tells that somebody has taken much at once, after which so many bytes are in use. Where that is too much, all wait until
+    /// [`Keyspace::keep_within`] has seen it, which may be later than the next one does the same.
+    pub fn note_taken(&self, used: u64) {
+        let limit = self.memory.limit.load(Relaxed);
+        if limit > 0 && used > limit && !self.is_out_of_memory() {
+            self.memory.pressed.store(true, SeqCst);
+            self.memory.held.store(true, SeqCst);
+        }
+    }
+
     /// Ready when there is room in memory, or it is known that there will be none; otherwise `waker` is woken then.
     pub fn poll_memory(&self, waker: &Waker) -> Poll<()> {
         if !self.memory.pressed.load(SeqCst) {

@@ -20,6 +20,7 @@ use super::listen::Stream;
 use super::pipeline::{self, Pipeline, Requests};
 use super::waiting::Waits;
 use super::workers::Shared;
+use crate::allocator;
 use crate::commands::{self, Batch, Errand, Executed, Finished, Kept, Prepared};
 use crate::keyspace::{Cold, Pins};
 use crate::node::{Client, ClientKind, Node, Session, Told};
@@ -31,6 +32,9 @@ const OUTPUT_BYTES_READY: usize = 48 * 1024;
 
 /// When so many wait, they are sent whatever has to get into the log before.
 const OUTPUT_BYTES_HIGH: usize = 256 * 1024;
+
+/// So many bytes that wait to be sent may be too much for memory, and it does not wait for the next look at that.
+const OUTPUT_BYTES_LARGE: usize = 1 << 20;
 
 /// So many bytes are fetched for requests further on in a pipeline together with what one of them needs now.
 const FORESEEN_BYTES_MAX: u64 = 1 << 20;
@@ -233,6 +237,11 @@ impl Connection {
                 }
                 if self.session.closing || self.session.client.is_killed() {
                     return Ok(false);
+                }
+                if self.out.len() >= OUTPUT_BYTES_LARGE
+                    && let Some(keyspace) = shared.node.keyspace()
+                {
+                    keyspace.note_taken(allocator::allocated());
                 }
                 if self.has_enough(&shared, batch) {
                     self.pipeline.rewind(request.end);

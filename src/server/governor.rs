@@ -48,6 +48,9 @@ const WINDOW_MAX: u64 = 32 << 20;
 /// What was freed has so long to get back to the system before anything else is done about it.
 const RETURN_TIME: Duration = Duration::from_millis(300);
 
+/// Those who were cut off have so long to go: their connections wait for a processor like all others.
+const GOING_TIME: Duration = Duration::from_secs(5);
+
 /// Putting what is scattered together costs a look at everything.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
 const RENEW_PAUSE_MAX: Duration = Duration::from_secs(300);
@@ -142,7 +145,8 @@ impl Watch {
                 self.cut_off = Some(now);
             }
         }
-        let is_freeing = self.cut_off.is_some_and(|cut_off| now.saturating_sub(cut_off) < RETURN_TIME);
+        let takes = if going > 0 { GOING_TIME } else { RETURN_TIME };
+        let is_freeing = self.cut_off.is_some_and(|cut_off| now.saturating_sub(cut_off) < takes);
         // Nobody waits for those who are spared, nor for long for those who do not go.
         let holds_readers = going > 0 && is_freeing;
         let may_evict = !node.pause.is_used() || node.pause.current(|| node.now()).is_none();
